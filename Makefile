@@ -1,0 +1,26 @@
+# `make demo` and `make test` are all that a fresh machine needs; the first one to run installs into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check clean
+
+demo: .venv/installed
+	$(BIN)/handful demo
+
+test: .venv/installed
+	$(BIN)/pytest -n auto
+
+check: .venv/installed
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+
+# constraints.txt pins what was tested. pip takes the build of torch that the machine's package index offers.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,43 @@
+"""Train a high-resolution image generator from a handful of pictures.
+
+    model = handful.train(handful.TrainConfig(images=Path("photos"), run=Path("runs/photos"), size=256))
+    model = handful.load("runs/photos")
+    pictures = model.images(seeds=range(16))
+
+Names are imported when first used, so ``import handful`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
+    from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.generate import generate
+    from handful.model import Model, load
+    from handful.train import train
+
+HOME = {
+    "GeneratorConfig": "config",
+    "Model": "model",
+    "TrainConfig": "config",
+    "TrainingError": "errors",
+    "UsageError": "errors",
+    "WeightsError": "errors",
+    "default": "config",
+    "generate": "generate",
+    "load": "model",
+    "paper": "config",
+    "tiny": "config",
+    "train": "train",
+}
+__all__ = ["GeneratorConfig", "Model", "TrainConfig", "TrainingError", "UsageError", "WeightsError"]
+__all__ += ["default", "generate", "load", "paper", "tiny", "train"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in HOME:
+        raise AttributeError(f"module 'handful' has no attribute {name!r}")
+    return getattr(import_module(f"handful.{HOME[name]}"), name)

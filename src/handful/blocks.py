@@ -1,0 +1,206 @@
+"""The building blocks of both networks.
+
+Every convolution is a plain one without bias. Spectral normalisation is not a layer here: ``spectral.SpectralAdam``
+keeps the weights that these layers compute with at norm one, once per optimiser step for a whole network.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+SLOPE = 0.2
+
+
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """Make a convolution without bias, as all convolutions of the method are."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Make the discriminator's normalisation: by the batch at hand, which is all that it is ever used with."""
+    return nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+def leaky() -> nn.LeakyReLU:
+    """Make the activation of the discriminator."""
+    return nn.LeakyReLU(SLOPE, inplace=True)
+
+
+def upsample(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
+    """Double height and width by repeating pixels."""
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def shrink(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
+    """Average square areas of pixels so that ``size`` rows and columns remain."""
+    return F.avg_pool2d(x, x.shape[-1] // size)
+
+
+def glu(x: Float[Tensor, "b 2c h w"]) -> Float[Tensor, "b c h w"]:
+    """Gate the first half of the channels by the second: ``a * sigmoid(b)``.
+
+    Written out because the gradient of ``F.glu`` loses the channels-last layout.
+
+    Source: gated linear units (Dauphin et al. 2017), equation 1.
+    """
+    value, gate = x.chunk(2, dim=1)
+    return value * torch.sigmoid(gate)  # [b c h w]
+
+
+class Noise(nn.Module):
+    """Add noise scaled by one learned number, which starts at zero: ``x + weight * noise``.
+
+    Source: FastGAN (Liu et al. 2021), figure 3; StyleGAN (Karras et al. 2019), section 2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
+        """Add one map of noise to all channels."""
+        return x + self.weight * noise
+
+
+class Excitation(nn.Module):
+    """Skip-Layer Excitation: ``target * sigmoid(conv(swish(conv(pool(source)))))``, one gate per image and channel.
+
+    The gate is a single number in (0, 1), so the cost does not grow with the size of ``target``. In the generator the
+    source is a low-resolution map and the target a high-resolution one; in the discriminator it is the other way.
+
+    Source: FastGAN (Liu et al. 2021), section 3.1. The paper's text has LeakyReLU between the convolutions; the
+    released network, followed here, has Swish.
+    """
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        self.squeeze = conv(source, target, 4)
+        self.excite = conv(target, target, 1)
+
+    def forward(self, source: Float[Tensor, "b k _h _w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Scale each channel of ``target`` by a gate read from ``source``."""
+        gate = self.excite(F.silu(self.squeeze(shrink(source, 4))))  # [b c 1 1]
+        return target * torch.sigmoid(gate)
+
+
+class FirstBlock(nn.Module):
+    """Turn a latent vector into a 4 x 4 map.
+
+    Source: FastGAN (Liu et al. 2021), figure 3.
+    """
+
+    def __init__(self, latent: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(latent, 2 * outputs, 4, bias=False)
+        self.norm = nn.BatchNorm2d(2 * outputs)
+
+    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:
+        """View the vector as one pixel and spread it out."""
+        return glu(self.norm(self.conv(z[:, :, None, None])))  # [b c 4 4]
+
+
+class UpBlock(nn.Module):
+    """Double the resolution: upsample, convolve, normalise, gate.
+
+    Source: FastGAN (Liu et al. 2021), figure 3.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, running: bool = True) -> None:
+        super().__init__()
+        self.conv = conv(inputs, 2 * outputs, 3, padding=1)
+        self.norm = nn.BatchNorm2d(2 * outputs, track_running_stats=running)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k H W"]:
+        """Double the height and width."""
+        return glu(self.norm(self.conv(upsample(x))))  # [b k 2h 2w]
+
+
+class NoisyUpBlock(nn.Module):
+    """Double the resolution with two convolutions, each followed by noise.
+
+    Source: FastGAN (Liu et al. 2021), figure 3; which resolutions have it is the released network's choice.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = conv(inputs, 2 * outputs, 3, padding=1)
+        self.noise1 = Noise()
+        self.norm1 = nn.BatchNorm2d(2 * outputs)
+        self.conv2 = conv(outputs, 2 * outputs, 3, padding=1)
+        self.noise2 = Noise()
+        self.norm2 = nn.BatchNorm2d(2 * outputs)
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], first: Float[Tensor, "b 1 H W"], second: Float[Tensor, "b 1 H W"]
+    ) -> Float[Tensor, "b k H W"]:
+        """Double the height and width."""
+        x = glu(self.norm1(self.noise1(self.conv1(upsample(x)), first)))  # [b k 2h 2w]
+        return glu(self.norm2(self.noise2(self.conv2(x), second)))
+
+
+class DownBlock(nn.Module):
+    """Halve the resolution with one strided convolution.
+
+    Source: FastGAN (Liu et al. 2021), figure 4; this one is in the released network's small branch.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(conv(inputs, outputs, 4, 2, 1), batch_norm(outputs), leaky())
+
+    def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b k h w"]:
+        """Halve the height and width."""
+        halved: Tensor = self.main(x)  # [b k H/2 W/2]
+        return halved
+
+
+class ResidualDownBlock(nn.Module):
+    """Halve the resolution along two paths, convolutions and average pooling, and take their mean.
+
+    Source: FastGAN (Liu et al. 2021), figure 4.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.main = nn.Sequential(
+            conv(inputs, outputs, 4, 2, 1),
+            batch_norm(outputs),
+            leaky(),
+            conv(outputs, outputs, 3, padding=1),
+            batch_norm(outputs),
+            leaky(),
+        )
+        self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), batch_norm(outputs), leaky())
+
+    def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b k h w"]:
+        """Halve the height and width."""
+        halved: Tensor = (self.main(x) + self.direct(x)) / 2  # [b k H/2 W/2]
+        return halved
+
+
+class Decoder(nn.Module):
+    """Reconstruct an image from an 8 x 8 feature map, so that the map must hold what the image shows.
+
+    Source: FastGAN (Liu et al. 2021), section 3.2.
+    """
+
+    def __init__(self, inputs: int, size: int, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        resolution = 8
+        while resolution < size:
+            resolution *= 2
+            # The released network's channels, at its width of 64: 128, 64, 64, 32 at 16, 32, 64, 128 px.
+            outputs = {16: 2 * width, 32: width, 64: width}.get(resolution, width // 2)
+            self.blocks.append(UpBlock(inputs, outputs, running=False))
+            inputs = outputs
+        self.to_image = conv(inputs, 3, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b c 8 8"]) -> Float[Tensor, "b 3 h w"]:
+        """Give the image, in [-1, 1]."""
+        for block in self.blocks:
+            x = block(x)
+        return torch.tanh(self.to_image(x))

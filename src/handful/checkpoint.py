@@ -1,0 +1,109 @@
+"""The state of a training run, and its checkpoints on the disk."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from handful.config import TrainConfig
+from handful.discriminator import Discriminator
+from handful.errors import UsageError
+from handful.files import remove, replacing
+from handful.generator import Generator, initialise
+from handful.latent import Purpose, fold
+from handful.spectral import SpectralAdam
+
+FILE = "state.safetensors"
+
+
+@dataclass
+class State:
+    """All that training changes, and so all that a checkpoint holds."""
+
+    generator: Generator
+    average: Generator
+    discriminator: Discriminator
+    generator_optimizer: SpectralAdam
+    discriminator_optimizer: SpectralAdam
+    step: int = 0
+    seconds: float = 0.0
+    """Time spent in training so far, over all sittings."""
+
+    @classmethod
+    def fresh(cls, config: TrainConfig, device: torch.device) -> State:
+        """Make the networks and their optimisers; the weights depend on the seed, not on the device."""
+        random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
+        generator = Generator(config.generator)
+        discriminator = Discriminator(config.generator, reconstruction=config.reconstruction)
+        for network in (generator, discriminator):
+            initialise(network, random)
+            network.to(device)
+        adam = partial(SpectralAdam, learning_rate=config.learning_rate, betas=config.betas, random=random)
+        generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
+        # The average starts from the normalised weights, which the optimisers have just written.
+        average = copy.deepcopy(generator).eval().requires_grad_(False)
+        return cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give every tensor of the state by name: the living ones, not copies.
+
+        The normalised weights are left out, since the optimisers write them from their own.
+        """
+        tensors = {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for player in ("generator", "discriminator"):
+            network, optimizer = getattr(self, player), getattr(self, f"{player}_optimizer")
+            own = {name: value for name, value in network.state_dict().items() if name not in optimizer.normalised}
+            tensors |= {f"{player}.{name}": value for name, value in own.items()}
+            tensors |= {f"{player}_optimizer.{name}": value for name, value in optimizer.state().items()}
+        return tensors
+
+    @torch.no_grad()
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what ``tensors`` gave, in place."""
+        mine = self.tensors()
+        if mine.keys() != tensors.keys():
+            raise KeyError(f"the tensors differ: {sorted(mine.keys() ^ tensors.keys())[:4]}")
+        for name, value in mine.items():
+            value.copy_(tensors[name])
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            optimizer.write()
+
+
+def save(state: State, checkpoints: Path, keep: int) -> None:
+    """Write ``step-00005000/`` and the like among the checkpoints, then delete all but the newest ``keep``."""
+    with replacing(checkpoints / f"step-{state.step:08d}") as folder:
+        folder.mkdir()
+        tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
+        save_file(tensors, folder / FILE, metadata={"step": str(state.step), "seconds": str(state.seconds)})
+    for old in every(checkpoints)[:-keep]:
+        remove(old)
+
+
+def restore(state: State, checkpoint: Path) -> None:
+    """Bring a state to where a checkpoint was written.
+
+    Raises:
+        UsageError: if the file is damaged.
+    """
+    try:
+        with safe_open(checkpoint / FILE, framework="pt") as file:
+            metadata = file.metadata()
+            state.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError) as error:
+        raise UsageError(
+            f"{checkpoint}: cannot be read ({error}); delete this folder to go on from the checkpoint before it"
+        ) from error
+    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+
+
+def every(checkpoints: Path) -> list[Path]:
+    """List the checkpoints, oldest first."""
+    return sorted(path for path in checkpoints.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))

@@ -1,0 +1,202 @@
+"""The command line. Each command is a thin shell over one public function; torch is imported only where it is used.
+
+Progress and notes go to the error stream, a command's answer to standard output. Exit codes: 0 done (also when a signal
+stopped a run, which then was saved), 1 a run failed, 2 the command was used wrongly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_format
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+import tyro
+
+from handful.config import PRESETS, TrainConfig, parse_seeds
+from handful.errors import TrainingError, UsageError, WeightsError
+from handful.settings import read_settings
+
+PROGRAM = "handful"
+SUMMARY = "Train a high-resolution image generator from a handful of pictures. Start with: handful demo"
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a generator on a folder of images. The same command goes on where it was stopped.
+
+    A run that exists goes on with its own options: the image folder and --run are enough to resume it.
+    """
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    json: Flag = False
+    """Print what came out as one JSON object."""
+
+    def __call__(self) -> None:
+        """Train, and say where the result is."""
+        from handful.train import train
+
+        train(self.config)
+        folder = self.config.folder
+        answer = {"run": str(folder), "model": str(folder / "model"), "samples": str(folder / "samples")}
+        answer_with(answer, f"model in {folder / 'model'}, samples in {folder / 'samples'}", json=self.json)
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Draw pictures from a trained generator. A picture depends on the model and its seed alone."""
+
+    source: Path
+    """A run folder, a model folder or a .safetensors file."""
+    seeds: str = "0-15"
+    """Which pictures: numbers and ranges, such as 0-63,100."""
+    out: Path | None = None
+    """Folder for one PNG a seed, seed-000042.png; existing ones are replaced."""
+    grid: Path | None = None
+    """File for one grid of all pictures (PNG), in the order of the seeds."""
+    size_of_batch: int = 16
+    """Images computed at once on a GPU. The CPU computes one at a time."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: Flag = False
+    """Print the files written as one JSON object."""
+
+    def __call__(self) -> None:
+        """Generate, and say what was written."""
+        seeds = parse_seeds(self.seeds)
+        from handful.generate import generate
+
+        files = generate(self.source, seeds, self.out, self.grid, self.size_of_batch, self.device)
+        places = [str(place) for place in (self.out, self.grid) if place is not None]
+        text = f"{len(seeds)} images in {' and '.join(places)}"
+        answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Print both networks block by block: output shapes, parameters, multiply-adds."""
+
+    preset: Literal["default", "paper", "tiny"] = "default"
+    """Where the other defaults come from."""
+    size: int | None = None
+    """Height and width of the images, in pixels. Default: the preset's."""
+    width: int | None = None
+    """Channels at 128 px. Default: the preset's."""
+    sle: bool = True
+    """Skip-Layer Excitation."""
+    reconstruction: bool = True
+    """The discriminator's decoders."""
+    json: Flag = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        """Describe on standard output."""
+        given = {name: getattr(self, name) for name in ("size", "width", "sle", "reconstruction")}
+        options = {name: value for name, value in given.items() if value is not None}
+        config = PRESETS[self.preset]("-", **options)
+        from handful.describe import describe, tables
+
+        report = describe(config)
+        if self.json:
+            print(json_format.dumps(report, indent=2))
+            return
+        from rich.console import Console
+
+        for table in tables(report):
+            Console().print(table)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Draw a small image folder and train on it: the whole thing in minutes, with nothing of your own."""
+
+    out: Path = Path("demo")
+    """Folder for the drawn images, the run and two grids."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: Flag = False
+    """Print the files written as one JSON object."""
+
+    def __call__(self) -> None:
+        """Run the demo, and say where the grids are."""
+        from handful.demo import demo
+
+        real, samples = demo(self.out, self.device)
+        answer = {"training_images": str(real), "samples": str(samples)}
+        answer_with(answer, f"look at {samples}, and at {real} which it learned from", json=self.json)
+
+
+class Command(Protocol):
+    """What the command line is parsed into."""
+
+    def __call__(self) -> None:
+        """Do it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        print(version(PROGRAM))
+        return 0
+    try:
+        parse(arguments)()
+    except UsageError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 2
+    except (TrainingError, WeightsError, OSError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """Turn arguments into a command; wrong ones end the program with a message and exit code 2.
+
+    The defaults of ``train`` are those of the preset that is asked for, and in a second reading those of the run that
+    is to go on: so a resume needs no options, and those that are given are compared with the run's own.
+    """
+    command = read(arguments, preset_defaults(arguments))
+    if isinstance(command, Train):
+        saved = read_settings(command.config.folder)
+        if saved is not None:
+            command = read(arguments, saved.config)
+    return command
+
+
+def preset_defaults(arguments: Sequence[str]) -> TrainConfig:
+    """Give the options of the preset that the arguments name; an unknown name is left for ``read`` to refuse."""
+    name = "default"
+    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == "--preset":
+            name = value
+        elif argument.startswith("--preset="):
+            name = argument.removeprefix("--preset=")
+    return PRESETS.get(name, PRESETS["default"])("-")
+
+
+def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
+    """Read the command line once, with these defaults for ``train``."""
+    train = Train(dataclasses.replace(defaults, images=tyro.MISSING, run=None))
+    commands = (
+        Annotated[Train, tyro.conf.subcommand("train", default=train)]
+        | Annotated[Generate, tyro.conf.subcommand("generate")]
+        | Annotated[Describe, tyro.conf.subcommand("describe")]
+        | Annotated[Demo, tyro.conf.subcommand("demo")]
+    )
+    markers = (tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone)
+    command: Command = tyro.cli(commands, prog=PROGRAM, description=SUMMARY, args=arguments, config=markers)
+    return command
+
+
+def answer_with(answer: Mapping[str, object], text: str, *, json: bool) -> None:
+    """Print a command's answer, for a person or for a program."""
+    print(json_format.dumps(answer, indent=2) if json else text)

@@ -1,0 +1,213 @@
+"""Every option of a training run, with its unit and default. Imports no torch, so ``--help`` is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from handful.errors import UsageError
+
+SIZES = (32, 64, 128, 256, 512, 1024, 2048)
+PAPER_SIZES = (256, 512, 1024)
+MAY_CHANGE = frozenset(
+    [
+        "images",
+        "run",
+        "steps",
+        "device",
+        "weights",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "keep",
+    ]
+)
+"""Options that a resumed run takes anew; the others would make it another run."""
+
+Augmentation = Literal["color", "translation", "cutout"]
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """All that is needed to build a generator; stored beside its weights."""
+
+    size: int = 256
+    """Height and width of the images, in pixels."""
+    width: int = 64
+    """Channels at 128 px; the other resolutions follow in the paper's proportions."""
+    sle: bool = True
+    """Skip-Layer Excitation."""
+    latent: int = 256
+    """Length of the latent vector z."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a run is made of.
+
+    Raises:
+        UsageError: if a value makes no sense; the message names the option.
+    """
+
+    images: Path
+    """Folder of training images, searched recursively; any sizes, any formats that Pillow reads."""
+    run: Path | None = None
+    """Folder of the run: settings, log, samples, checkpoints, model. Default: runs/ and the name of the images."""
+    preset: Literal["default", "paper", "tiny"] = "default"
+    """Where the other defaults come from. paper: the published method, 256 to 1024 px. tiny: small networks that learn
+    in minutes on a CPU. default: the paper's recipe at any size."""
+    size: int = 256
+    """Height and width of the generated images, in pixels: 32, 64, 128, 256, 512, 1024 or 2048."""
+    fit: Literal["crop", "squash"] = "crop"
+    """How an image becomes square: its centre is kept (crop) or its sides are scaled apart (squash)."""
+    mirror: bool = True
+    """Show each image also mirrored left to right. Turn off for writing, logos and anatomy with a side."""
+    steps: int = 50_000
+    """Steps to train for, in all; each shows one batch to both networks."""
+    batch: int = 8
+    """Images a step sees."""
+    seed: int = 0
+    """Seed of everything random. Same seed, device and thread count: same weights, bit for bit."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."""
+    width: int = 64
+    """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
+    sle: bool = True
+    """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
+    reconstruction: bool = True
+    """Make the discriminator reconstruct the real images from its features (paper, section 3.2)."""
+    perceptual: Literal["auto", "vgg16", "none"] = "auto"
+    """How a reconstruction is judged. vgg16: LPIPS, as published, with weight files. none: mean absolute difference.
+    auto: vgg16 where its files are found or can be downloaded, otherwise none, and says which."""
+    reconstruction_weight: float = 8.0
+    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8."""
+    weights: Path | None = None
+    """Folder with the weight files of other networks (vgg16). Default: $HANDFUL_WEIGHTS, then torch's own cache."""
+    augment: tuple[Augmentation, ...] = ("color", "translation")
+    """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout."""
+    learning_rate: float = 2e-4
+    """Step size of Adam, for both networks."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decay rates of the mean and the square of the gradient, per step."""
+    average_decay: float = 0.999
+    """Share of the averaged generator kept at each step; lower in the first steps, so that the start is forgotten."""
+    log_every: int = 100
+    """Steps between two lines of log.jsonl."""
+    sample_every: int = 1_000
+    """Steps between two sample grids."""
+    checkpoint_every: int = 1_000
+    """Steps between two checkpoints."""
+    checkpoint_minutes: float = 10.0
+    """Minutes after which a checkpoint is written even if fewer steps have passed."""
+    keep: int = 2
+    """Checkpoints kept; older ones are deleted."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense, naming the option."""
+        if self.size not in SIZES:
+            near = min(SIZES, key=lambda size: abs(math.log(max(self.size, 1) / size)))
+            raise UsageError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}; the nearest is {near}")
+        if self.preset == "paper" and self.size not in PAPER_SIZES:
+            raise UsageError(f"--size {self.size}: the paper has networks for 256, 512 and 1024; use --preset default")
+        for name in ("batch", "width", "steps", "log_every", "sample_every", "checkpoint_every", "keep"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{option(name)} {getattr(self, name)}: must be at least 1")
+        if self.batch < 2:
+            raise UsageError(f"--batch {self.batch}: batch normalisation needs at least 2 images")
+        if self.width % 8:
+            raise UsageError(f"--width {self.width}: must be a multiple of 8")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: must not be negative")
+        for name in ("learning_rate", "checkpoint_minutes"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
+        if not 0 <= self.reconstruction_weight < math.inf:
+            raise UsageError(f"--reconstruction-weight {self.reconstruction_weight}: must be 0 or above")
+        for name, values in (("betas", self.betas), ("average_decay", (self.average_decay,))):
+            if not all(0 <= value < 1 for value in values):
+                raise UsageError(f"{option(name)} {' '.join(map(str, values))}: must be at least 0 and below 1")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, where none was given too."""
+        return self.run if self.run is not None else Path("runs") / (self.images.resolve().name or "run")
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """The part that describes the generator."""
+        return GeneratorConfig(size=self.size, width=self.width, sle=self.sle)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give every option as JSON has it."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> TrainConfig:
+        """Read what ``to_json`` wrote; options unknown to this version are an error.
+
+        Raises:
+            UsageError: if an option is unknown.
+        """
+        known = {entry.name: entry for entry in dataclasses.fields(cls)}
+        unknown = sorted(saved.keys() - known.keys())
+        if unknown:
+            raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
+        }
+        for name in ("images", "run", "weights"):
+            if values.get(name) is not None:
+                values[name] = Path(values[name])
+        return cls(**values)
+
+
+TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 16, "steps": 10_000, "perceptual": "none"}
+
+
+def default(images: Path | str, **options: Any) -> TrainConfig:
+    """Give the paper's recipe, at any size."""
+    return TrainConfig(Path(images), **options)
+
+
+def paper(images: Path | str, **options: Any) -> TrainConfig:
+    """Give the released network and recipe, with the departures that ``docs/method.md`` lists.
+
+    Source: FastGAN (Liu et al. 2021), sections 3 and 4, and the released code for what the paper leaves open.
+    """
+    return TrainConfig(Path(images), preset="paper", **options)
+
+
+def tiny(images: Path | str, **options: Any) -> TrainConfig:
+    """Give small networks at 64 px that learn a simple folder in minutes on a CPU."""
+    return TrainConfig(Path(images), **TINY | options)
+
+
+PRESETS = {"default": default, "paper": paper, "tiny": tiny}
+
+
+def option(name: str) -> str:
+    """Spell a field as the command line does: ``log_every`` is ``--log-every``."""
+    return "--" + name.replace("_", "-")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds as the command line has them: numbers and ranges, both ends included, such as ``0-63,100``.
+
+    Raises:
+        UsageError: if that cannot be read, or nothing is left.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise UsageError(f"--seeds {text}: {part.strip()!r} is not a number or a range like 0-63")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UsageError(f"--seeds {text}: the range {part.strip()} ends before it starts")
+        seeds += range(first, last + 1)
+    return seeds

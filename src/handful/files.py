@@ -1,0 +1,55 @@
+"""Files that are whole or not there: written under a temporary name, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write, and put it in the place of ``path`` once the block has ended well.
+
+    If the block fails, or the process dies, ``path`` is as it was. Works for a file, and for a folder that is new.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    remove(temporary)
+    try:
+        yield temporary
+        for written in [*temporary.glob("*"), temporary]:
+            flush(written)
+        temporary.replace(path)
+        flush(path.parent)
+    finally:
+        remove(temporary)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def flush(path: Path) -> None:
+    """Make the disk hold what was written to a file, or to the list of files of a folder."""
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder of files, if it is there."""
+    if path.is_dir():
+        for child in path.iterdir():
+            child.unlink()
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""Image tensors at the edges: bytes, PNG files, grids."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from handful.files import replacing
+
+GAP = 2
+"""Pixels of white between two images of a grid."""
+
+
+def to_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Map [-1, 1] to 0..255, rounding to the nearest."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_bytes(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Map 0..255 to [-1, 1]."""
+    return images / 127.5 - 1
+
+
+def to_image(image: UInt8[Tensor, "3 h w"]) -> Image.Image:
+    """Make a Pillow image."""
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def write_png(path: Path, image: Image.Image) -> None:
+    """Write a PNG file, whole or not at all."""
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def grid(images: Sequence[UInt8[Tensor, "3 h w"]], columns: int | None = None) -> Image.Image:
+    """Lay images of one size out in rows, as near to a square as their number allows unless ``columns`` is given."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    height, width = images[0].shape[1:]
+    size = (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP)
+    sheet = Image.new("RGB", size, "white")
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        sheet.paste(to_image(image), (column * (width + GAP), row * (height + GAP)))
+    return sheet

@@ -1,0 +1,51 @@
+"""Latents and noise maps: all that a picture is drawn from, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Purpose(IntEnum):
+    """What a random stream is for; streams of two purposes are unrelated whatever the seeds."""
+
+    PICTURE = 1
+    WEIGHTS = 2
+    STEP = 3
+    ORDER = 4
+
+
+def fold(purpose: Purpose, *numbers: int) -> int:
+    """Make one 64-bit seed out of a purpose and numbers; close numbers give unrelated seeds."""
+    return int(np.random.SeedSequence((int(purpose), *numbers)).generate_state(1, np.uint64)[0])
+
+
+def draw(
+    count: int, latent: int, noise_sizes: Sequence[int], random: torch.Generator
+) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
+    """Draw latents and noise maps from the standard normal distribution, on the generator's device.
+
+    Source: FastGAN (Liu et al. 2021), section 3.1; the noise is one map per site, shared by the channels.
+    """
+    z = torch.randn(count, latent, device=random.device, generator=random)
+    noise = [torch.randn(count, 1, size, size, device=random.device, generator=random) for size in noise_sizes]
+    return z, noise
+
+
+def from_seeds(
+    seeds: Sequence[int], latent: int, noise_sizes: Sequence[int], device: torch.device
+) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
+    """Draw each image's latent and noise from its own seed, so that they do not depend on the other images.
+
+    Drawn on the CPU whatever the device, so that a seed means the same picture everywhere.
+    """
+    random = [torch.Generator().manual_seed(fold(Purpose.PICTURE, seed)) for seed in seeds]
+    drawn = [draw(1, latent, noise_sizes, each) for each in random]
+    z = torch.cat([latents for latents, _ in drawn]).to(device)
+    noise = [torch.cat(maps).to(device) for maps in zip(*(maps for _, maps in drawn), strict=True)]
+    return z, noise

@@ -1,0 +1,139 @@
+"""How a run tells what it does: to the terminal, to log.jsonl, or to whoever watches."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import torch
+from rich.console import Console as Terminal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from handful.files import replacing
+
+
+class Watch(Protocol):
+    """Whoever wants to know how a run goes; a run calls these from the thread it trains in."""
+
+    def note(self, text: str) -> None:
+        """Take one line that the user should read."""
+
+    def advance(self, task: str, done: int, total: int) -> None:
+        """Learn that ``done`` of ``total`` pieces of a task are done; called often, so it must be quick."""
+
+    def report(self, entry: dict[str, float]) -> None:
+        """Take a line of log.jsonl as it is written."""
+
+    def close(self) -> None:
+        """Learn that nothing more will come."""
+
+
+class Quiet:
+    """Watch without a word."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def advance(self, task: str, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def report(self, entry: dict[str, float]) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+class Console:
+    """Watch on the terminal: a live bar with rate, time left and losses, or plain lines where output is a file.
+
+    Writes to the error stream, so that a command's answer on standard output stays alone.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self.terminal = Terminal(file=stream or sys.stderr, highlight=False, soft_wrap=True, markup=False)
+        self.progress: Progress | None = None
+        self.tasks: dict[str, TaskID] = {}
+
+    def note(self, text: str) -> None:
+        """Print a line, above the bars if there are any."""
+        self.terminal.print(text)
+
+    def advance(self, task: str, done: int, total: int) -> None:
+        """Move a bar."""
+        if not self.terminal.is_terminal:
+            return
+        if self.progress is None:
+            left = TimeRemainingColumn(compact=True)
+            columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), left)
+            self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=self.terminal)
+            self.progress.start()
+        if task not in self.tasks:
+            self.tasks[task] = self.progress.add_task(task, total=total, completed=done, state="")
+        self.progress.update(self.tasks[task], completed=done)
+
+    def report(self, entry: dict[str, float]) -> None:
+        """Show rate and losses behind the bar, or in a line that also has the time left."""
+        losses = "  ".join(f"{name} {entry[name]:.3f}" for name in ("discriminator", "generator", "reconstruction"))
+        state = f"{entry['images_per_second']:.1f} images/s  {losses}"
+        if self.progress is not None:
+            self.progress.update(self.tasks["training"], state=state)
+        else:
+            left = duration(entry["seconds_left"])
+            self.note(f"step {entry['step']:,.0f} of {entry['steps']:,.0f}  {left} left  {state}")
+
+    def close(self) -> None:
+        """Leave the bars as they stand."""
+        if self.progress is not None:
+            self.progress.stop()
+        self.progress, self.tasks = None, {}
+
+
+class Journal:
+    """The log of a run, one JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut(self, step: int) -> None:
+        """Drop the lines after a step, which a resumed run is going to write again, and a line that was cut short."""
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            if entry["step"] <= step:
+                kept.append(line + "\n")
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time in its two largest units: ``2 h 05 min``, ``3 min 20 s``, ``45 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def peak_memory(device: torch.device) -> float:
+    """Give the most memory held so far, in MB: of the GPU where one is used, else of this process; 0 if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0.0
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 2**20 if sys.platform == "darwin" else used / 2**10

@@ -1,0 +1,79 @@
+"""What the two networks are trained to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from handful.blocks import shrink
+from handful.discriminator import Decoders, View, quadrant
+
+SMALLEST_MARGIN = 0.8
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Two batches of images ``[b 3 h w]`` to their distances ``[b]``; gradients reach the first."""
+
+
+def discriminator_loss(
+    real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], random: torch.Generator
+) -> Float[Tensor, ""]:
+    """Push real logits above a margin and fake ones below minus a margin, drawn for each logit from U(0.8, 1).
+
+    ``mean(relu(m - real)) + mean(relu(m + fake))``
+
+    Source: FastGAN (Liu et al. 2021), section 3.3, equation 3. The paper's margin is 1; the released code draws it.
+    """
+
+    def margin() -> Tensor:
+        draw = torch.rand(real.shape, device=real.device, generator=random)
+        return SMALLEST_MARGIN + (1 - SMALLEST_MARGIN) * draw
+
+    return F.relu(margin() - real).mean() + F.relu(margin() + fake).mean()
+
+
+def generator_loss(fake: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
+    """Raise the logits of generated images: ``-mean(fake)``.
+
+    Source: FastGAN (Liu et al. 2021), section 3.3, equation 4.
+    """
+    return -fake.mean()
+
+
+def reconstruction_loss(
+    decoders: Decoders,
+    view: View,
+    images: Float[Tensor, "b 3 h w"],
+    small: Float[Tensor, "b 3 s s"],
+    corner: Int64[Tensor, ""],
+    distance: Distance,
+) -> Float[Tensor, ""]:
+    """Compare what the decoders make of a view with what was viewed: the whole, one quadrant, the small image.
+
+    The mean over images of the sum of the three distances. The targets are brought to the decoders' size by averaging
+    areas; the released code drops pixels.
+
+    Source: FastGAN (Liu et al. 2021), section 3.2, equation 2. The paper cuts its part anywhere, the released code one
+    of four quadrants, the same for the whole batch.
+    """
+    made = decoders(view, corner)
+    part = shrink(quadrant(images, corner), small.shape[-1])
+    pairs = zip(made, (small, part, small), strict=True)
+    return torch.stack([distance(image, target) for image, target in pairs]).sum(dim=0).mean()
+
+
+def absolute_difference(images: Float[Tensor, "b c h w"], targets: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """Give the mean absolute difference of each pair of images in [-1, 1], the distance where LPIPS is not wanted."""
+    return (images - targets).abs().mean(dim=(1, 2, 3))
+
+
+@torch.no_grad()
+def accuracy(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> dict[str, Float[Tensor, ""]]:
+    """Give the shares of real logits above and of fake logits below zero.
+
+    Near 1 both: the discriminator tells them apart everywhere, and may be learning the images by heart.
+    """
+    return {"accuracy_real": (real > 0).float().mean(), "accuracy_fake": (fake < 0).float().mean()}

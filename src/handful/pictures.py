@@ -1,0 +1,99 @@
+"""One picture file at a time: bytes to an upright RGB image of the size that is wanted."""
+
+from __future__ import annotations
+
+import io
+from typing import Literal
+
+import numpy as np
+from PIL import ExifTags, Image
+
+Fit = Literal["crop", "squash"]
+
+# The decoders that may see a file, whatever its name says. Pillow has more, one of which (EPS) starts another program.
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# What undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails where a tag that
+# has nothing to do with it is corrupt.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnusableError(ValueError):
+    """A picture was understood, and there is no right way to use it. The message is the reason shown."""
+
+
+def decode(data: bytes, least: int) -> Image.Image:
+    """Decode the bytes of a picture file to RGB, upright; its first frame where it has several.
+
+    A JPEG much larger than ``least`` pixels comes out reduced, with its shorter side still longer than that.
+
+    Raises:
+        Exception: Nearly anything, for a damaged file: OSError, SyntaxError, struct.error, zlib.error and more.
+    """
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        image.draft(None, (least, least))
+        image.load()
+        return to_rgb(_turned_upright(image))
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to RGB, over white where it is transparent.
+
+    Raises:
+        ValueError: Grey values go beyond 0 to 65535 (integers) or 0 to 1 (floating point): what white is, is not known.
+    """
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _grey_in_8_bits(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    # Pillow has no way from premultiplied grey to RGBA, and would drop its alpha without a word.
+    layer = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+    result = Image.new("RGB", image.size, "white")
+    result.paste(layer, mask=layer)
+    return result
+
+
+def resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+    """Resample an image to ``size`` x ``size`` pixels, antialiased (Lanczos)."""
+    width, height = image.size
+    if fit == "squash":
+        return image.resize((size, size), Image.Resampling.LANCZOS)
+    side = min(width, height)
+    # Whole pixels: half a pixel of shift would blur a picture that has the right height already.
+    left, top = (width - side) // 2, (height - side) // 2
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+
+
+def _turned_upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation of a loaded image; a block that cannot be parsed says nothing."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # As in decoding: SyntaxError, struct.error and others, and the pixels are not to blame.
+        return image
+    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
+
+
+def _grey_in_8_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit, 32-bit and floating-point grey to 8 bits; Pillow's own conversion clips it to 255 instead."""
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        # Written so that NaN fails too.
+        if not (low >= 0 and high <= 1):
+            raise UnusableError(f"floating-point values from {low:g} to {high:g}: scale them to 0 to 1")
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    if low < 0 or high > 65535:
+        raise UnusableError(f"grey values from {low} to {high}: scale them to 0 to 65535")
+    grey = (values.astype(np.int32) + 128) // 257  # value * 255 / 65535, rounded
+    # The PNG chunk tRNS names one grey value as transparent.
+    grey[values == image.info.get("transparency")] = 255
+    return Image.fromarray(grey.astype(np.uint8))

@@ -1,0 +1,118 @@
+"""Adam over a network whose convolutions are kept at spectral norm one, renewed once per step for the whole network.
+
+The networks compute with plain convolutions. Their weights are written here, ``W / sigma(W)``, from master weights
+``W`` that only the optimiser sees. So however often a network is run between two steps, its weights are normalised
+once; an averaged or saved network has nothing to fold; and the weights stay where they are in memory.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+WARM_UP = 15
+"""Power iterations before the first step, which start from random vectors."""
+
+
+class SpectralAdam:
+    """Adam on the master weights of a network's convolutions, and on its other parameters as they are.
+
+    Each step: bring the gradients of the normalised weights back to the masters, let Adam step, renew ``sigma`` by
+    one power iteration, write ``W / sigma`` into the network. The network's weights must be initialised before.
+
+    Source: Spectral normalisation (Miyato et al. 2018), section 2.1 and algorithm 1; Adam (Kingma and Ba 2015).
+    The released FastGAN renews ``sigma`` at every forward pass in training, so three times a step in its discriminator.
+    """
+
+    def __init__(
+        self, network: nn.Module, learning_rate: float, betas: tuple[float, float], random: torch.Generator
+    ) -> None:
+        self.network = network
+        self.layers = {
+            name: layer for name, layer in network.named_modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+        }
+        self.masters = {name: as_matrix(layer, layer.weight.detach().clone()) for name, layer in self.layers.items()}
+        self.u = {name: unit_vector(len(master), random).to(master.device) for name, master in self.masters.items()}
+        self.v = {name: torch.empty_like(master[0]) for name, master in self.masters.items()}
+        self.sigma = {name: torch.empty_like(master[0, 0]) for name, master in self.masters.items()}
+        self.normalised = {f"{name}.weight" for name in self.layers}
+        self.others = {name: value for name, value in network.named_parameters() if name not in self.normalised}
+        learned = [*(master.requires_grad_() for master in self.masters.values()), *self.others.values()]
+        self.adam = torch.optim.Adam(learned, learning_rate, betas, fused=True)
+        self.prepare()
+        for _ in range(WARM_UP):
+            self.iterate()
+        self.write()
+
+    def minimise(self, loss: Float[Tensor, ""]) -> None:
+        """Take one step down the gradient of ``loss``."""
+        self.network.zero_grad()
+        torch.autograd.backward(loss)
+        self.pull_gradients()
+        self.adam.step()
+        self.iterate()
+        self.write()
+
+    @torch.no_grad()
+    def pull_gradients(self) -> None:
+        """Turn the gradient ``G`` of each normalised weight ``N = W / sigma`` into that of ``W``.
+
+        With ``sigma = u' W v`` for fixed ``u`` and ``v`` it is ``(G - <G, N> u v') / sigma``.
+
+        Source: Spectral normalisation (Miyato et al. 2018), equation 12.
+        """
+        for name, layer in self.layers.items():
+            assert layer.weight.grad is not None
+            gradient, normalised = as_matrix(layer, layer.weight.grad), as_matrix(layer, layer.weight)
+            along = torch.sum(gradient * normalised) * self.u[name]
+            self.masters[name].grad = torch.addr(gradient, along, self.v[name], alpha=-1) / self.sigma[name]
+
+    @torch.no_grad()
+    def iterate(self) -> None:
+        """Bring the singular vectors and values one power iteration nearer to the largest ones."""
+        for name, master in self.masters.items():
+            self.v[name].copy_(F.normalize(self.u[name] @ master, dim=0))
+            product = master @ self.v[name]
+            self.u[name].copy_(F.normalize(product, dim=0))
+            self.sigma[name].copy_(self.u[name] @ product)
+
+    @torch.no_grad()
+    def write(self) -> None:
+        """Write the normalised weights into the network, in place."""
+        for name, layer in self.layers.items():
+            weight = outputs_first(layer, layer.weight)
+            weight.copy_((self.masters[name] / self.sigma[name]).view_as(weight))
+
+    def state(self) -> dict[str, Tensor]:
+        """Give by name all that the next step depends on beside the network itself: the living tensors, not copies."""
+        kinds = {"master": self.masters, "u": self.u, "v": self.v, "sigma": self.sigma}
+        state = {f"{kind}.{name}": value for kind, values in kinds.items() for name, value in values.items()}
+        for name, learned in {**self.masters, **self.others}.items():
+            state |= {f"{key}.{name}": value for key, value in self.adam.state[learned].items()}
+        return state
+
+    def prepare(self) -> None:
+        """Make room for Adam's moments, which it otherwise does at its first step, so that ``state`` is complete."""
+        for learned in (*self.masters.values(), *self.others.values()):
+            self.adam.state[learned] = {
+                "step": torch.zeros((), device=learned.device),
+                "exp_avg": torch.zeros_like(learned),
+                "exp_avg_sq": torch.zeros_like(learned),
+            }
+
+
+def outputs_first(layer: nn.Module, weight: Float[Tensor, "i j k k"]) -> Float[Tensor, "o c k k"]:
+    """View a weight with its output channels first, which a transposed convolution has second."""
+    return weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
+
+
+def as_matrix(layer: nn.Module, weight: Float[Tensor, "i j k k"]) -> Float[Tensor, "o ckk"]:
+    """Lay a convolution's weight out as the matrix whose largest singular value is its spectral norm."""
+    return outputs_first(layer, weight).flatten(1)
+
+
+def unit_vector(length: int, random: torch.Generator) -> Float[Tensor, " n"]:
+    """Draw a direction."""
+    return F.normalize(torch.randn(length, device=random.device, generator=random), dim=0)

@@ -1,0 +1,148 @@
+"""Train a generator against a discriminator on a folder of images.
+
+    model = handful.train(handful.TrainConfig(images=Path("photos"), run=Path("runs/photos")))
+
+The same call resumes: it goes on from the newest checkpoint in the run folder. All that is random in a step is drawn
+from ``(seed, step)`` and from nothing else. So a run that was killed and resumed ends with bit for bit the weights of
+one that never stopped, and no checkpoint holds a random state.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from types import FrameType
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor, nn
+
+from handful import latent
+from handful.augment import augment
+from handful.average import blend
+from handful.blocks import shrink
+from handful.checkpoint import State
+from handful.config import TrainConfig
+from handful.generator import small_size
+from handful.images import from_bytes
+from handful.latent import Purpose, fold
+from handful.log import Console, Watch
+from handful.losses import accuracy, discriminator_loss, generator_loss, reconstruction_loss
+from handful.model import Model
+from handful.run import Run
+
+
+def train(config: TrainConfig, watch: Watch | None = None) -> Model:
+    """Run ``config`` to its last step and return the averaged generator.
+
+    Writes the run folder as it goes (see ``Run``). Ctrl-C and SIGTERM end the run early, after a checkpoint.
+
+    Args:
+        config: What to train, on what, where to.
+        watch: Is told how it goes; the terminal by default.
+
+    Raises:
+        UsageError: if the image folder, an option, or the run folder to go on with does not fit.
+        TrainingError: if a loss is no longer finite; the newest checkpoint is from before.
+        WeightsError: if ``--perceptual vgg16`` was asked for and its files cannot be had.
+
+    Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
+    """
+    with Run.open(config, watch or Console()) as run, stop_signals() as stop:
+        config, images, device = run.config, run.images, run.device
+        state = State.fresh(config, device)
+        run.resume(state)
+        generator, discriminator = state.generator, state.discriminator
+
+        while state.step < config.steps and not stop.is_set():
+            random = torch.Generator(device).manual_seed(fold(Purpose.STEP, config.seed, state.step))
+            real = augment(draw(images, config, state.step, random), config.augment, random)
+            real_small = shrink(real, small_size(config.size))
+            z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
+            fake, fake_small = (augment(made, config.augment, random) for made in generator(z, noise))
+
+            # Discriminator: tell real from fake, and reconstruct the real.
+            view = discriminator(real, real_small)
+            fake_logits = discriminator(fake.detach(), fake_small.detach()).logits
+            d_loss = discriminator_loss(view.logits, fake_logits, random)
+            rebuilt = torch.zeros((), device=device)
+            if discriminator.decoders is not None:
+                corner = torch.randint(4, (), device=device, generator=random)
+                rebuilt = reconstruction_loss(discriminator.decoders, view, real, real_small, corner, run.distance)
+            state.discriminator_optimizer.minimise(d_loss + config.reconstruction_weight * rebuilt)
+
+            # Generator: raise the score of what it made, through a discriminator held still.
+            with frozen(discriminator):
+                g_loss = generator_loss(discriminator(fake, fake_small).logits)
+                state.generator_optimizer.minimise(g_loss)
+
+            # Average: the network that pictures are drawn from.
+            blend(state.average, generator, config.average_decay, state.step)
+
+            state.step += 1
+            losses = {"discriminator": d_loss, "generator": g_loss, "reconstruction": rebuilt}
+            run.report(state, losses | accuracy(view.logits, fake_logits))
+        return run.finish(state)
+
+
+def draw(
+    images: UInt8[Tensor, "n 3 h w"], config: TrainConfig, step: int, random: torch.Generator
+) -> Float[Tensor, "b 3 h w"]:
+    """Take the images of a step, half of them mirrored if the run mirrors, in [-1, 1] on the generator's device."""
+    picked = torch.tensor(picks(config.seed, step, config.batch, len(images)))
+    batch = from_bytes(images[picked.to(images.device)].to(random.device))
+    if not config.mirror:
+        return batch
+    mirrored = torch.rand(len(batch), 1, 1, 1, device=random.device, generator=random) < 0.5
+    return torch.where(mirrored, batch.flip(-1), batch)
+
+
+def picks(seed: int, step: int, batch: int, count: int) -> list[int]:
+    """Say which of ``count`` images a step sees: all of them once in random order, then all again, and so on."""
+    positions = range(step * batch, (step + 1) * batch)
+    return [int(order(seed, position // count, count)[position % count]) for position in positions]
+
+
+@lru_cache(maxsize=8)
+def order(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " n"]:
+    """Shuffle the numbers below ``count`` for one pass over the images."""
+    return np.random.default_rng(fold(Purpose.ORDER, seed, epoch)).permutation(count)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Within the block, the network passes gradients on but gathers none."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the step at hand; a second one acts as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        restore()
+
+    for number in usual:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        restore()
