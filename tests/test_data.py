@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from handful.data import ENDINGS, Dataset, Problem, load_folder, readable
 from handful.errors import UsageError
@@ -595,3 +595,23 @@ def test_the_emoji_set_is_read_whole(tmp_path):
     # Transparent around a round face: white corners, and something inside.
     assert (dataset.images[:, :, 0, 0] > 250).all()
     assert (dataset.images.float().mean((1, 2, 3)) < 250).all()
+
+
+def with_profile(profile: bytes, color: tuple[int, int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40), color).save(file, format="PNG", icc_profile=profile)
+    return file.getvalue()
+
+
+def test_colours_are_converted_by_the_profile_that_an_image_carries():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # A profile by which the first channel is green and the second red.
+    swapped = srgb.replace(b"rXYZ", b"?XYZ").replace(b"gXYZ", b"rXYZ").replace(b"?XYZ", b"gXYZ")
+    assert swapped != srgb
+    assert decode(with_profile(srgb, (200, 30, 60)), 40).getpixel((5, 5)) == pytest.approx((200, 30, 60), abs=2)
+    assert decode(with_profile(swapped, (200, 30, 60)), 40).getpixel((5, 5)) == pytest.approx((30, 200, 60), abs=2)
+
+
+@pytest.mark.parametrize("profile", [b"rubbish", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()])
+def test_a_profile_that_does_not_fit_costs_nothing(profile):
+    assert decode(with_profile(profile, (200, 30, 60)), 40).getpixel((5, 5)) == (200, 30, 60)

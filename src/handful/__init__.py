@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.errors import TrainingError, UsageError, WeightsError
-    from handful.generate import generate
     from handful.model import Model, load
-    from handful.train import train
+    from handful.sample import generate
+    from handful.training import train
 
 HOME = {
     "GeneratorConfig": "config",
@@ -27,11 +27,11 @@ HOME = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "default": "config",
-    "generate": "generate",
+    "generate": "sample",
     "load": "model",
     "paper": "config",
     "tiny": "config",
-    "train": "train",
+    "train": "training",
 }
 __all__ = ["GeneratorConfig", "Model", "TrainConfig", "TrainingError", "UsageError", "WeightsError"]
 __all__ += ["default", "generate", "load", "paper", "tiny", "train"]

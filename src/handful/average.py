@@ -65,6 +65,8 @@ def calibrate(average: Generator, batch: int = 16) -> None:
     for norm in norms:
         assert norm.running_mean is not None
         assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
         mean, square = moments[norm]
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(square - mean.square())
+        norm.num_batches_tracked.zero_()

@@ -29,17 +29,17 @@ def leaky() -> nn.LeakyReLU:
     return nn.LeakyReLU(SLOPE, inplace=True)
 
 
-def upsample(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
+def upsample(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
     """Double height and width by repeating pixels."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def shrink(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
+def shrink(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c {size} {size}"]:
     """Average square areas of pixels so that ``size`` rows and columns remain."""
     return F.avg_pool2d(x, x.shape[-1] // size)
 
 
-def glu(x: Float[Tensor, "b 2c h w"]) -> Float[Tensor, "b c h w"]:
+def glu(x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k//2 h w"]:
     """Gate the first half of the channels by the second: ``a * sigmoid(b)``.
 
     Written out because the gradient of ``F.glu`` loses the channels-last layout.
@@ -47,7 +47,7 @@ def glu(x: Float[Tensor, "b 2c h w"]) -> Float[Tensor, "b c h w"]:
     Source: gated linear units (Dauphin et al. 2017), equation 1.
     """
     value, gate = x.chunk(2, dim=1)
-    return value * torch.sigmoid(gate)  # [b c h w]
+    return value * torch.sigmoid(gate)  # [b k/2 h w]
 
 
 class Noise(nn.Module):
@@ -113,7 +113,7 @@ class UpBlock(nn.Module):
         self.conv = conv(inputs, 2 * outputs, 3, padding=1)
         self.norm = nn.BatchNorm2d(2 * outputs, track_running_stats=running)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k H W"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
         return glu(self.norm(self.conv(upsample(x))))  # [b k 2h 2w]
 
@@ -134,8 +134,8 @@ class NoisyUpBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(2 * outputs)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], first: Float[Tensor, "b 1 H W"], second: Float[Tensor, "b 1 H W"]
-    ) -> Float[Tensor, "b k H W"]:
+        self, x: Float[Tensor, "b c h w"], first: Float[Tensor, "b 1 2*h 2*w"], second: Float[Tensor, "b 1 2*h 2*w"]
+    ) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
         x = glu(self.norm1(self.noise1(self.conv1(upsample(x)), first)))  # [b k 2h 2w]
         return glu(self.norm2(self.noise2(self.conv2(x), second)))
@@ -151,9 +151,9 @@ class DownBlock(nn.Module):
         super().__init__()
         self.main = nn.Sequential(conv(inputs, outputs, 4, 2, 1), batch_norm(outputs), leaky())
 
-    def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b k h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""
-        halved: Tensor = self.main(x)  # [b k H/2 W/2]
+        halved: Tensor = self.main(x)  # [b k h/2 w/2]
         return halved
 
 
@@ -175,9 +175,9 @@ class ResidualDownBlock(nn.Module):
         )
         self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), batch_norm(outputs), leaky())
 
-    def forward(self, x: Float[Tensor, "b c H W"]) -> Float[Tensor, "b k h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""
-        halved: Tensor = (self.main(x) + self.direct(x)) / 2  # [b k H/2 W/2]
+        halved: Tensor = (self.main(x) + self.direct(x)) / 2  # [b k h/2 w/2]
         return halved
 
 

@@ -39,7 +39,7 @@ class Train:
 
     def __call__(self) -> None:
         """Train, and say where the result is."""
-        from handful.train import train
+        from handful.training import train
 
         train(self.config)
         folder = self.config.folder
@@ -69,7 +69,7 @@ class Generate:
     def __call__(self) -> None:
         """Generate, and say what was written."""
         seeds = parse_seeds(self.seeds)
-        from handful.generate import generate
+        from handful.sample import generate
 
         files = generate(self.source, seeds, self.out, self.grid, self.size_of_batch, self.device)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
@@ -116,19 +116,18 @@ class Demo:
     """Draw a small image folder and train on it: the whole thing in minutes, with nothing of your own."""
 
     out: Path = Path("demo")
-    """Folder for the drawn images, the run and two grids."""
+    """Folder for the drawn images, the run and the pictures to look at."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     json: Flag = False
-    """Print the files written as one JSON object."""
+    """Print the file to look at as one JSON object."""
 
     def __call__(self) -> None:
-        """Run the demo, and say where the grids are."""
+        """Run the demo, and say what to look at."""
         from handful.demo import demo
 
-        real, samples = demo(self.out, self.device)
-        answer = {"training_images": str(real), "samples": str(samples)}
-        answer_with(answer, f"look at {samples}, and at {real} which it learned from", json=self.json)
+        picture = demo(self.out, self.device)
+        answer_with({"picture": str(picture)}, f"look at {picture}: learned from, and made", json=self.json)
 
 
 class Command(Protocol):

@@ -166,7 +166,7 @@ class TrainConfig:
         return cls(**values)
 
 
-TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 16, "steps": 10_000, "perceptual": "none"}
+TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"}
 
 
 def default(images: Path | str, **options: Any) -> TrainConfig:

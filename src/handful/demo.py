@@ -9,20 +9,20 @@ from handful.config import TrainConfig, tiny
 from handful.data import load_folder
 from handful.drawings import draw
 from handful.log import Console, Watch
-from handful.train import train
+from handful.training import train
 
 IMAGES = 100
 SHOWN = 49
 
 
-def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = None) -> tuple[Path, Path]:
-    """Draw 100 flowers, train on them, and write a grid of the flowers and one of generated ones.
+def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = None) -> Path:
+    """Draw 100 flowers, train on them, and show flowers it learned from beside flowers it made.
 
-    All goes into ``out``: ``flowers/``, ``run/``, ``training-images.png``, ``samples.png``. Takes up to five minutes
-    on two CPU cores. The same call goes on where it was stopped.
+    All goes into ``out``: ``flowers/``, ``run/``, ``training-images.png``, ``samples.png`` and both in one,
+    ``side-by-side.png``. Takes up to five minutes on two CPU cores. The same call goes on where it was stopped.
 
     Returns:
-        The grid of training images and the grid of samples.
+        The last of these files.
 
     Raises:
         UsageError: if ``out`` holds a run of another kind, or the device is not there.
@@ -31,13 +31,14 @@ def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = N
     config = demo_config(out, device)
     draw(config.images, IMAGES)
     model = train(config, watch or Console())
-    shown = load_folder(config.images, config.size).images[:SHOWN]
-    grids = out / "training-images.png", out / "samples.png"
-    for path, pictures in zip(grids, (shown, model.sample(range(SHOWN))), strict=True):
-        images.write_png(path, images.grid(list(pictures)))
-    return grids
+    learned = images.grid(list(load_folder(config.images, config.size).images[:SHOWN]))
+    made = images.grid(list(model.sample(range(SHOWN))))
+    images.write_png(out / "training-images.png", learned)
+    images.write_png(out / "samples.png", made)
+    images.write_png(out / "side-by-side.png", images.side_by_side(learned, made))
+    return out / "side-by-side.png"
 
 
 def demo_config(out: Path, device: str = "auto") -> TrainConfig:
     """Give the options of the demo's run."""
-    return tiny(out / "flowers", run=out / "run", device=device, steps=2_400)
+    return tiny(out / "flowers", run=out / "run", device=device, steps=2_000)

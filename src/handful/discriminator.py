@@ -100,11 +100,11 @@ def stem(size: int, channels: dict[int, int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def quadrant(x: Float[Tensor, "b c H W"], corner: Int64[Tensor, ""]) -> Float[Tensor, "b c h w"]:
+def quadrant(x: Float[Tensor, "b c h w"], corner: Int64[Tensor, ""]) -> Float[Tensor, "b c h//2 w//2"]:
     """Cut out one quarter: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
 
     The corner is a tensor so that choosing it on a GPU does not make the program wait for the GPU.
     """
     b, c, height, width = x.shape
-    quarters = x.view(b, c, 2, height // 2, 2, width // 2).permute(2, 4, 0, 1, 3, 5)  # [2 2 b c H/2 W/2]
+    quarters = x.view(b, c, 2, height // 2, 2, width // 2).permute(2, 4, 0, 1, 3, 5)  # [2 2 b c h/2 w/2]
     return quarters.index_select(0, corner[None] // 2)[0].index_select(0, corner[None] % 2)[0]

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UMASK = os.umask(0)
+os.umask(UMASK)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -21,6 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         for written in [*temporary.glob("*"), temporary]:
+            if written.is_file():
+                written.chmod(0o666 & ~UMASK)  # safetensors lets nobody else read what it writes
             flush(written)
         temporary.replace(path)
         flush(path.parent)
@@ -38,7 +43,7 @@ def flush(path: Path) -> None:
     """Make the disk hold what was written to a file, or to the list of files of a folder."""
     if path.is_dir() and os.name == "nt":  # Windows opens no folders
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

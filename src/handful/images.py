@@ -49,3 +49,11 @@ def grid(images: Sequence[UInt8[Tensor, "3 h w"]], columns: int | None = None) -
         row, column = divmod(index, columns)
         sheet.paste(to_image(image), (column * (width + GAP), row * (height + GAP)))
     return sheet
+
+
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Put two pictures of one height next to each other, with white between them."""
+    sheet = Image.new("RGB", (left.width + 8 * GAP + right.width, left.height), "white")
+    sheet.paste(left, (0, 0))
+    sheet.paste(right, (left.width + 8 * GAP, 0))
+    return sheet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import torch
 from rich.console import Console as Terminal
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from handful.files import replacing
 
 
+@runtime_checkable
 class Watch(Protocol):
     """Whoever wants to know how a run goes; a run calls these from the thread it trains in."""
 
@@ -23,7 +24,7 @@ class Watch(Protocol):
     def advance(self, task: str, done: int, total: int) -> None:
         """Learn that ``done`` of ``total`` pieces of a task are done; called often, so it must be quick."""
 
-    def report(self, entry: dict[str, float]) -> None:
+    def report(self, entry: dict[str, int | float]) -> None:
         """Take a line of log.jsonl as it is written."""
 
     def close(self) -> None:
@@ -39,7 +40,7 @@ class Quiet:
     def advance(self, task: str, done: int, total: int) -> None:
         """Show nothing."""
 
-    def report(self, entry: dict[str, float]) -> None:
+    def report(self, entry: dict[str, int | float]) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class Console:
             self.tasks[task] = self.progress.add_task(task, total=total, completed=done, state="")
         self.progress.update(self.tasks[task], completed=done)
 
-    def report(self, entry: dict[str, float]) -> None:
+    def report(self, entry: dict[str, int | float]) -> None:
         """Show rate and losses behind the bar, or in a line that also has the time left."""
         losses = "  ".join(f"{name} {entry[name]:.3f}" for name in ("discriminator", "generator", "reconstruction"))
         state = f"{entry['images_per_second']:.1f} images/s  {losses}"

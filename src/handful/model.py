@@ -62,7 +62,7 @@ class Model:
         if min(seeds) < 0:
             raise UsageError(f"seed {min(seeds)}: must not be negative")
         if batch < 1:
-            raise UsageError(f"a batch of {batch} images: must be at least 1")
+            raise UsageError(f"--size-of-batch {batch}: must be at least 1")
         step = 1 if self.device.type == "cpu" else batch
         for start in range(0, len(seeds), step):
             z, noise = latent.from_seeds(

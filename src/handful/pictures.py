@@ -6,7 +6,7 @@ import io
 from typing import Literal
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageCms
 
 Fit = Literal["crop", "squash"]
 
@@ -41,7 +41,7 @@ def decode(data: bytes, least: int) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         image.draft(None, (least, least))
         image.load()
-        return to_rgb(_turned_upright(image))
+        return to_rgb(_in_srgb(_turned_upright(image)))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -80,6 +80,22 @@ def _turned_upright(image: Image.Image) -> Image.Image:
         return image
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Convert colours by the profile that an RGB or CMYK image carries; phones write Display P3, print shops CMYK.
+
+    A profile that cannot be parsed, or is for another mode than the pixels have, says nothing.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+        return image
+    return converted if converted is not None else image
 
 
 def _grey_in_8_bits(image: Image.Image) -> Image.Image:

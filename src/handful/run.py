@@ -36,7 +36,7 @@ from handful.settings import Settings, read_settings, reconcile, settle
 
 SAMPLES = range(36)
 """Seeds of the pictures in a sample grid."""
-NAMED = 10
+NAMED = 20
 """Files named in a message before the rest is only counted."""
 
 
@@ -52,6 +52,7 @@ class Run:
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
         self.losses: list[dict[str, Tensor]] = []
+        self.calibrated, self.saved_step = -1, 0
         self.reported = self.saved = time.monotonic()
 
     @classmethod
@@ -85,6 +86,7 @@ class Run:
             checkpoint.restore(state, found[-1])
             self.watch.note(f"going on from step {state.step:,} of {self.config.steps:,} in {self.config.folder}")
         self.journal.cut(state.step)
+        self.saved_step = state.step
         self.reported = self.saved = time.monotonic()
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
@@ -95,18 +97,18 @@ class Run:
         config, step = self.config, state.step
         self.losses.append({name: value.detach() for name, value in losses.items()})
         self.watch.advance("training", step, config.steps)
-        if step % config.log_every == 0:
+        last = step == config.steps
+        if last or step % config.log_every == 0:
             self.log(state)
-        if step % config.sample_every == 0:
+        if last or step % config.sample_every == 0:
             self.show(state)
         minutes = (time.monotonic() - self.saved) / 60
-        if step % config.checkpoint_every == 0 or minutes >= config.checkpoint_minutes:
+        if last or step % config.checkpoint_every == 0 or minutes >= config.checkpoint_minutes:
             self.save(state)
 
     def finish(self, state: State) -> Model:
-        """Leave the newest state on the disk, whether or not all steps are done, and give the averaged generator."""
-        if self.losses or not checkpoint.every(self.checkpoints):
-            self.log(state)
+        """Leave the newest state on the disk, also where a signal came between, and give the averaged generator."""
+        if state.step > self.saved_step:
             self.show(state)
             self.save(state)
         folder, steps = self.config.folder, self.config.steps
@@ -123,11 +125,9 @@ class Run:
             TrainingError: if one of them is not finite.
         """
         if not self.losses:
-            return
+            return  # the last report was at this very step
         names = list(self.losses[0])
-        table = (
-            torch.stack([torch.stack([*losses.values()]) for losses in self.losses]).double().cpu()
-        )  # [steps losses]
+        table = torch.stack([torch.stack([*step.values()]) for step in self.losses]).cpu().double()  # [steps losses]
         bad = (~table.isfinite()).nonzero()
         if len(bad):
             row, column = bad[0].tolist()
@@ -175,11 +175,13 @@ class Run:
                 self.fail(state.step, f"{name} is no longer finite")
         self.model(state).save(self.config.folder / "model")
         checkpoint.save(state, self.checkpoints, self.config.keep)
-        self.saved = time.monotonic()
+        self.saved, self.saved_step = time.monotonic(), state.step
 
     def model(self, state: State) -> Model:
         """Give the averaged generator, fit for use."""
-        calibrate(state.average)
+        if self.calibrated != state.step:
+            calibrate(state.average)
+            self.calibrated = state.step
         return Model(state.average)
 
 

@@ -1,0 +1,126 @@
+"""A trained generator: a seed means one picture, and files bring it back."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from safetensors.torch import save_file
+
+import handful
+from handful.average import calibrate
+from handful.config import GeneratorConfig
+from handful.errors import UsageError
+from handful.generator import Generator, initialise
+from handful.images import from_bytes, grid, to_bytes, write_png
+from handful.model import Model
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    network = Generator(GeneratorConfig(size=64, width=8))
+    initialise(network, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "noise" in name:
+                parameter.fill_(0.3)
+    calibrate(network)
+    return Model(network)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=6), st.integers(1, 5))
+def test_a_seed_gives_the_same_pixels_whatever_comes_with_it(model, seeds, batch):
+    together = model.sample(seeds, batch=batch)
+    for seed, image in zip(seeds, together, strict=True):
+        assert torch.equal(image, model.sample([seed])[0])
+
+
+def test_different_seeds_give_different_pictures(model):
+    images = model.sample(range(8)).float()
+    for i in range(8):
+        for j in range(i):
+            assert (images[i] - images[j]).abs().mean() > 5
+
+
+def test_samples_are_bytes_and_images_are_pillows(model):
+    images = model.sample([3, 4])
+    assert images.shape == (2, 3, 64, 64)
+    assert images.dtype == torch.uint8
+    pictures = model.images([3, 4])
+    assert pictures[0].mode == "RGB"
+    assert np.array_equal(np.asarray(pictures[1]).transpose(2, 0, 1), images[1].numpy())
+
+
+@pytest.mark.parametrize(
+    ("seeds", "batch", "text"), [([], 1, "no seeds"), ([-1], 1, "seed -1"), ([1], 0, "--size-of-batch 0")]
+)
+def test_senseless_requests_are_refused(model, seeds, batch, text):
+    with pytest.raises(UsageError, match=text):
+        model.sample(seeds, batch=batch)
+
+
+def test_a_saved_model_gives_the_same_pictures_from_folder_and_file(model, tmp_path):
+    model.save(tmp_path / "run" / "model")
+    expected = model.sample(range(3))
+    for source in ("run", "run/model", "run/model/model.safetensors"):
+        assert torch.equal(handful.load(tmp_path / source).sample(range(3)), expected)
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["size"] == 64
+    assert sorted(path.name for path in (tmp_path / "run" / "model").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_others_may_read_a_saved_model_as_any_file(model, tmp_path):
+    model.save(tmp_path)
+    (tmp_path / "plain").touch()
+    for path in tmp_path.iterdir():
+        assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode, path
+
+
+def test_saving_twice_gives_the_same_bytes(model, tmp_path):
+    model.save(tmp_path / "a")
+    model.save(tmp_path / "b")
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+def test_what_is_not_a_model_is_refused_with_its_name(model, tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere: is not there; give a run folder"):
+        handful.load(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match=r"no model.safetensors in it; if it is a run folder"):
+        handful.load(tmp_path)
+    model.save(tmp_path / "cut")
+    file = tmp_path / "cut" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(UsageError, match=r"model.safetensors: cannot be read .* may be cut short"):
+        handful.load(tmp_path / "cut")
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UsageError, match=r"other.safetensors: was not written by handful"):
+        handful.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "quantum"])
+def test_a_device_that_is_not_there_is_named(device, model, tmp_path):
+    model.save(tmp_path)
+    with pytest.raises(UsageError, match=f"--device {device}: not available"):
+        handful.load(tmp_path, device=device)
+
+
+def test_bytes_and_floats_convert_back_and_forth():
+    values = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(to_bytes(from_bytes(values)), values)
+    assert from_bytes(values).min() == -1
+    assert from_bytes(values).max() == 1
+    assert to_bytes(torch.tensor([-2.0, 0.0, 2.0]).view(1, 1, 1, 3)).flatten().tolist() == [0, 128, 255]
+
+
+def test_a_grid_holds_the_images_in_order(tmp_path):
+    images = [torch.full((3, 4, 4), value, dtype=torch.uint8) for value in (10, 20, 30, 40, 50)]
+    sheet = grid(images)
+    assert sheet.size == (3 * 4 + 2 * 2, 2 * 4 + 2)
+    pixels = np.asarray(sheet)
+    assert [pixels[y, x, 0] for y, x in ((0, 0), (0, 6), (0, 12), (6, 0), (6, 6), (6, 12))] == [10, 20, 30, 40, 50, 255]
+    write_png(tmp_path / "deep" / "grid.png", sheet)
+    with Image.open(tmp_path / "deep" / "grid.png") as written:
+        assert np.array_equal(np.asarray(written), pixels)

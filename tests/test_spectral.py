@@ -1,0 +1,103 @@
+"""Spectral normalisation once per step, against autograd through the same formula and against a full SVD."""
+
+import pytest
+import torch
+from torch import nn
+
+from handful.generator import initialise
+from handful.spectral import SpectralAdam, as_matrix
+
+
+def network() -> nn.Sequential:
+    layers = nn.Sequential(
+        nn.ConvTranspose2d(5, 6, 4, bias=False),
+        nn.BatchNorm2d(6),
+        nn.Conv2d(6, 4, 3, padding=1, bias=False),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(4, 1, 4, bias=False),
+    )
+    initialise(layers, torch.Generator().manual_seed(1))
+    return layers
+
+
+def wrapped(net: nn.Module) -> SpectralAdam:
+    return SpectralAdam(net, 0.01, (0.5, 0.999), torch.Generator().manual_seed(2))
+
+
+def test_the_networks_weights_have_spectral_norm_one():
+    net = network()
+    optimizer = wrapped(net)
+    for _ in range(200):
+        optimizer.iterate()
+    optimizer.write()
+    for layer in optimizer.layers.values():
+        assert torch.linalg.svdvals(as_matrix(layer, layer.weight.detach()))[0].item() == pytest.approx(1, rel=1e-4)
+
+
+def test_the_masters_keep_the_values_that_were_there_before():
+    net = network()
+    before = net[2].weight.detach().clone()
+    optimizer = wrapped(net)
+    assert torch.equal(optimizer.masters["2"], before.flatten(1))
+    assert optimizer.masters["2"].std().item() == pytest.approx(0.02, rel=0.2)
+
+
+def test_the_masters_get_the_gradient_that_autograd_finds_through_the_norm():
+    net = network()
+    optimizer = wrapped(net)
+    x = torch.randn(3, 5, 1, 1, generator=torch.Generator().manual_seed(3))
+    target = lambda output: output.square().mean() + output.mean()  # noqa: E731
+
+    masters = {name: master.detach().clone().requires_grad_() for name, master in optimizer.masters.items()}
+    weights = {}
+    for name, master in masters.items():
+        layer = optimizer.layers[name]
+        normalised = master / (optimizer.u[name] @ master @ optimizer.v[name])
+        if isinstance(layer, nn.ConvTranspose2d):
+            inputs, outputs, *kernel = layer.weight.shape
+            weights[f"{name}.weight"] = normalised.view(outputs, inputs, *kernel).transpose(0, 1)
+        else:
+            weights[f"{name}.weight"] = normalised.view_as(layer.weight)
+    target(torch.func.functional_call(net, weights, (x,))).backward()
+
+    net.zero_grad()
+    target(net(x)).backward()
+    optimizer.pull_gradients()
+    for name, master in masters.items():
+        assert torch.allclose(optimizer.masters[name].grad, master.grad, rtol=1e-4, atol=1e-6), name
+
+
+def test_a_step_moves_every_parameter_and_renews_the_weights_once():
+    net = network()
+    optimizer = wrapped(net)
+    before = {name: value.detach().clone() for name, value in net.state_dict().items()}
+    sigmas = {name: sigma.clone() for name, sigma in optimizer.sigma.items()}
+    x = torch.randn(3, 5, 1, 1, generator=torch.Generator().manual_seed(3))
+    net(x)
+    net(x)
+    assert torch.equal(net[0].weight, before["0.weight"])
+    assert all(torch.equal(optimizer.sigma[name], sigma) for name, sigma in sigmas.items())
+    optimizer.minimise(net(x).square().sum())
+    for name, parameter in net.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+
+
+def test_the_weights_stay_where_they_are_in_memory():
+    net = network()
+    optimizer = wrapped(net)
+    places = [parameter.data_ptr() for parameter in net.parameters()]
+    for _ in range(2):
+        optimizer.minimise(net(torch.ones(2, 5, 1, 1)).square().sum())
+    assert [parameter.data_ptr() for parameter in net.parameters()] == places
+
+
+def test_steps_lower_the_loss():
+    net = network()
+    optimizer = wrapped(net)
+    x = torch.randn(8, 5, 1, 1, generator=torch.Generator().manual_seed(3))
+    losses = []
+    for _ in range(60):
+        loss = (net(x) - 0.3).square().mean()
+        losses.append(loss.item())
+        optimizer.minimise(loss)
+    assert losses[-1] < losses[0] / 2
