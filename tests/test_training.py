@@ -15,11 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
+from handful import run as run_module
 from handful import training
 from handful.checkpoint import State, every
 from handful.config import TrainConfig, tiny
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.log import Quiet
+from handful.perceptual import Perceptual
 from handful.training import picks, train
 
 MODEL = Path("model/model.safetensors")
@@ -293,6 +295,18 @@ def test_vgg16_without_its_files_is_an_error_and_auto_says_what_it_took(photos, 
     assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["perceptual"] == "none"
     # A resume with auto stays with what was taken, whatever is there by then.
     train(small(photos, tmp_path / "run", perceptual="auto", steps=3), Quiet())
+
+
+def test_reconstructions_are_judged_by_vgg16_where_its_files_are(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module.Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=1))
+    runs = [small(photos, tmp_path / name, steps=2, perceptual=name) for name in ("auto", "none")]
+    for config in runs:
+        train(config, Quiet())
+    assert json.loads((tmp_path / "auto" / "config.json").read_text())["options"]["perceptual"] == "vgg16"
+    losses = [json.loads((c.folder / "log.jsonl").read_text().splitlines()[0])["reconstruction"] for c in runs]
+    assert losses[0] > 0
+    assert losses[0] != pytest.approx(losses[1])
+    assert weights(runs[0]) != weights(runs[1])
 
 
 def test_every_image_is_seen_once_before_any_is_seen_again():

@@ -41,4 +41,4 @@ def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = N
 
 def demo_config(out: Path, device: str = "auto") -> TrainConfig:
     """Give the options of the demo's run."""
-    return tiny(out / "flowers", run=out / "run", device=device, steps=2_000)
+    return tiny(out / "flowers", run=out / "run", device=device, steps=1_800)
