@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import handful
+from handful import latent
 from handful.average import calibrate
 from handful.config import GeneratorConfig
 from handful.errors import UsageError
@@ -37,6 +38,36 @@ def test_a_seed_gives_the_same_pixels_whatever_comes_with_it(model, seeds, batch
     together = model.sample(seeds, batch=batch)
     for seed, image in zip(seeds, together, strict=True):
         assert torch.equal(image, model.sample([seed])[0])
+
+
+def test_not_even_the_last_bit_of_a_pixel_depends_on_the_batch(model, monkeypatch):
+    """Before the rounding to bytes, which hides nearly all of what another batch size does to the arithmetic."""
+    monkeypatch.setattr("handful.model.to_bytes", lambda images: images)
+    together = torch.cat(list(model.stream(range(8), batch=8)))
+    for seed in range(8):
+        assert torch.equal(together[seed], next(model.stream([seed], batch=1))[0])
+
+
+def test_latents_and_noise_belong_to_the_seed_and_not_to_its_place():
+    z, noise = latent.from_seeds([5, 3, 9], 16, [4, 8], torch.device("cpu"))
+    for place, seed in enumerate([5, 3, 9]):
+        alone, alone_noise = latent.from_seeds([seed], 16, [4, 8], torch.device("cpu"))
+        assert torch.equal(z[place], alone[0])
+        assert all(torch.equal(maps[place], other[0]) for maps, other in zip(noise, alone_noise, strict=True))
+    assert not torch.equal(z[0], z[1])
+    assert not torch.equal(noise[1][0], noise[1][1])
+
+
+def test_a_picture_is_drawn_with_the_calibrated_statistics_and_leaves_them_alone(model):
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    pictures = model.sample(range(2))
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    with torch.no_grad():
+        model.network.blocks["64"].norm.running_var.mul_(4)
+    other = model.sample(range(2))
+    model.network.load_state_dict(before)
+    assert not torch.equal(pictures, other)
 
 
 def test_different_seeds_give_different_pictures(model):
