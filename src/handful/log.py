@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from rich.console import Console as Terminal
@@ -53,14 +53,14 @@ class Console:
     Writes to the error stream, so that a command's answer on standard output stays alone.
     """
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
-        self.terminal = Terminal(file=stream or sys.stderr, highlight=False, soft_wrap=True, markup=False)
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self.terminal = terminal or Terminal(stderr=True)
         self.progress: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
 
     def note(self, text: str) -> None:
         """Print a line, above the bars if there are any."""
-        self.terminal.print(text)
+        self.terminal.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def advance(self, task: str, done: int, total: int) -> None:
         """Move a bar."""
@@ -68,22 +68,27 @@ class Console:
             return
         if self.progress is None:
             left = TimeRemainingColumn(compact=True)
-            columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), left)
+            columns = (TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(), left)
             self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=self.terminal)
             self.progress.start()
         if task not in self.tasks:
+            for done_with in self.tasks.values():
+                self.progress.update(done_with, visible=False)
             self.tasks[task] = self.progress.add_task(task, total=total, completed=done, state="")
         self.progress.update(self.tasks[task], completed=done)
 
     def report(self, entry: dict[str, int | float]) -> None:
         """Show rate and losses behind the bar, or in a line that also has the time left."""
-        losses = "  ".join(f"{name} {entry[name]:.3f}" for name in ("discriminator", "generator", "reconstruction"))
-        state = f"{entry['images_per_second']:.1f} images/s  {losses}"
+        rate = f"{entry['images_per_second']:.1f} images/s"
+        names = ("discriminator", "generator", "reconstruction")
         if self.progress is not None:
-            self.progress.update(self.tasks["training"], state=state)
+            # One letter each, so that all stays in 80 columns: D, G, R.
+            losses = " ".join(f"{name[0].upper()} {entry[name]:.2f}" for name in names)
+            self.progress.update(self.tasks["training"], state=f"{rate} {losses}")
         else:
+            losses = "  ".join(f"{name} {entry[name]:.3f}" for name in names)
             left = duration(entry["seconds_left"])
-            self.note(f"step {entry['step']:,.0f} of {entry['steps']:,.0f}  {left} left  {state}")
+            self.note(f"step {entry['step']:,.0f} of {entry['steps']:,.0f}  {left} left  {rate}  {losses}")
 
     def close(self) -> None:
         """Leave the bars as they stand."""
