@@ -29,8 +29,8 @@ class Model:
     """A generator in eval mode, ready to draw from.
 
     A picture depends on the weights and its seed alone: not on the other seeds asked for, their order or the batch
-    size. On the CPU that holds bit for bit, since images are computed one at a time there; on a GPU the arithmetic of
-    another batch size may move a pixel by one level of 255.
+    size. On the CPU that holds bit for bit, since images are computed one at a time there; a GPU may round otherwise
+    at another batch size.
     """
 
     def __init__(self, network: Generator) -> None:
@@ -47,6 +47,9 @@ class Model:
 
         Returns:
             RGB images, on the CPU.
+
+        Raises:
+            UsageError: if no seed is given, or one is negative, or the batch is below 1.
         """
         return torch.cat(list(self.stream(seeds, batch)))
 

@@ -52,7 +52,9 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
 
     Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
     """
-    with Run.open(config, watch or Console()) as run, stop_signals() as stop:
+    # On CUDA, cuDNN's usual choice of algorithms would let two equal runs drift apart.
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True)
+    with Run.open(config, watch or Console()) as run, stop_signals() as stop, exact:
         config, images, device = run.config, run.images, run.device
         state = State.fresh(config, device)
         run.resume(state)
