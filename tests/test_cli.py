@@ -169,6 +169,11 @@ def test_a_run_without_a_name_is_named_after_its_images(photos):
     assert default(".").folder == Path("runs") / Path.cwd().name
 
 
+def test_paths_may_be_given_as_text():
+    config = TrainConfig(images="photos", run="runs/photos", weights="w")
+    assert (config.images, config.folder, config.weights) == (Path("photos"), Path("runs/photos"), Path("w"))
+
+
 def test_options_go_through_json_and_back():
     config = tiny("photos", run=Path("r"), weights=Path("w"), augment=("cutout",))
     assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config

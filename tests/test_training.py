@@ -188,6 +188,7 @@ def test_what_a_dying_process_left_half_written_is_passed_over(photos, tmp_path,
         log.write('{"step": 5, "disc')
     train(dataclasses.replace(config, steps=6), Quiet())
     assert weights(config) == weights(finished)
+    assert not list(config.folder.rglob(".*.part"))  # else each kill could cost the size of a checkpoint for good
 
 
 def test_a_damaged_checkpoint_is_named_with_the_remedy(photos, tmp_path):
@@ -265,6 +266,15 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(photos, tmp_path, 
     with pytest.raises(TrainingError, match=r"step 2: average.to_image.weight is no longer finite"):
         train(config, Quiet())
     assert not (config.folder / MODEL).exists()
+
+
+def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_path):
+    config = small(photos, tmp_path / "run", steps=2, reconstruction=False, perceptual="vgg16")
+    notes = Notes()
+    train(config, notes)
+    assert "--perceptual vgg16 has no effect with --no-reconstruction" in notes.lines
+    train(dataclasses.replace(config, steps=3), Quiet())
+    assert every(config.folder / "checkpoints")[-1].name == "step-00000003"
 
 
 @pytest.mark.parametrize("options", [{"sle": False}, {"reconstruction": False}, {"augment": ()}, {"mirror": False}])

@@ -1,6 +1,6 @@
 """Train a high-resolution image generator from a handful of pictures.
 
-    model = handful.train(handful.TrainConfig(images=Path("photos"), run=Path("runs/photos"), size=256))
+    model = handful.train(handful.TrainConfig(images="photos", run="runs/photos", size=256))
     model = handful.load("runs/photos")
     pictures = model.images(seeds=range(16))
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Protocol
 
 import tyro
 
-from handful.config import PRESETS, TrainConfig, parse_seeds
+from handful.config import PRESETS, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.settings import read_settings
 
@@ -81,7 +81,7 @@ class Generate:
 class Describe:
     """Print both networks block by block: output shapes, parameters, multiply-adds."""
 
-    preset: Literal["default", "paper", "tiny"] = "default"
+    preset: Preset = "default"
     """Where the other defaults come from."""
     size: int | None = None
     """Height and width of the images, in pixels. Default: the preset's."""

@@ -30,6 +30,8 @@ MAY_CHANGE = frozenset(
 """Options that a resumed run takes anew; the others would make it another run."""
 
 Augmentation = Literal["color", "translation", "cutout"]
+Fit = Literal["crop", "squash"]
+Preset = Literal["default", "paper", "tiny"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,12 @@ class TrainConfig:
     """Folder of training images, searched recursively; any sizes, any formats that Pillow reads."""
     run: Path | None = None
     """Folder of the run: settings, log, samples, checkpoints, model. Default: runs/ and the name of the images."""
-    preset: Literal["default", "paper", "tiny"] = "default"
+    preset: Preset = "default"
     """Where the other defaults come from. paper: the published method, 256 to 1024 px. tiny: small networks that learn
     in minutes on a CPU. default: the paper's recipe at any size."""
     size: int = 256
     """Height and width of the generated images, in pixels: 32, 64, 128, 256, 512, 1024 or 2048."""
-    fit: Literal["crop", "squash"] = "crop"
+    fit: Fit = "crop"
     """How an image becomes square: its centre is kept (crop) or its sides are scaled apart (squash)."""
     mirror: bool = True
     """Show each image also mirrored left to right. Turn off for writing, logos and anatomy with a side."""
@@ -108,7 +110,10 @@ class TrainConfig:
     """Checkpoints kept; older ones are deleted."""
 
     def __post_init__(self) -> None:
-        """Refuse values that make no sense, naming the option."""
+        """Take paths given as text too, and refuse values that make no sense, naming the option."""
+        for name in ("images", "run", "weights"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
         if self.size not in SIZES:
             near = min(SIZES, key=lambda size: abs(math.log(max(self.size, 1) / size)))
             raise UsageError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}; the nearest is {near}")
@@ -153,17 +158,10 @@ class TrainConfig:
         Raises:
             UsageError: if an option is unknown.
         """
-        known = {entry.name: entry for entry in dataclasses.fields(cls)}
-        unknown = sorted(saved.keys() - known.keys())
+        unknown = sorted(saved.keys() - {entry.name for entry in dataclasses.fields(cls)})
         if unknown:
             raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in saved.items()
-        }
-        for name in ("images", "run", "weights"):
-            if values.get(name) is not None:
-                values[name] = Path(values[name])
-        return cls(**values)
+        return cls(**saved | {name: tuple(value) for name, value in saved.items() if isinstance(value, list)})
 
 
 TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"}

@@ -22,8 +22,9 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from handful.config import Fit
 from handful.errors import UsageError
-from handful.pictures import Fit, UnusableError, decode, resize
+from handful.pictures import UnusableError, decode, resize
 
 ENDINGS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"])
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PART = ".part"
 UMASK = os.umask(0)
 os.umask(UMASK)
 
@@ -19,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block fails, or the process dies, ``path`` is as it was. Works for a file, and for a folder that is new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     remove(temporary)
     try:
         yield temporary
@@ -48,6 +49,12 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that died left half-written below a folder that nobody writes to at present."""
+    for left in sorted(folder.rglob(f".*{PART}")):
+        remove(left)
 
 
 def remove(path: Path) -> None:

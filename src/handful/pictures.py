@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-Fit = Literal["crop", "squash"]
+from handful.config import Fit
 
 # The decoders that may see a file, whatever its name says. Pillow has more, one of which (EPS) starts another program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")

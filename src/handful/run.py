@@ -27,6 +27,7 @@ from handful.checkpoint import State
 from handful.config import TrainConfig
 from handful.data import Dataset, load_folder, readable
 from handful.errors import TrainingError, UsageError, WeightsError
+from handful.files import sweep
 from handful.images import grid, write_png
 from handful.log import Journal, Watch, peak_memory
 from handful.losses import Distance, absolute_difference
@@ -72,6 +73,7 @@ class Run:
             tell(dataset, config, watch)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
+                sweep(config.folder)
                 settle(Settings(config, dataset.fingerprint, len(dataset.images)), saved)
                 yield cls(config, dataset, distance, watch)
         except Timeout:
@@ -195,10 +197,11 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance]:
     config = dataclasses.replace(config, device=str(choose_device(config.device)))
     perceptual, distance = config.perceptual, absolute_difference
     if not config.reconstruction:
-        perceptual = "none"
-        if config.perceptual == "vgg16":
+        if perceptual == "vgg16":
             watch.note("--perceptual vgg16 has no effect with --no-reconstruction")
-    if perceptual != "none":
+        else:
+            perceptual = "none"
+    elif perceptual != "none":
         try:
             bar = lambda name, done, total: watch.advance(f"downloading {name}", done, total)  # noqa: E731
             distance = Perceptual.pretrained(config.weights, progress=bar).to(config.device)

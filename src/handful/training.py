@@ -1,6 +1,6 @@
 """Train a generator against a discriminator on a folder of images.
 
-    model = handful.train(handful.TrainConfig(images=Path("photos"), run=Path("runs/photos")))
+    model = handful.train(handful.TrainConfig(images="photos", run="runs/photos"))
 
 The same call resumes: it goes on from the newest checkpoint in the run folder. All that is random in a step is drawn
 from ``(seed, step)`` and from nothing else. So a run that was killed and resumed ends with bit for bit the weights of
