@@ -1,6 +1,7 @@
 """Shapes and types in the annotations of handful are checked at each call while the tests run."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,31 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # Not config and cli: tyro marks required options with values that are not of their type.
-SOURCE = Path(__file__).parents[1] / "src" / "handful"
+SOURCE = Path(__file__).parents[1] / "src"
 CHECKED = sorted(
-    f"handful.{file.stem}" for file in SOURCE.glob("*.py") if file.stem not in ("__init__", "config", "cli")
+    ".".join(file.relative_to(SOURCE).with_suffix("").parts)
+    for file in SOURCE.rglob("handful/**/*.py")
+    if file.stem not in ("__init__", "config", "cli")
 )
 install_import_hook(CHECKED, "beartype.beartype")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_this_machine(tmp_path_factory) -> Iterator[None]:
+    """Keep what is looked up for the next time out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HANDFUL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Real image sets that are not part of the repository."""
+    if not DATA.is_dir():
+        pytest.skip("../shared/data is not here")
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -59,13 +59,13 @@ def test_help_comes_in_half_a_second_and_without_torch():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
-    for command in ("train", "generate", "describe", "demo"):
+    for command in ("train", "generate", "evaluate", "report", "describe", "demo"):
         assert command in done.stdout
     # Half a second on a quiet machine; the suite keeps all cores busy.
     assert seconds < 2
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "describe", "demo"])
+@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "report", "describe", "demo"])
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main([command, "--help"])
@@ -130,7 +130,7 @@ def test_a_failed_run_exits_with_1(photos, tmp_path, monkeypatch, capsys):
     assert (
         cli.main(["train", str(photos), "--perceptual", "vgg16", "--size", "32", "--run", str(tmp_path / "run")]) == 1
     )
-    assert "lpips_vgg.pth" in capsys.readouterr().err
+    assert "for the perceptual loss) and downloading it" in capsys.readouterr().err
 
 
 def test_generate_names_files_by_seed_and_answers_in_json(run, tmp_path, capsys):

@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import run as run_module
 from handful import training
 from handful.checkpoint import State, every
 from handful.config import TrainConfig, tiny
@@ -48,6 +47,7 @@ def photos(tmp_path_factory) -> Path:
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
     short = {"size": 32, "width": 8, "steps": 6, "batch": 4, "log_every": 2, "sample_every": 100, "device": "cpu"}
+    short["report"] = False
     return tiny(photos, run=run, **short | options)
 
 
@@ -296,7 +296,7 @@ def test_vgg16_without_its_files_is_an_error_and_auto_says_what_it_took(photos, 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
-    with pytest.raises(WeightsError, match="lpips_vgg"):
+    with pytest.raises(WeightsError, match="for the perceptual loss"):
         train(small(photos, tmp_path / "run", perceptual="vgg16"), Quiet())
     assert not (tmp_path / "run").exists()
     notes = Notes()
@@ -308,7 +308,7 @@ def test_vgg16_without_its_files_is_an_error_and_auto_says_what_it_took(photos, 
 
 
 def test_reconstructions_are_judged_by_vgg16_where_its_files_are(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module.Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=1))
+    monkeypatch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=1))
     runs = [small(photos, tmp_path / name, steps=2, perceptual=name) for name in ("auto", "none")]
     for config in runs:
         train(config, Quiet())

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
+    from handful.reporting.build import report
     from handful.sample import generate
     from handful.training import train
 
 HOME = {
+    "Evaluation": "metrics.evaluation",
     "GeneratorConfig": "config",
     "Model": "model",
     "TrainConfig": "config",
@@ -27,14 +30,16 @@ HOME = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "default": "config",
+    "evaluate": "metrics.evaluation",
     "generate": "sample",
     "load": "model",
     "paper": "config",
+    "report": "reporting.build",
     "tiny": "config",
     "train": "training",
 }
-__all__ = ["GeneratorConfig", "Model", "TrainConfig", "TrainingError", "UsageError", "WeightsError"]
-__all__ += ["default", "generate", "load", "paper", "tiny", "train"]
+__all__ = ["Evaluation", "GeneratorConfig", "Model", "TrainConfig", "TrainingError", "UsageError", "WeightsError"]
+__all__ += ["default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
 
 
 def __getattr__(name: str) -> object:

@@ -17,8 +17,9 @@ from typing import Annotated, Protocol
 
 import tyro
 
-from handful.config import PRESETS, Preset, TrainConfig, parse_seeds
+from handful.config import PRESETS, Fit, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
+from handful.metrics.protocol import FeatureName, ProtocolName, Resize
 from handful.settings import read_settings
 
 PROGRAM = "handful"
@@ -75,6 +76,74 @@ class Generate:
         places = [str(place) for place in (self.out, self.grid) if place is not None]
         text = f"{len(seeds)} images in {' and '.join(places)}"
         answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score a generator, or a folder of images that any tool made, against its training images."""
+
+    source: Path
+    """A run folder, a model folder, a .safetensors file, or a folder of images."""
+    images: Path
+    """The folder of training images."""
+    protocol: ProtocolName = "quick"
+    """Fixes every choice. quick: 1,000 samples, features that need no file. 5k-train: the published few-shot figures.
+    50k-full: those of larger sets."""
+    features: FeatureName | None = None
+    """Another network to look through than the protocol's: inception, vgg16, dino (pip install 'handful[dino]'), or
+    random, which needs no file and is for relative comparison only."""
+    resize: Resize | None = None
+    """The way to inception's 299 px: tf (published few-shot figures), pytorch (pytorch-fid) or clean (clean-fid)."""
+    holdout: Path | None = None
+    """Folder of images of the same kind that were not trained on: shows what a perfect generator could reach."""
+    compare: tuple[Path, ...] = ()
+    """More sources to score the same way, side by side."""
+    size: int | None = None
+    """Height and width, in pixels, at which images of a folder are compared. Default: their own."""
+    fit: Fit | None = None
+    """How images become square: crop or squash. Default: as the run had it, or crop."""
+    weights: Path | None = None
+    """Folder with the weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: Flag = False
+    """Print all scores as one JSON object; with --compare, those of the others are under compare."""
+
+    def __call__(self) -> None:
+        """Score, and print a table."""
+        from handful.metrics.evaluation import evaluate
+        from handful.metrics.table import table
+
+        options = {name: getattr(self, name) for name in ("protocol", "features", "resize", "holdout", "size", "fit")}
+        options |= {"weights": self.weights, "device": self.device}
+        scores = [evaluate(source, self.images, **options) for source in (self.source, *self.compare)]
+        if self.json:
+            answer, *others = [each.to_json() for each in scores]
+            print(json_format.dumps(answer | ({"compare": others} if others else {}), indent=2))
+            return
+        from rich.console import Console
+
+        for part in table(scores):
+            Console().print(part, highlight=False)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Make report.html of a run anew: one page with scores, pictures, curves and copies. Also while it trains."""
+
+    run: Path
+    """A run folder."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: Flag = False
+    """Print the file written as one JSON object."""
+
+    def __call__(self) -> None:
+        """Write the page, and say where it is."""
+        from handful.reporting.build import report
+
+        page = report(self.run, self.device)
+        answer_with({"report": str(page)}, f"report in {page}", json=self.json)
 
 
 @dataclass(frozen=True)
@@ -188,6 +257,8 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
     commands = (
         Annotated[Train, tyro.conf.subcommand("train", default=train)]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )

@@ -25,6 +25,11 @@ MAY_CHANGE = frozenset(
         "checkpoint_every",
         "checkpoint_minutes",
         "keep",
+        "minutes",
+        "stop_when",
+        "score_every",
+        "report",
+        "track",
     ]
 )
 """Options that a resumed run takes anew; the others would make it another run."""
@@ -71,6 +76,10 @@ class TrainConfig:
     """Show each image also mirrored left to right. Turn off for writing, logos and anatomy with a side."""
     steps: int = 50_000
     """Steps to train for, in all; each shows one batch to both networks."""
+    minutes: float | None = None
+    """Minutes to train for, over all sittings; whichever of this and --steps comes first ends the run."""
+    stop_when: Literal["never", "plateau"] = "never"
+    """plateau: end the run when no score has improved for long."""
     batch: int = 8
     """Images a step sees."""
     seed: int = 0
@@ -108,6 +117,17 @@ class TrainConfig:
     """Minutes after which a checkpoint is written even if fewer steps have passed."""
     keep: int = 2
     """Checkpoints kept; older ones are deleted."""
+    score_every: int | None = None
+    """Steps between two scores, 0 for none. Default: every 500, or as few as take under 5 % of the time."""
+    score_features: Literal["auto", "inception", "vgg16", "dino", "random"] = "auto"
+    """The network that scores look through. auto: vgg16 where training uses it anyway, otherwise random (no file)."""
+    hold_back: float = 0.05
+    """Share of the images that is not trained on, at most 32 and none of fewer than 40 images: only with these can be
+    seen whether the discriminator learns the others by heart. 0 trains on all."""
+    report: bool = True
+    """Write report.html when training ends."""
+    track: bool = False
+    """Write TensorBoard events into the run folder; needs pip install 'handful[track]'."""
 
     def __post_init__(self) -> None:
         """Take paths given as text too, and refuse values that make no sense, naming the option."""
@@ -128,6 +148,12 @@ class TrainConfig:
             raise UsageError(f"--width {self.width}: must be a multiple of 8")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must not be negative")
+        if self.score_every is not None and self.score_every < 0:
+            raise UsageError(f"--score-every {self.score_every}: must be 0 (no scores) or above")
+        if not 0 <= self.hold_back <= 0.5:
+            raise UsageError(f"--hold-back {self.hold_back}: must be a share from 0 to 0.5")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError(f"--minutes {self.minutes}: must be above 0")
         for name in ("learning_rate", "checkpoint_minutes"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
@@ -169,6 +195,9 @@ TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_00
 TINY |= {"learning_rate": 5e-4, "reconstruction_weight": 2.0}
 
 
+PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0}
+
+
 def default(images: Path | str, **options: Any) -> TrainConfig:
     """Give the paper's recipe, at any size."""
     return TrainConfig(Path(images), **options)
@@ -179,7 +208,7 @@ def paper(images: Path | str, **options: Any) -> TrainConfig:
 
     Source: FastGAN (Liu et al. 2021), sections 3 and 4, and the released code for what the paper leaves open.
     """
-    return TrainConfig(Path(images), preset="paper", **options)
+    return TrainConfig(Path(images), **PAPER | options)
 
 
 def tiny(images: Path | str, **options: Any) -> TrainConfig:

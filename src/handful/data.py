@@ -67,7 +67,7 @@ class Dataset:
 
 
 @dataclass
-class _Found:
+class Found:
     """What a search of the folder saw; files relative to it and in order."""
 
     files: list[Path] = field(default_factory=list)
@@ -76,7 +76,7 @@ class _Found:
 
 
 @dataclass(frozen=True)
-class _Used:
+class Used:
     """What is kept of one file once its pixels are stored."""
 
     name: str
@@ -101,19 +101,19 @@ def load_folder(
     Raises:
         UsageError: The folder is not there, or holds fewer than two pictures that can be used.
     """
-    found = _search(folder)
+    found = search(folder)
     if not found.files:
         raise UsageError(_nothing_found(folder, found))
     images = torch.empty(len(found.files), 3, size, size, dtype=torch.uint8)
-    results = _decode_all(folder, found.files, images, fit, progress)
+    results = decode_all(folder, found.files, images, fit, progress)
 
-    used = [result for result in results if isinstance(result, _Used)]
+    used = [result for result in results if isinstance(result, Used)]
     problems = found.problems + [result for result in results if isinstance(result, Problem)]
     problems.sort(key=lambda problem: problem.path.as_posix())
     if len(used) < 2:
         raise UsageError(_too_few(folder, len(used), problems))
     # Gaps close in place: a second copy of the set may not fit in memory.
-    kept = [index for index, result in enumerate(results) if isinstance(result, _Used)]
+    kept = [index for index, result in enumerate(results) if isinstance(result, Used)]
     for place, index in enumerate(kept):
         if place != index:
             images[place] = images[index]
@@ -135,7 +135,7 @@ def readable(path: Path | str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
-def _search(folder: Path) -> _Found:
+def search(folder: Path) -> Found:
     """List the files below ``folder`` whose ending is known, without opening any.
 
     Raises:
@@ -148,7 +148,7 @@ def _search(folder: Path) -> _Found:
         raise UsageError(f"image folder {readable(folder)} {reason}: check the path") from None
     if not is_directory:
         raise UsageError(f"image folder {readable(folder)} is a file: name the folder that holds the pictures")
-    found = _Found()
+    found = Found()
     pending = deque([folder])
     visited: set[tuple[int, int]] = set()
     while pending:
@@ -171,7 +171,7 @@ def _search(folder: Path) -> _Found:
     return found
 
 
-def _sort_in(file: Path, *, regular: bool, found: _Found) -> None:
+def _sort_in(file: Path, *, regular: bool, found: Found) -> None:
     """Note a file as a picture, as ignored, or as a problem."""
     ending = file.suffix.lower()
     if regular and ending in ENDINGS:
@@ -183,13 +183,13 @@ def _sort_in(file: Path, *, regular: bool, found: _Found) -> None:
         found.problems.append(Problem(file, "not a regular file"))
 
 
-def _decode_all(
+def decode_all(
     folder: Path,
     files: Sequence[Path],
     images: UInt8[Tensor, "n 3 h w"],
     fit: Fit,
     progress: Callable[[int, int], None] | None,
-) -> list[_Used | Problem]:
+) -> list[Used | Problem]:
     """Fill ``images`` from ``files``, several at a time, and return what became of each, in order."""
     # Left to the threads, two of them could load Pillow's decoders at once, and one find its format missing.
     Image.init()
@@ -214,7 +214,7 @@ def _decode_all(
     return [future.result() for future in futures]
 
 
-def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "3 h w"]) -> _Used | Problem:
+def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "3 h w"]) -> Used | Problem:
     """Read one file into ``picture``."""
     size = picture.shape[-1]
     try:
@@ -227,7 +227,7 @@ def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "3 h w"
     except Exception as error:  # Whatever a decoder makes of damaged data, the other files go on.
         return Problem(file, _explain(error))
     picture[:] = np.asarray(image).transpose(2, 0, 1)
-    return _Used(file.as_posix(), hashlib.sha256(data).digest(), small)
+    return Used(file.as_posix(), hashlib.sha256(data).digest(), small)
 
 
 def _explain(error: Exception) -> str:
@@ -247,7 +247,7 @@ def _explain(error: Exception) -> str:
     return "truncated" if "truncated" in reason.lower() else f"damaged ({readable(reason)})"
 
 
-def _fingerprint(used: Sequence[_Used]) -> str:
+def _fingerprint(used: Sequence[Used]) -> str:
     whole = hashlib.sha256()
     for file in used:
         # No name holds a zero byte. A surrogate stands for a byte of a name that is not UTF-8.
@@ -255,7 +255,7 @@ def _fingerprint(used: Sequence[_Used]) -> str:
     return whole.hexdigest()
 
 
-def _nothing_found(folder: Path, found: _Found) -> str:
+def _nothing_found(folder: Path, found: Found) -> str:
     kinds = [
         f"{count} {readable(ending) or 'nameless'} file{'s' * (count > 1)}"
         for ending, count in found.ignored.most_common(3)

@@ -11,3 +11,7 @@ class TrainingError(RuntimeError):
 
 class WeightsError(RuntimeError):
     """A weight file is missing, damaged or not what its name says; the message says what to do."""
+
+
+class MissingWeightsError(WeightsError):
+    """A weight file, or the package that reads it, is not on this machine and could not be fetched."""

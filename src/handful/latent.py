@@ -18,6 +18,8 @@ class Purpose(IntEnum):
     WEIGHTS = 2
     STEP = 3
     ORDER = 4
+    HOLD_BACK = 5
+    SCORE = 6
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:
@@ -49,3 +51,15 @@ def from_seeds(
     z = torch.cat([latents for latents, _ in drawn]).to(device)
     noise = [torch.cat(maps).to(device) for maps in zip(*(maps for _, maps in drawn), strict=True)]
     return z, noise
+
+
+def slerp(start: Float[Tensor, "b z"], end: Float[Tensor, "b z"], share: float) -> Float[Tensor, "b z"]:
+    """Go a share of the way from one latent to another along the arc between their directions.
+
+    Source: White 2016, "Sampling generative networks", section 2.1; lengths are interpolated, not only directions.
+    """
+    lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
+    first, last = start / lengths[0], end / lengths[1]
+    angle = (first * last).sum(dim=1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
+    direction: Tensor = (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()
+    return direction * torch.lerp(lengths[0], lengths[1], share)

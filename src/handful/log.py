@@ -57,6 +57,7 @@ class Console:
         self.terminal = terminal or Terminal(stderr=True)
         self.progress: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
+        self.shown: str | None = None
 
     def note(self, text: str) -> None:
         """Print a line, above the bars if there are any."""
@@ -72,9 +73,11 @@ class Console:
             self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=self.terminal)
             self.progress.start()
         if task not in self.tasks:
-            for done_with in self.tasks.values():
-                self.progress.update(done_with, visible=False)
             self.tasks[task] = self.progress.add_task(task, total=total, completed=done, state="")
+        if task != self.shown:
+            for name, each in self.tasks.items():
+                self.progress.update(each, visible=name == task)
+            self.shown = task
         self.progress.update(self.tasks[task], completed=done)
 
     def report(self, entry: dict[str, int | float]) -> None:
@@ -94,7 +97,7 @@ class Console:
         """Leave the bars as they stand."""
         if self.progress is not None:
             self.progress.stop()
-        self.progress, self.tasks = None, {}
+        self.progress, self.tasks, self.shown = None, {}, None
 
 
 class Journal:
@@ -117,6 +120,12 @@ class Journal:
                 kept.append(line + "\n")
         with replacing(self.path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
+
+    def read(self) -> list[dict[str, Any]]:
+        """Give all lines."""
+        if not self.path.exists():
+            return []
+        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add a line."""

@@ -59,7 +59,11 @@ class Model:
 
     @torch.no_grad()
     def stream(self, seeds: Sequence[int], batch: int = 16) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
-        """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch."""
+        """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch.
+
+        Raises:
+            UsageError: as ``sample``; and if the generator is damaged, so that its images are not finite.
+        """
         if len(seeds) == 0:
             raise UsageError("no seeds were given: ask for at least one")
         if min(seeds) < 0:
@@ -71,7 +75,10 @@ class Model:
             z, noise = latent.from_seeds(
                 seeds[start : start + step], self.config.latent, self.network.noise_sizes, self.device
             )
-            yield to_bytes(self.network(z, noise)[0]).cpu()
+            images = self.network(z, noise)[0]
+            if not images.isfinite().all():
+                raise UsageError(f"seed {seeds[start]}: the generator gives numbers that are not finite; it is damaged")
+            yield to_bytes(images).cpu()
 
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``, the layout of model hubs; the latter suffices to load."""
@@ -90,8 +97,7 @@ def load(source: Path | str, device: str = "auto") -> Model:
         UsageError: if there is no model, or the file is not one of ours.
     """
     source = Path(source)
-    places = [source] if source.is_file() else [source / "model" / WEIGHTS, source / WEIGHTS]
-    path = next((place for place in places if place.is_file()), None)
+    path = find_weights(source)
     if path is None:
         if not source.exists():
             raise UsageError(f"{source}: is not there; give a run folder, a model folder or a .safetensors file")
@@ -108,6 +114,12 @@ def load(source: Path | str, device: str = "auto") -> Model:
     network = Generator(GeneratorConfig(**config)).to(chosen)
     network.load_state_dict(weights)
     return Model(network)
+
+
+def find_weights(source: Path) -> Path | None:
+    """Find the file that holds the generator of a run folder or a model folder, or is one."""
+    places = [source] if source.is_file() else [source / "model" / WEIGHTS, source / WEIGHTS]
+    return next((place for place in places if place.is_file()), None)
 
 
 def choose_device(name: str) -> torch.device:

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handful import weights
-from handful.errors import WeightsError
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """VGG16's blocks: (channels, convolutions). A 2x2 max-pool lies between two blocks; LPIPS reads the end of each."""
@@ -95,9 +94,9 @@ class Perceptual(nn.Module):
         trunk_path = weights.locate(weights.VGG16, folder, download, progress)
         perceptual = cls()
         heads = {f"lin{tap}.model.1.weight": head for tap, head in enumerate(perceptual.heads)}
-        _fill(heads, weights.read(head_path), head_path)
+        weights.fill(heads, weights.read(head_path), head_path)
         trunk = {name: value for name, value in weights.read(trunk_path).items() if not name.startswith("classifier.")}
-        _fill(dict(perceptual.trunk.named_parameters()), trunk, trunk_path)
+        weights.fill(dict(perceptual.trunk.named_parameters()), trunk, trunk_path)
         return perceptual
 
     def forward(self, images: Float[Tensor, "b 3 h w"], targets: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
@@ -152,20 +151,3 @@ def _normalise(tap: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     precision = torch.promote_types(tap.dtype, torch.float32)
     norm: Tensor = torch.linalg.vector_norm(tap, dim=1, keepdim=True, dtype=precision)
     return tap / (norm + EPSILON)
-
-
-def _fill(parameters: dict[str, Tensor], values: dict[str, Tensor], path: Path) -> None:
-    """Copy ``values`` into the parameters of the same names, which must be all of them, with the same shapes."""
-    missing, unknown = parameters.keys() - values.keys(), values.keys() - parameters.keys()
-    if missing or unknown:
-        raise WeightsError(
-            f"{path} does not fit: it lacks {sorted(missing) or 'nothing'} and has {sorted(unknown) or 'nothing'} "
-            "besides. Replace the file."
-        )
-    for name, parameter in parameters.items():
-        if values[name].shape != parameter.shape:
-            raise WeightsError(
-                f"{path} does not fit: {name} has shape {tuple(values[name].shape)}, not {tuple(parameter.shape)}. "
-                "Replace the file."
-            )
-        parameter.copy_(values[name])

@@ -5,54 +5,73 @@ log.jsonl        one line a report
 samples/         step-00001000.png: fixed seeds, averaged generator
 checkpoints/     step-00001000/: all that an exact resume needs; the newest few
 model/           the newest averaged generator, for use
+best/            the best one by the run's own scores, and its score
+report.html      all of it on one page
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
 from filelock import FileLock, Timeout
-from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import checkpoint
 from handful.average import calibrate
 from handful.checkpoint import State
 from handful.config import TrainConfig
-from handful.data import Dataset, load_folder, readable
-from handful.errors import TrainingError, UsageError, WeightsError
-from handful.files import sweep
+from handful.data import Dataset, load_folder
+from handful.errors import TrainingError, UsageError
+from handful.files import sweep, write_json
 from handful.images import grid, write_png
 from handful.log import Journal, Watch, peak_memory
-from handful.losses import Distance, absolute_difference
-from handful.model import Model, choose_device
-from handful.perceptual import Perceptual
+from handful.losses import Distance
+from handful.metrics.features import Extractor
+from handful.model import Model
+from handful.reporting.build import report
+from handful.resolve import hold_back, place, resolve, tell
+from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
+from handful.track import Tracker
+from handful.verdict import Score, best, plateau, read_history, refusal, warnings
 
 SAMPLES = range(36)
 """Seeds of the pictures in a sample grid."""
-NAMED = 20
-"""Files named in a message before the rest is only counted."""
+SCORE_EVERY = 500
+"""Steps between two scores, at least, where the run chooses."""
+SCORE_SHARE = 0.05
+"""Share of the time that scores may take where the run chooses."""
+BEST = "score.json"
 
 
 class Run:
     """A run that is open: its settings, its images, and its folder, which it holds so that nobody else trains there."""
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, distance: Distance, watch: Watch) -> None:
+    def __init__(
+        self, config: TrainConfig, dataset: Dataset, distance: Distance, extractor: Extractor, watch: Watch
+    ) -> None:
         self.config = config
         self.watch = watch
         self.distance = distance
         self.device = torch.device(config.device)
-        self.images = place(dataset.images, self.device)
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
+        training, unseen = hold_back(dataset.images, config)
+        if len(unseen):
+            watch.note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
+        self.judge = Judge(config, training, unseen, extractor, watch)
+        self.images = place(training, self.device)
         self.losses: list[dict[str, Tensor]] = []
+        self.history: list[Score] = []
+        self.warned: set[str] = set()
+        self.ended: str | None = None
+        self.tracker: Tracker | None = None
         self.calibrated, self.saved_step = -1, 0
         self.reported = self.saved = time.monotonic()
 
@@ -67,7 +86,7 @@ class Run:
         saved = read_settings(config.folder)
         if saved is not None:
             config = reconcile(config, saved.config)
-        config, distance = resolve(config, watch)
+        config, distance, extractor = resolve(config, watch)
         try:
             dataset = load_folder(config.images, config.size, config.fit, partial(watch.advance, "reading images"))
             tell(dataset, config, watch)
@@ -75,7 +94,11 @@ class Run:
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
                 settle(Settings(config, dataset.fingerprint, len(dataset.images)), saved)
-                yield cls(config, dataset, distance, watch)
+                run = cls(config, dataset, distance, extractor, watch)
+                try:
+                    yield run
+                finally:
+                    run.close()
         except Timeout:
             raise UsageError(f"--run {config.folder}: another process is training in this folder") from None
         finally:
@@ -88,18 +111,26 @@ class Run:
             checkpoint.restore(state, found[-1])
             self.watch.note(f"going on from step {state.step:,} of {self.config.steps:,} in {self.config.folder}")
         self.journal.cut(state.step)
+        if self.config.track:
+            self.tracker = Tracker(self.config.folder, state.step)
+        self.history = read_history(self.journal.read())
         self.saved_step = state.step
         self.reported = self.saved = time.monotonic()
+        self.ended = self.end(state)
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
-        """Take the losses of the step just done, and do what is due after it: log, samples, checkpoint.
+        """Take the losses of the step just done, and do what is due after it: score, log, samples, checkpoint.
 
-        Nothing here changes what training goes on to do.
+        Nothing here changes what training goes on to do, but that ``ended`` says when to stop.
         """
         config, step = self.config, state.step
         self.losses.append({name: value.detach() for name, value in losses.items()})
         self.watch.advance("training", step, config.steps)
-        last = step == config.steps
+        self.ended = self.end(state)
+        if self.score_due(state):
+            self.score(state)
+            self.ended = self.end(state)
+        last = self.ended is not None
         if last or step % config.log_every == 0:
             self.log(state)
         if last or step % config.sample_every == 0:
@@ -114,14 +145,59 @@ class Run:
             self.show(state)
             self.save(state)
         folder, steps = self.config.folder, self.config.steps
-        if state.step < steps:
-            self.watch.note(f"stopped at step {state.step:,} of {steps:,}; the same command goes on from there")
-        else:
-            self.watch.note(f"{folder} is trained for {state.step:,} steps; a higher --steps goes on")
+        early = f"stopped at step {state.step:,} of {steps:,}; the same command goes on from there"
+        self.watch.note(self.ended or early)
+        top = best(self.history)
+        if top is not None:
+            self.watch.note(f"best: step {top.step:,}, in {folder / 'best'}")
+        if self.config.report and self.ended is not None:
+            self.watch.note(f"all of it on one page: {report(folder, self.config.device, self.watch)}")
         return self.model(state)
 
-    def log(self, state: State) -> None:
-        """Write the mean of the losses since the last report to the log.
+    def end(self, state: State) -> str | None:
+        """Say why the run ends here; None if it goes on."""
+        config = self.config
+        if state.step >= config.steps:
+            return f"{config.folder} is trained for {state.step:,} steps; a higher --steps goes on"
+        minutes = (state.seconds + time.monotonic() - self.reported) / 60
+        if config.minutes is not None and minutes >= config.minutes:
+            return f"stopped at step {state.step:,}, after --minutes {config.minutes:g}; more minutes go on"
+        if config.stop_when == "plateau" and plateau(self.history):
+            return f"stopped at step {state.step:,}, since no score improves any more; --stop-when never goes on"
+        return None
+
+    def score_due(self, state: State) -> bool:
+        """Say whether it is time for a score: at the chosen steps and at the end; by default only where it is cheap."""
+        config, step = self.config, state.step
+        if config.score_every is not None:
+            return config.score_every > 0 and (step % config.score_every == 0 or self.ended is not None)
+        if step < SCORE_EVERY or (step % SCORE_EVERY and self.ended is None):
+            return False
+        spent = [score.score_seconds for score in self.history]
+        total = state.seconds + time.monotonic() - self.reported
+        return sum(spent) + (spent[-1] if spent else 0.0) <= SCORE_SHARE * total
+
+    def score(self, state: State) -> None:
+        """Score the averaged generator, keep it if it is the best, and say what goes wrong.
+
+        Raises:
+            TrainingError: if a loss is not finite.
+        """
+        since = time.monotonic()
+        model = self.model(state)
+        score = self.judge.score(model, state.discriminator, state.step, since)
+        self.history.append(score)
+        if best(self.history) is score:
+            keep_best(model, score, self.config.folder / "best")
+        found = warnings(self.history)
+        for kind in found.keys() - self.warned:
+            self.watch.note(f"step {state.step:,}: {found[kind]}")
+        self.warned = set(found)
+        entry = {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(score).items()}
+        self.log(state, entry | {"refused": refusal(score), "warnings": list(found.values())})
+
+    def log(self, state: State, score: dict[str, Any] | None = None) -> None:
+        """Write the mean of the losses since the last report to the log, with a score if there is one.
 
         Raises:
             TrainingError: if one of them is not finite.
@@ -146,9 +222,12 @@ class Run:
             "images_per_second": round(len(table) * self.config.batch / seconds, 3),
             **{name: round(value, 5) for name, value in means.items()},
             "peak_memory_mb": round(peak_memory(self.device), 1),
+            **(score or {}),
         }
         self.losses.clear()
         self.journal.write(entry)
+        if self.tracker is not None:
+            self.tracker.numbers(entry)
         self.watch.report(entry)
 
     def fail(self, step: int, what: str) -> NoReturn:
@@ -162,8 +241,10 @@ class Run:
 
     def show(self, state: State) -> None:
         """Write a grid of the same seeds' pictures as at the steps before."""
-        pictures = self.model(state).sample(SAMPLES)
-        write_png(self.config.folder / "samples" / f"step-{state.step:08d}.png", grid(list(pictures)))
+        picture = grid(list(self.model(state).sample(SAMPLES)))
+        write_png(self.config.folder / "samples" / f"step-{state.step:08d}.png", picture)
+        if self.tracker is not None:
+            self.tracker.picture(state.step, picture)
 
     def save(self, state: State) -> None:
         """Write the model, then a checkpoint; a run that dies in between writes the model again.
@@ -179,6 +260,11 @@ class Run:
         checkpoint.save(state, self.checkpoints, self.config.keep)
         self.saved, self.saved_step = time.monotonic(), state.step
 
+    def close(self) -> None:
+        """Leave nothing open."""
+        if self.tracker is not None:
+            self.tracker.close()
+
     def model(self, state: State) -> Model:
         """Give the averaged generator, fit for use."""
         if self.calibrated != state.step:
@@ -187,53 +273,8 @@ class Run:
         return Model(state.average)
 
 
-def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance]:
-    """Settle what is automatic: the device, and how reconstructions are judged.
-
-    Raises:
-        UsageError: if the device is not there.
-        WeightsError: if weight files were asked for and cannot be had.
-    """
-    config = dataclasses.replace(config, device=str(choose_device(config.device)))
-    perceptual, distance = config.perceptual, absolute_difference
-    if not config.reconstruction:
-        if perceptual == "vgg16":
-            watch.note("--perceptual vgg16 has no effect with --no-reconstruction")
-        else:
-            perceptual = "none"
-    elif perceptual != "none":
-        try:
-            bar = lambda name, done, total: watch.advance(f"downloading {name}", done, total)  # noqa: E731
-            distance = Perceptual.pretrained(config.weights, progress=bar).to(config.device)
-            perceptual = "vgg16"
-        except WeightsError as error:
-            if perceptual == "vgg16":
-                raise
-            watch.note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
-            perceptual = "none"
-    return dataclasses.replace(config, perceptual=perceptual), distance
-
-
-def place(images: UInt8[Tensor, "n 3 h w"], device: torch.device) -> UInt8[Tensor, "n 3 h w"]:
-    """Put the images on the device if they take less than half of its free memory; otherwise steps fetch them."""
-    if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
-        return images.to(device)
-    return images
-
-
-def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:
-    """Say what was found in the image folder, and name what the user may want to look after."""
-    watch.note(f"{len(dataset.images)} images from {readable(config.images)}, at {config.size} x {config.size} px")
-    name_some(watch, "skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
-    name_some(watch, f"enlarged, since it is smaller than {config.size} px", [readable(name) for name in dataset.small])
-    if dataset.ignored:
-        endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
-        watch.note(f"not looked at, by ending: {endings}")
-
-
-def name_some(watch: Watch, what: str, names: list[str]) -> None:
-    """Name the first few of a list of files, and count the rest."""
-    for name in names[:NAMED]:
-        watch.note(f"  {what}: {name}")
-    if len(names) > NAMED:
-        watch.note(f"  {what}: {len(names) - NAMED} more")
+def keep_best(model: Model, score: Score, folder: Path) -> None:
+    """Write the model and its score; at no time does the score of one checkpoint lie beside the model of another."""
+    (folder / BEST).unlink(missing_ok=True)
+    model.save(folder)
+    write_json(folder / BEST, vars(score))

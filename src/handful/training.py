@@ -60,7 +60,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         run.resume(state)
         generator, discriminator = state.generator, state.discriminator
 
-        while state.step < config.steps and not stop.is_set():
+        while run.ended is None and not stop.is_set():
             random = torch.Generator(device).manual_seed(fold(Purpose.STEP, config.seed, state.step))
             real = augment(draw(images, config, state.step, random), config.augment, random)
             real_small = shrink(real, small_size(config.size))

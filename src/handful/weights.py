@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from handful.errors import WeightsError
+from handful.errors import MissingWeightsError, WeightsError
 
 VGG16 = "vgg16-397923af.pth"
 LPIPS_VGG = "lpips_vgg.pth"
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 
 FOLDER_VARIABLE = "HANDFUL_WEIGHTS"
 NETWORK_SECONDS = 10.0
@@ -72,6 +73,16 @@ TABLE = {
                 ("torchmetrics", "functional/image/lpips_models/vgg.pth"),
             ),
         ),
+        Entry(
+            name=INCEPTION,
+            purpose="Inception-v3 as Google released it in 2015, for the FID",
+            url=f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION}",
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            size=95_628_359,
+            licence="Apache-2.0 (Google, TensorFlow's release of 2015-12-05; converted by pytorch-fid)",
+            # torch-fidelity and torchmetrics save it so in torch's cache.
+            also=("weights-inception-2015-12-05-6726825d.pth",),
+        ),
     )
 }
 
@@ -97,7 +108,7 @@ def locate(name: str, folder: Path | None = None, download: bool = True, progres
     entry = TABLE[name]
     if download:
         return _download(entry, folder, progress)
-    raise WeightsError(f"{name} is missing ({entry.purpose}) and downloads are off. {_remedy(entry, folder)}")
+    raise MissingWeightsError(f"{name} is missing ({entry.purpose}) and downloads are off. {_remedy(entry, folder)}")
 
 
 def find(name: str, folder: Path | None = None) -> Path | None:
@@ -133,9 +144,30 @@ def read(path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
+def fill(parameters: dict[str, Tensor], values: dict[str, Tensor], path: Path) -> None:
+    """Copy ``values``, read from ``path``, into the parameters of the same names.
+
+    Raises:
+        WeightsError: The names are not the same, or a shape is not.
+    """
+    missing, unknown = parameters.keys() - values.keys(), values.keys() - parameters.keys()
+    if missing or unknown:
+        raise WeightsError(
+            f"{path} does not fit: it lacks {sorted(missing) or 'nothing'} and has {sorted(unknown) or 'nothing'} "
+            "besides. Replace the file."
+        )
+    for name, parameter in parameters.items():
+        if values[name].shape != parameter.shape:
+            raise WeightsError(
+                f"{path} does not fit: {name} has shape {tuple(values[name].shape)}, not {tuple(parameter.shape)}. "
+                "Replace the file."
+            )
+        parameter.copy_(values[name])
+
+
 def _candidates(entry: Entry, folder: Path | None) -> Iterator[Path]:
     """List every path where the file may lie, in the order of looking."""
-    for place in (_own_folder(folder), _cache_folder()):
+    for place in (own_folder(folder), _cache_folder()):
         if place is not None:
             for name in (entry.name, *entry.also):
                 yield place / name
@@ -148,7 +180,7 @@ def _candidates(entry: Entry, folder: Path | None) -> Iterator[Path]:
                 yield Path(place_name) / inside
 
 
-def _own_folder(folder: Path | None) -> Path | None:
+def own_folder(folder: Path | None) -> Path | None:
     """Return the folder that the person named, if any."""
     source = "--weights"
     if folder is None and os.environ.get(FOLDER_VARIABLE):
@@ -178,7 +210,7 @@ def _check(entry: Entry, path: Path, folder: Path | None) -> None:
     if path.name == entry.name:
         remedy = f"Delete it and run the command again, or replace it with {entry.url}"
     else:
-        place = _own_folder(folder) or _cache_folder()
+        place = own_folder(folder) or _cache_folder()
         remedy = (
             f"Replace it with {entry.url}; or, if it belongs to something else, leave it and put that file into "
             f"{place} as {entry.name}, a name that is looked for first"
@@ -204,7 +236,7 @@ def _download(entry: Entry, folder: Path | None, progress: Progress | None) -> P
     except (OSError, http.client.HTTPException, WeightsError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise WeightsError(
+        raise MissingWeightsError(
             f"{entry.name} is missing ({entry.purpose}) and downloading it to {final.parent} failed: {error}. "
             f"{_remedy(entry, folder)}"
         ) from error
@@ -232,7 +264,7 @@ def _fetch(entry: Entry, partial: Path, progress: Progress | None) -> None:
 
 def _remedy(entry: Entry, folder: Path | None) -> str:
     """Say what to put where."""
-    own = _own_folder(folder)
+    own = own_folder(folder)
     places = f"{_cache_folder()}, or a folder that you name with --weights or ${FOLDER_VARIABLE}"
     names = " or ".join((entry.name, *entry.also))
     return (

@@ -1,0 +1,114 @@
+"""Spoil a folder of images in known ways, score each version against the other half of it, and print a table.
+
+    .venv/bin/python benchmarks/known_answers.py PHOTOS [--size 64] [--features random]
+
+The even images of the folder are the training images, the odd ones are what a perfect generator would give. Each row
+spoils the odd ones, but for the first and the last rows, which are made of the training images themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from handful.data import load_folder
+from handful.images import to_image, write_png
+from handful.log import Quiet
+from handful.metrics.evaluation import Evaluation, evaluate
+
+Images = Float[Tensor, "n 3 h w"]
+
+
+def noised(strength: float) -> Callable[[Images], Images]:
+    """Add noise of this deviation, in grey levels."""
+    return lambda images: images + strength * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+
+
+def blurred(times: int) -> Callable[[Images], Images]:
+    """Average areas of ``times`` x ``times`` pixels and enlarge them again."""
+    return lambda images: F.interpolate(F.avg_pool2d(images, times), images.shape[-1], mode="bilinear")
+
+
+def recoloured(share: float) -> Callable[[Images], Images]:
+    """Move this share of each colour into the next one."""
+    return lambda images: (1 - share) * images + share * images.roll(1, dims=1)
+
+
+def shifted(pixels: int) -> Callable[[Images], Images]:
+    """Move images down and to the right, around the edge."""
+    return lambda images: images.roll((pixels, pixels), dims=(2, 3))
+
+
+FRESH: dict[str, Callable[[Images], Images]] = {
+    "the other half": lambda images: images,
+    "noise, 8 grey levels": noised(8),
+    "noise, 25 grey levels": noised(25),
+    "blurred, 2 px": blurred(2),
+    "blurred, 4 px": blurred(4),
+    "recoloured, 10 %": recoloured(0.1),
+    "recoloured, 40 %": recoloured(0.4),
+    "shifted, 1/8": lambda images: shifted(images.shape[-1] // 8)(images),
+    "half of them dropped, the rest twice": lambda images: torch.cat([images[: len(images) // 2]] * 2),
+    "a tenth of them, ten times": lambda images: torch.cat([images[: len(images) // 10]] * 10),
+    "one image again and again": lambda images: images[:1].expand(len(images), -1, -1, -1),
+}
+COPIED: dict[str, Callable[[Images], Images]] = {
+    "the training images": lambda images: images,
+    "the same, mirrored": lambda images: images.flip(-1),
+    "the same, noise of 8": noised(8),
+    "the same, a fifth of another": lambda images: 0.8 * images + 0.2 * images.roll(1, dims=0),
+    "the same, half of another": lambda images: 0.5 * images + 0.5 * images.roll(1, dims=0),
+}
+COLUMNS = ("KID", "FID", "precision", "recall", "density", "coverage", "spread", "SWD", "copies", "novelty")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--features", default="random")
+    options = parser.parse_args()
+    images = load_folder(options.photos, options.size).images
+    training, fresh = images[::2], images[1::2]
+    print(f"| {options.photos.name}, {options.size} px, {options.features} | " + " | ".join(COLUMNS) + " |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
+    with tempfile.TemporaryDirectory() as place:
+        write(training, Path(place) / "training")
+        for source, changes in ((fresh, FRESH), (training, COPIED)):
+            for name, change in changes.items():
+                spoiled = change(source.float()).round().clamp(0, 255).to(torch.uint8)
+                samples = write(spoiled, Path(place) / name.replace("/", " in "))
+                scores = evaluate(samples, Path(place) / "training", features=options.features, watch=Quiet())
+                print(f"| {name} | " + " | ".join(cells(scores)) + " |", flush=True)
+
+
+def write(images: Tensor, folder: Path) -> Path:
+    """Write images as PNG files."""
+    for place, image in enumerate(images):
+        write_png(folder / f"{place:04d}.png", to_image(image))
+    return folder
+
+
+def cells(scores: Evaluation) -> list[str]:
+    """Write a row of figures."""
+    numbers = [scores.precision, scores.recall, scores.density, scores.coverage, scores.spread]
+    return [
+        f"{scores.kid:.3f} ± {scores.kid_error:.3f}",
+        f"{scores.fid:.1f}",
+        *(f"{number:.2f}" for number in numbers),
+        f"{scores.swd:.0f}",
+        f"{scores.copies:.0%}",
+        f"{scores.novelty:.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Scores that stay honest at a hundred images."""

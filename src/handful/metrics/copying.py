@@ -1,0 +1,112 @@
+"""Find samples that are copies of training images.
+
+A generator of a hundred images can lower every published score by learning them by heart. So each sample's nearest
+training image is looked up, and its distance is held against how far that training image is from its own neighbours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float64, Int64, UInt8
+from torch import Tensor
+
+from handful.metrics.distances import nearest
+
+THUMBNAIL = 16
+"""Side in pixels of the images that are compared pixel by pixel; small, so that noise and fine detail do not count."""
+NEIGHBOURS = 5
+"""Training images around a training image whose median distance is its own scale."""
+COPY = 0.4
+"""A sample nearer than this share of the scale is a copy; LOG.md shows where copies and fresh images lie."""
+
+
+@final
+@dataclass(frozen=True)
+class Matches:
+    """The nearest training image of each of n images."""
+
+    ratio: Float64[Tensor, " n"]
+    """Novelty: the distance over the training image's scale. 0 is the same image, 1 as different as two usually are."""
+    index: Int64[Tensor, " n"]
+    mirrored: Bool[Tensor, " n"]
+    """Whether the training image is nearer when mirrored."""
+
+    @property
+    def share(self) -> float:
+        """Share of the images that are copies."""
+        return float((self.ratio < COPY).double().mean())
+
+    @property
+    def novelty(self) -> float:
+        """The median ratio."""
+        return float(self.ratio.median())
+
+
+@final
+class Space:
+    """One way to see images as vectors, with the training images in it, mirrored ones too.
+
+    The scale of a training image is the median distance to its five nearest others: one duplicate, or two, in the set
+    do not make it small, and images of a crowded kind (fifty yellow faces) get a smaller scale than lone ones.
+    """
+
+    def __init__(self, images: Float64[Tensor, "n d"], mirrored: Float64[Tensor, "n d"]) -> None:
+        self.images, self.mirrored = images, mirrored
+        self.count = len(images)
+        k = min(NEIGHBOURS, self.count - 1)
+        plain = nearest(images, images, k, own=True)
+        turned = nearest(images, mirrored, k, own=True)
+        distances = torch.cat([plain[0], turned[0]], dim=1)
+        indices = torch.cat([plain[1], turned[1]], dim=1)
+        self.scale = _nearest_images(distances, indices, k).median(dim=1).values
+        self.scale = self.scale.clamp(min=float(self.scale.median()) / 10)
+        self.among = self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
+
+    def match(self, samples: Float64[Tensor, "m d"]) -> Matches:
+        """Find the nearest training image of each sample."""
+        plain, turned = nearest(samples, self.images, 1), nearest(samples, self.mirrored, 1)
+        return self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
+
+    def _matches(
+        self,
+        plain: Float64[Tensor, " m"],
+        plain_index: Int64[Tensor, " m"],
+        turned: Float64[Tensor, " m"],
+        turned_index: Int64[Tensor, " m"],
+    ) -> Matches:
+        mirrored = turned < plain
+        index = torch.where(mirrored, turned_index, plain_index)
+        distance = torch.minimum(plain, turned)
+        scale = self.scale[index]
+        # Where all images are the same the scale is 0; the same image once more is a copy, any other is not.
+        ratio = torch.where(distance == 0, 0.0, distance / scale)
+        return Matches(ratio, index, mirrored)
+
+
+def _nearest_images(
+    distances: Float64[Tensor, "n k"], indices: Int64[Tensor, "n k"], count: int
+) -> Float64[Tensor, "n {count}"]:
+    """Give the ``count`` smallest distances to different images, of a list that may hold an image twice."""
+    order = distances.argsort(dim=1, stable=True)
+    distances, indices = distances.gather(1, order), indices.gather(1, order)
+    earlier = (indices[:, :, None] == indices[:, None, :]).tril(diagonal=-1).any(dim=2)
+    return distances.masked_fill(earlier, float("inf")).sort(dim=1).values[:, :count]
+
+
+def nearer(spaces: list[Matches]) -> Matches:
+    """Take for each image the space in which it is nearest to a training image."""
+    ratio, which = torch.stack([matches.ratio for matches in spaces]).min(dim=0)
+    index, mirrored = (
+        torch.stack([getattr(matches, name) for matches in spaces]).gather(0, which[None])[0]
+        for name in ("index", "mirrored")
+    )
+    return Matches(ratio, index, mirrored)
+
+
+def thumbnails(images: UInt8[Tensor, "b 3 h w"]) -> Float64[Tensor, "b d"]:
+    """Average images down to 16 x 16 pixels, in [-1, 1], one row an image."""
+    small = torch.nn.functional.adaptive_avg_pool2d(images.double() / 127.5 - 1, THUMBNAIL)
+    return small.flatten(start_dim=1)

@@ -1,0 +1,298 @@
+"""Score a generator, or a folder of images of any other tool, against a folder of training images."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from handful.config import Fit
+from handful.data import Dataset, load_folder, readable
+from handful.errors import MissingWeightsError, UsageError
+from handful.log import Console, Watch
+from handful.metrics import diversity
+from handful.metrics.copying import COPY, Matches
+from handful.metrics.distances import fid, kid
+from handful.metrics.features import Extractor, load_extractor
+from handful.metrics.gather import Gathered, batches, gather
+from handful.metrics.latents import path_length
+from handful.metrics.manifold import density_coverage, precision_recall
+from handful.metrics.protocol import PROTOCOLS, FeatureName, Protocol, ProtocolName, Resize
+from handful.metrics.reference import Reference
+from handful.metrics.sources import Source, open_source
+from handful.metrics.wasserstein import swd
+from handful.model import choose_device
+from handful.perceptual import Perceptual
+from handful.settings import read_settings
+
+FEWEST = 10
+"""Images; of fewer no score says anything."""
+CLOSEST = 24
+"""Pairs of samples and training images that are listed."""
+
+
+FEATURE_SCORES = ("kid", "kid_error", "fid", "precision", "recall", "density", "coverage", "spread", "path_length")
+
+
+@final
+@dataclass
+class Evaluation:
+    """Every score of one set of samples, and all that was chosen to get it; None where ``why`` has the reason."""
+
+    source: str
+    samples: int
+    """How many."""
+    reference: str
+    protocol: str
+    features: str
+    """The network whose vectors were compared, with the way images were resized for it."""
+    size: int
+    """Height and width at which images were compared, in pixels."""
+    fit: Fit
+    """How training images became square."""
+    seeds: str | None
+    """Which pictures, if a generator drew them."""
+    kid: float | None = None
+    kid_error: float | None = None
+    fid: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    density: float | None = None
+    coverage: float | None = None
+    diversity: float | None = None
+    """Mean LPIPS of two samples over that of two training images."""
+    spread: float | None = None
+    """The same in the features: the root of the ratio of the mean squared distances."""
+    swd: float | None = None
+    """Mean over the levels, times 1,000."""
+    swd_levels: dict[int, float] = field(default_factory=dict)
+    path_length: float | None = None
+    copies: float | None = None
+    """Share of samples, 0 to 1."""
+    copies_among_training: float | None = None
+    """The share of training images that would pass for copies of other training images."""
+    novelty: float | None = None
+    novelty_among_training: float | None = None
+    copies_seen_in: list[str] = field(default_factory=list)
+    closest: list[dict[str, Any]] = field(default_factory=list)
+    holdout: dict[str, Any] | None = None
+    """How images that the generator has not seen fare, where a folder of them was given."""
+    why: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all fields as JSON has them."""
+        return dataclasses.asdict(self)
+
+
+def evaluate(
+    source: Path | str,
+    images: Path | str,
+    protocol: ProtocolName = "quick",
+    features: FeatureName | None = None,
+    resize: Resize | None = None,
+    holdout: Path | str | None = None,
+    size: int | None = None,
+    fit: Fit | None = None,
+    weights: Path | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Score ``source`` against the training images.
+
+    Args:
+        source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images that any tool wrote.
+        images: The folder of training images.
+        protocol: Fixes the number of samples and all else; see ``PROTOCOLS``.
+        features: Another network than the protocol's.
+        resize: Another way to resize images for ``inception`` than the protocol's.
+        holdout: A folder of images of the same kind that were not trained on, to hold the samples against.
+        size: Height and width at which the images of a folder are compared; their own by default.
+        fit: How images become square; as the run had it, or ``crop``.
+        weights: Folder with the weight files of other networks.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        watch: Is told how it goes; the terminal by default.
+
+    Raises:
+        UsageError: if there is nothing to score, fewer than 10 images on a side, or images of different sizes.
+        WeightsError: if a weight file is damaged. A missing one costs the scores that need it, which then are None.
+    """
+    start = time.monotonic()
+    own = Console()  # shows nothing until it is told something
+    watch = watch or own
+    plan = PROTOCOLS[protocol]
+    plan = dataclasses.replace(plan, features=features or plan.features, resize=resize or plan.resize)
+    try:
+        fit = fit or fit_of(Path(source))
+        opened = open_source(Path(source), plan.samples, size, fit, device)
+        enough(opened.count, opened.label)
+        load = partial(load_images, size=opened.size, fit=fit, watch=watch)
+        training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
+        scores = Evaluation(
+            source=opened.label,
+            samples=opened.count,
+            reference=f"all {len(training.images)} images of {readable(images)}, none mirrored",
+            protocol=plan.name,
+            features=plan.features,
+            size=opened.size,
+            fit=fit,
+            seeds=f"0-{opened.count - 1}" if opened.model is not None else None,
+        )
+        score(scores, opened, training, unseen, Tools(plan, choose_device(device), weights, watch))
+        scores.seconds = round(time.monotonic() - start, 1)
+        return scores
+    finally:
+        own.close()
+
+
+def fit_of(source: Path) -> Fit:
+    """Find out how the run that ``source`` is, or lies in, made its images square; ``crop`` if there is none."""
+    for folder in (source, source.parent):
+        try:
+            settings = read_settings(folder)
+        except UsageError:
+            continue  # the config.json of a model folder, or of another tool
+        if settings is not None:
+            return settings.config.fit
+    return "crop"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the scores are made with."""
+
+    plan: Protocol
+    device: torch.device
+    weights: Path | None
+    watch: Watch
+
+    def bar(self, task: str) -> Callable[[int, int], None]:
+        """Give a progress bar of that name."""
+        return partial(self.watch.advance, task)
+
+    def download(self, name: str, done: int, total: int) -> None:
+        """Show how a download goes."""
+        self.watch.advance(f"downloading {name}", done, total)
+
+
+def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset | None, tools: Tools) -> None:
+    """Fill in every score that can be had, and why the others cannot."""
+    plan = tools.plan
+    extractor = None
+    try:
+        extractor = load_extractor(plan.features, tools.device, tools.weights, plan.resize, tools.download)
+        scores.features = extractor.name
+    except MissingWeightsError as error:
+        scores.why |= dict.fromkeys(FEATURE_SCORES, str(error))
+    reference = Reference.of(training.images, extractor, tools.bar("looking at the training images"))
+    task = "looking at the samples" if source.model is None else "drawing and looking"
+    samples = gather(source.stream(), source.count, source.size, extractor, tools.bar(task))
+
+    if samples.features is not None and reference.features is not None:
+        compare(scores, samples.features, reference.features)
+    of_training = gather(batches(training.images), len(training.images), source.size, None, tools.bar("patches"))
+    scores.swd_levels = swd(samples.patches, of_training.patches)
+    scores.swd = statistics.fmean(scores.swd_levels.values())
+
+    matches, among = reference.match(samples.features, samples.thumbnails), reference.among
+    scores.copies, scores.novelty = matches.share, matches.novelty
+    scores.copies_among_training, scores.novelty_among_training = among.share, among.novelty
+    scores.copies_seen_in = list(reference.spaces)
+    scores.closest = closest(matches, source.name, training.names)
+
+    if source.model is None:
+        scores.why["path_length"] = "a folder of images has no latent space"
+    elif extractor is not None and reference.features is not None:
+        unit = diversity.spread(reference.features)
+        scores.path_length = path_length(source.model, extractor, plan.paths, unit, tools.bar("walking"))
+    measure_diversity(scores, samples, of_training, tools)
+    if unseen is not None:
+        scores.holdout = hold_against(unseen, reference, samples, extractor, tools)
+    for name, value in vars(scores).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            setattr(scores, name, None)
+            scores.why[name] = "not finite: the training images do not differ from each other in this respect"
+
+
+def compare(scores: Evaluation, samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"]) -> None:
+    """Fill in what compares two sets of vectors."""
+    scores.kid, scores.kid_error = kid(samples, reference)
+    scores.fid = fid(samples, reference)
+    scores.precision, scores.recall = precision_recall(samples, reference)
+    scores.density, scores.coverage = density_coverage(samples, reference)
+    scores.spread = diversity.relative_spread(samples, reference)
+
+
+def measure_diversity(scores: Evaluation, samples: Gathered, training: Gathered, tools: Tools) -> None:
+    """Fill in the LPIPS diversity, or why there is none."""
+    try:
+        perceptual = Perceptual.pretrained(tools.weights, tools.plan.fetch, tools.download).to(tools.device)
+    except MissingWeightsError as error:
+        scores.why["diversity"] = str(error)
+        return
+    distance = partial(diversity.mean_distance, perceptual, pairs=tools.plan.pairs)
+    within = distance(images=samples.kept, progress=tools.bar("diversity of the samples"))
+    scores.diversity = within / distance(images=training.kept, progress=tools.bar("diversity of the training images"))
+
+
+def hold_against(
+    unseen: Dataset, reference: Reference, samples: Gathered, extractor: Extractor | None, tools: Tools
+) -> dict[str, Any]:
+    """Score images that were not trained on as if they were samples: what a perfect generator could reach."""
+    task = "looking at the held-out images"
+    seen = gather(batches(unseen.images), len(unseen.images), unseen.images.shape[-1], extractor, tools.bar(task))
+    matches = reference.match(seen.features, seen.thumbnails)
+    answer: dict[str, Any] = {"images": len(unseen.images), "copies": matches.share, "novelty": matches.novelty}
+    if samples.features is not None and seen.features is not None and reference.features is not None:
+        answer["kid"], answer["kid_error"] = kid(samples.features, seen.features)
+        answer["kid_to_training"], answer["kid_to_training_error"] = kid(seen.features, reference.features)
+    return answer
+
+
+def closest(matches: Matches, name: Callable[[int], str], training: Sequence[str]) -> list[dict[str, Any]]:
+    """List the samples nearest to a training image, nearest first."""
+    order = matches.ratio.argsort(stable=True)[:CLOSEST].tolist()
+    return [
+        {
+            "sample": name(place),
+            "training": training[int(matches.index[place])],
+            "mirrored": bool(matches.mirrored[place]),
+            "novelty": float(matches.ratio[place]),
+            "copy": bool(matches.ratio[place] < COPY),
+        }
+        for place in order
+        if matches.ratio[place].isfinite()
+    ]
+
+
+def load_images(folder: Path, size: int, fit: Fit, watch: Watch) -> Dataset:
+    """Load a folder to compare with, naming files that cannot be read.
+
+    Raises:
+        UsageError: if it holds fewer than 10 images.
+    """
+    dataset = load_folder(folder, size, fit, partial(watch.advance, f"reading {readable(folder)}"))
+    for problem in dataset.skipped:
+        watch.note(f"skipped, since it cannot be read: {problem}")
+    enough(len(dataset.images), readable(folder))
+    return dataset
+
+
+def enough(count: int, label: str) -> None:
+    """Refuse a set of too few images.
+
+    Raises:
+        UsageError: if there are fewer than 10.
+    """
+    if count < FEWEST:
+        raise UsageError(f"{label}: holds {count} images, but scores need {FEWEST} or more to say anything; add some")

@@ -1,0 +1,123 @@
+"""Where samples come from: a trained generator, or a folder of images that any tool wrote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from handful.config import Fit
+from handful.data import Problem, decode_all, readable, search
+from handful.errors import UsageError
+from handful.model import Model, find_weights, load
+
+BATCH = 16
+"""Images in memory at once."""
+
+
+@final
+@dataclass(frozen=True)
+class Source:
+    """A set of samples that can be gone through, a batch at a time."""
+
+    label: str
+    count: int
+    size: int
+    """Height and width, in pixels."""
+    stream: Callable[[], Iterator[UInt8[Tensor, "b 3 h w"]]]
+    """Gives all images in order."""
+    name: Callable[[int], str]
+    """Says which image has a number."""
+    model: Model | None
+    """The generator behind the samples, if there is one."""
+
+
+def open_source(path: Path, most: int, size: int | None, fit: Fit, device: str) -> Source:
+    """Open a run folder, a model folder, a model file or a folder of images.
+
+    Args:
+        path: What to open.
+        most: Samples to take; a folder of images may have fewer.
+        size: Height and width to bring the images of a folder to; their own if they all agree.
+        fit: How an image of a folder becomes square.
+        device: Where a generator computes.
+
+    Raises:
+        UsageError: if it is none of these, or its images do not do.
+    """
+    if path.is_file() or find_weights(path) is not None:
+        model = load(path, device)
+        if size not in (None, model.config.size):
+            raise UsageError(f"--size {size}: {path} draws images of {model.config.size} px; leave --size out")
+        return drawn(model, str(path), range(most))
+    return taken(path, most, size, fit)
+
+
+def drawn(model: Model, label: str, seeds: Sequence[int]) -> Source:
+    """Take the images of a generator, one a seed."""
+    return Source(
+        label=label,
+        count=len(seeds),
+        size=model.config.size,
+        stream=lambda: model.stream(seeds, BATCH),
+        name=lambda index: f"seed {seeds[index]}",
+        model=model,
+    )
+
+
+def taken(folder: Path, most: int, size: int | None, fit: Fit) -> Source:
+    """Take the images of a folder, in the order of their names; evenly spread ones if there are more than ``most``.
+
+    Raises:
+        UsageError: if there are none, or they differ in size and no size was given.
+    """
+    files = search(folder).files
+    if not files:
+        raise UsageError(f"{readable(folder)}: holds neither a trained generator nor images that can be scored")
+    files = [files[place * len(files) // most] for place in range(most)] if len(files) > most else files
+    if size is None:
+        size = common_size(folder, files)
+
+    def stream() -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+        for start in range(0, len(files), BATCH):
+            chunk = files[start : start + BATCH]
+            images = torch.empty(len(chunk), 3, size, size, dtype=torch.uint8)
+            for result in decode_all(folder, chunk, images, fit, None):
+                if isinstance(result, Problem):
+                    raise UsageError(
+                        f"{folder}: {result}; remove or repair it, since a score of the rest would mislead"
+                    )
+            yield images
+
+    return Source(readable(folder), len(files), size, stream, lambda index: files[index].as_posix(), None)
+
+
+def common_size(folder: Path, files: Sequence[Path]) -> int:
+    """Read the size that all images have, without decoding them.
+
+    Raises:
+        UsageError: if they differ or are not square, or one cannot be read.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    examples: dict[tuple[int, int], Path] = {}
+    for file in files:
+        try:
+            with Image.open(folder / file) as image:
+                sizes[image.size] += 1
+                examples.setdefault(image.size, file)
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            raise UsageError(f"{readable(folder / file)}: cannot be read as an image ({error}); remove it") from error
+    if len(sizes) == 1 and len(set(next(iter(sizes)))) == 1:
+        return next(iter(sizes))[0]
+    found = ", ".join(
+        f"{count} of {width} x {height} (such as {readable(examples[width, height])})"
+        for (width, height), count in sizes.most_common(3)
+    )
+    raise UsageError(f"{readable(folder)}: images must be square and of one size, but there are {found}; give --size")

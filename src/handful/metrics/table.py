@@ -1,0 +1,83 @@
+"""Scores side by side, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from handful.metrics.evaluation import Evaluation
+
+ROWS = (
+    ("kid", "KID", "distance to the training images, unbiased; 0 is best"),
+    ("fid", "FID", "the same, biased at few images; 0 is best, and a copier reaches it"),
+    ("precision", "precision", "share of samples that look like training images"),
+    ("recall", "recall", "share of training images that samples come near"),
+    ("density", "density", "how thickly samples lie where training images do; about 1"),
+    ("coverage", "coverage", "share of training images with a sample beside them"),
+    ("diversity", "diversity (LPIPS)", "how varied, over how varied the training images are; about 1"),
+    ("spread", "spread", "the same in the features"),
+    ("swd", "SWD x 1000", "distance of small patches at each scale; 0 is best"),
+    ("path_length", "path length", "1 where pictures change evenly between two latents, 8 where they jump"),
+    ("copies", "copies", "share of samples that are copies of a training image"),
+    ("novelty", "novelty", "distance to the nearest training image; 0 a copy, about 1 as far as another one"),
+)
+"""Key, name and meaning of each row."""
+RELATIVE = "random"
+
+
+def table(scores: Sequence[Evaluation]) -> Iterator[Table | Text]:
+    """Lay out scores, one column a source, with every choice behind them."""
+    first = scores[0]
+    columns = Table(box=None, pad_edge=False, header_style="bold")
+    columns.add_column("")
+    for each in scores:
+        columns.add_column(Text(each.source), justify="right", overflow="fold")
+    columns.add_column("")
+    for key, name, meaning in ROWS:
+        columns.add_row(name, *(value(each, key) for each in scores), Text(meaning, style="dim"))
+    yield columns
+    for each in scores:
+        yield Text(f"\n{each.source}: {protocol(each)}", style="dim")
+        among = f"{each.copies_among_training:.1%} copies and a novelty of {each.novelty_among_training:.2f}"
+        yield Text(
+            f"training images among themselves: {among} (seen in {' and '.join(each.copies_seen_in)})", style="dim"
+        )
+        if each.holdout is not None:
+            yield Text(holdout(each.holdout), style="dim")
+    if first.features == RELATIVE:
+        yield Text(
+            "features random: compare models of this one folder with these figures, and nothing else", style="dim"
+        )
+    for reason in dict.fromkeys(reason for each in scores for reason in each.why.values()):
+        keys = sorted({key for each in scores for key, why in each.why.items() if why == reason} - {"kid_error"})
+        yield Text(f"\nno {', '.join(keys)}: {reason}")
+
+
+def protocol(scores: Evaluation) -> str:
+    """Say in a line all that a figure depends on."""
+    seeds = f", seeds {scores.seeds}" if scores.seeds else ""
+    return (
+        f"protocol {scores.protocol}: {scores.samples:,} samples{seeds}, against {scores.reference}, "
+        f"at {scores.size} px ({scores.fit}), features {scores.features}"
+    )
+
+
+def value(scores: Evaluation, key: str) -> str:
+    """Write a score, with its error where it has one."""
+    number = getattr(scores, key)
+    if number is None:
+        return "-"
+    if key == "kid":
+        return f"{number:.5f} ± {scores.kid_error:.5f}"
+    return f"{number:.1%}" if key == "copies" else f"{number:.3f}"
+
+
+def holdout(held: dict[str, float]) -> str:
+    """Say how the held-out images fare."""
+    text = f"{held['images']} held-out images: {held['copies']:.1%} copies, novelty {held['novelty']:.2f}"
+    if "kid" in held:
+        text += f", KID to the training images {held['kid_to_training']:.5f} ± {held['kid_to_training_error']:.5f}"
+        text += f"; KID of the samples to them {held['kid']:.5f} ± {held['kid_error']:.5f}"
+    return text

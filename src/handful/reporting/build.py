@@ -1,0 +1,307 @@
+"""Make the page of a run from its folder: the log, the sample grids, the models, and the images it was trained on."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from handful.config import option
+from handful.data import Dataset, load_folder, readable
+from handful.errors import UsageError, WeightsError
+from handful.files import replacing
+from handful.images import grid, to_image
+from handful.log import Console, Journal, Watch, duration
+from handful.metrics.evaluation import Evaluation, evaluate
+from handful.metrics.latents import walk
+from handful.metrics.table import ROWS, protocol, value
+from handful.model import Model, load
+from handful.reporting import page as words
+from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
+from handful.settings import Settings, read_settings
+from handful.verdict import Score, best, read_history, verdict, warnings
+
+FILE = "report.html"
+SAMPLES = range(36)
+"""Seeds of the pictures shown."""
+WALKS = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))
+"""Seeds that each of the walks goes round."""
+WALK_STEPS = 14
+"""Pictures from one seed to the next."""
+MOMENTS = 12
+CONTACTS = 120
+"""Training images on the contact sheet, at most."""
+CONTACT_SIDE = 96
+"""Pixels."""
+
+Part = TypeVar("Part")
+
+
+def report(run: Path | str, device: str = "auto", watch: Watch | None = None) -> Path:
+    """Write ``report.html`` into a run folder, and give its path.
+
+    What cannot be shown, since the images are gone or a score cannot be had, is named on the page with the reason.
+
+    Args:
+        run: A run folder, of a run that may still be training.
+        device: Where pictures are drawn.
+        watch: Is told how it goes; the terminal by default.
+
+    Raises:
+        UsageError: if this is no run folder, or it has no model yet.
+    """
+    run = Path(run)
+    settings = read_settings(run)
+    if settings is None:
+        raise UsageError(f"{run}: is not a run folder (it has no config.json); give the --run of handful train")
+    own = Console()
+    watch = watch or own
+    try:
+        html = render(compose(run, settings, device, watch))
+    finally:
+        own.close()
+    with replacing(run / FILE) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return run / FILE
+
+
+def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
+    """Gather all that the page shows."""
+    config = settings.config
+    lines = Journal(run / "log.jsonl").read()
+    history = read_history(lines)
+    top = best(history)
+    place = run / "best" if top is not None and (run / "best").is_dir() else run
+    model = load(place, device)
+    which = f"step {top.step:,}, the best one" if place != run and top is not None else "the newest one"
+    tone, sentences = verdict(history)
+    missing: list[str] = []
+    dataset = attempt("the training images", missing, lambda: load_folder(config.images, config.size, config.fit))
+    scores = None
+    if dataset is not None:
+        judge = partial(
+            evaluate, place, config.images, fit=config.fit, weights=config.weights, device=device, watch=watch
+        )
+        scores = attempt("the scores and the memorisation sheet", missing, judge)
+    return Page(
+        title=readable(run.resolve().name),
+        verdict=sentences,
+        tone=tone,
+        made=f"{datetime.datetime.now().astimezone():%d %B %Y, %H:%M}, handful {version('handful')}",
+        facts=facts(settings, lines, model),
+        warnings=list(warnings(history).values()),
+        data_sheet=contact_sheet(dataset) if dataset is not None else None,
+        data_notes=data_notes(settings, dataset),
+        samples=grid(list(model.sample(SAMPLES))),
+        samples_caption=f"Seeds {SAMPLES[0]} to {SAMPLES[-1]}, none picked out, drawn by the generator of {which}.",
+        walk=frames(model, watch),
+        pairs=pairs(model, dataset, scores) if dataset is not None and scores is not None else [],
+        pairs_caption=pairs_caption(scores) if scores is not None else "",
+        scores=rows(scores) if scores is not None else [],
+        protocol=protocol(scores) if scores is not None else "",
+        curves=curves(lines, history),
+        best_step=top.step if top is not None else None,
+        moments=moments(run / "samples"),
+        options=[(option(name), str(each)) for name, each in config.to_json().items()],
+        missing=missing,
+    )
+
+
+def attempt(what: str, missing: list[str], make: Callable[[], Part]) -> Part | None:
+    """Make a part of the page, or note why it cannot be made."""
+    try:
+        return make()
+    except (UsageError, WeightsError, OSError) as error:
+        missing.append(f"{what}: {error}")
+        return None
+
+
+def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> list[tuple[str, str]]:
+    """Say in a few words what was done, for how long, and on what."""
+    config = settings.config
+    newest: dict[str, Any] = lines[-1] if lines else {}
+    parameters = sum(each.numel() for each in model.network.parameters())
+    found = [
+        ("images", f"{settings.images:,}"),
+        ("size", f"{config.size} x {config.size} px"),
+        ("steps", f"{newest.get('step', 0):,} of {config.steps:,}"),
+        ("pictures seen", f"{newest.get('step', 0) * config.batch:,}"),
+        ("time", duration(newest.get("seconds", 0.0))),
+        ("speed", f"{newest.get('images_per_second', 0.0):.3g} images/s"),
+        ("memory", f"{newest.get('peak_memory_mb', 0.0) / 1024:.2g} GiB"),
+        ("trained on", hardware(config.device)),
+        ("generator", f"{parameters / 1e6:.3g} M parameters"),
+        ("preset", config.preset),
+    ]
+    spent = sum(line.get("score_seconds", 0.0) for line in lines)
+    if spent and newest.get("seconds"):
+        found.append(("time for scores", f"{spent / newest['seconds']:.1%}"))
+    return found
+
+
+def hardware(device: str) -> str:
+    """Name the GPU or the processor. If the page is made elsewhere than the run, this is what is there."""
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(torch.device(device))
+    return f"{device}, {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
+    """Say what is to be known about the images."""
+    config = settings.config
+    notes = [f"{settings.images:,} images, made square by {config.fit}" + (", mirrored too" if config.mirror else "")]
+    if dataset is None:
+        return notes
+    if dataset.fingerprint != settings.fingerprint:
+        notes.append("The folder has changed since the run: the images shown are those that it holds now.")
+    if dataset.small:
+        notes.append(f"{len(dataset.small)} were smaller than {config.size} px and had to be enlarged.")
+    notes += [f"skipped: {problem}" for problem in dataset.skipped[:10]]
+    return notes
+
+
+def contact_sheet(dataset: Dataset) -> Image.Image:
+    """Show the training images, evenly chosen if there are many."""
+    count = len(dataset.images)
+    shown = range(count) if count <= CONTACTS else [place * count // CONTACTS for place in range(CONTACTS)]
+    sheet = grid([shrunk(dataset.images[place]) for place in shown], columns=12)
+    return sheet
+
+
+def shrunk(image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 _ _"]:
+    """Make a large image small enough for the contact sheet."""
+    if image.shape[-1] <= CONTACT_SIDE:
+        return image
+    small = torch.nn.functional.adaptive_avg_pool2d(image.float(), CONTACT_SIDE)
+    return small.round().to(torch.uint8)
+
+
+def frames(model: Model, watch: Watch) -> list[Image.Image]:
+    """Walk through the latent space, from seed to seed and back to the first: a loop of four pictures side by side."""
+    columns = []
+    for done, seeds in enumerate(WALKS, start=1):
+        column: list[Tensor] = []
+        for start, end in zip(seeds, (*seeds[1:], seeds[0]), strict=True):
+            column += list(walk(model, (start, end), WALK_STEPS, noise_of=seeds[0]))[:-1]
+        columns.append(column)
+        watch.advance("walking through the latent space", done, len(WALKS))
+    return [grid([picture[0] for picture in row], columns=len(WALKS)) for row in zip(*columns, strict=True)]
+
+
+def pairs(model: Model, dataset: Dataset, scores: Evaluation) -> list[Pair]:
+    """Put the samples nearest to a training image beside it, nearest first."""
+    found = []
+    for each in scores.closest:
+        seed = int(re.findall(r"\d+", each["sample"])[0])
+        nearest = dataset.images[dataset.names.index(each["training"])]
+        found.append(
+            Pair(
+                sample=to_image(model.sample([seed])[0]),
+                nearest=to_image(nearest.flip(-1) if each["mirrored"] else nearest),
+                ratio=each["novelty"],
+                label=readable(each["training"]),
+                mirrored=each["mirrored"],
+                copy=each["copy"],
+            )
+        )
+    return found
+
+
+def pairs_caption(scores: Evaluation) -> str:
+    """Say how many pictures are copies, and how many training images would pass for copies of each other."""
+    return (
+        f"{scores.copies:.1%} of {scores.samples:,} pictures are copies. Among the training images themselves, "
+        f"{scores.copies_among_training:.1%} are that near to another one."
+    )
+
+
+def rows(scores: Evaluation) -> list[words.Score]:
+    """Write the scores in words."""
+    return [words.Score(name, value(scores, key), meaning, scores.why.get(key)) for key, name, meaning in ROWS]
+
+
+def curves(lines: Sequence[dict[str, Any]], history: Sequence[Score]) -> list[Curve]:
+    """Draw what the log holds."""
+
+    def logged(*names: str) -> list[Series]:
+        return [Series(name.replace("_", " "), [(line["step"], line[name]) for line in lines]) for name in names]
+
+    def scored(label: str, name: str, errors: list[float] | None = None) -> Series:
+        points = [(score.step, getattr(score, name)) for score in history if getattr(score, name) is not None]
+        return Series(label, [(float(step), float(value)) for step, value in points], errors)
+
+    drawn = []
+    if history:
+        among = history[-1].copies_among_training
+        drawn += [
+            Curve(
+                "KID",
+                "",
+                "Distance to the training images; lower is better. The band is one standard error.",
+                [scored("KID", "kid", [score.kid_error for score in history])],
+            ),
+            Curve(
+                "Copies",
+                "share",
+                "Pictures that are copies of a training image.",
+                [scored("copies", "copies")],
+                ("among training images", among),
+            ),
+            Curve(
+                "Novelty",
+                "",
+                "How far pictures are from the nearest training image: 0 a copy, 1 as far as another.",
+                [scored("novelty", "novelty")],
+            ),
+            Curve(
+                "Spread",
+                "",
+                "How much pictures differ from each other; 1 as much as the training images.",
+                [scored("spread", "spread")],
+                ("training images", 1.0),
+            ),
+        ]
+        if history[-1].accuracy_unseen is not None:
+            text = (
+                "How often the discriminator takes real images for real: where the lines part, it knows them by heart."
+            )
+            parts = [scored("images it trains on", "accuracy_seen"), scored("held-back images", "accuracy_unseen")]
+            drawn.append(Curve("Discriminator", "share right", text, parts))
+    if lines:
+        drawn += [
+            Curve(
+                "Losses",
+                "",
+                "They say little about quality, but should not run away.",
+                logged("discriminator", "generator", "reconstruction"),
+            ),
+            Curve(
+                "Discriminator in training",
+                "share right",
+                "Near 1 both: it tells real from generated everywhere.",
+                logged("accuracy_real", "accuracy_fake"),
+            ),
+        ]
+    return drawn
+
+
+def moments(folder: Path) -> list[Moment]:
+    """Take sample grids of a dozen steps, evenly spread, the first and the last among them."""
+    files = sorted(folder.glob("step-*.png"))
+    if len(files) > MOMENTS:
+        files = [files[round(place * (len(files) - 1) / (MOMENTS - 1))] for place in range(MOMENTS)]
+    found = []
+    for file in files:
+        with Image.open(file) as picture:
+            found.append(Moment(int(file.stem.removeprefix("step-")), picture.convert("RGB")))
+    return found

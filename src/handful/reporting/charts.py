@@ -1,0 +1,324 @@
+"""One line chart as SVG text, for a page that gives its classes their colours."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from markupsafe import Markup
+
+Number = float | int
+
+WIDTH, HEIGHT = 360, 224
+"""Units of the drawing; a unit is about a pixel where the chart has half of a page."""
+RIGHT, BOTTOM = WIDTH - 12, HEIGHT - 24
+ROW = 17
+"""Height of a row of the legend."""
+LETTER = 6.2
+"""Width of a letter, about: fonts differ, so places that rest on it leave room."""
+COLOURS = 4
+"""Series before the colours begin again."""
+
+
+@final
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart."""
+
+    name: str
+    points: Sequence[tuple[Number, Number | None]]
+    """Step and value, in order of step. A value that is None or not finite is a gap."""
+    errors: Sequence[Number | None] | None = None
+    """Half the height of the band around each point."""
+
+
+@final
+@dataclass(frozen=True)
+class Curve:
+    """What one chart shows, over the steps of training."""
+
+    title: str
+    unit: str
+    explanation: str
+    series: Sequence[Series]
+    reference: tuple[str, Number] | None = None
+    """Name and height of a level to compare with."""
+    log: bool = False
+    """Whether equal distances are equal factors; values that are not positive are gaps then."""
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """A value that can be drawn, with the ends of its band if it has one."""
+
+    step: float
+    value: float
+    band: tuple[float, float] | None
+
+
+Line = list[Point | None]
+"""The points of a series, None for each gap."""
+
+
+@final
+@dataclass(frozen=True)
+class Axes:
+    """Where steps and values lie in the drawing."""
+
+    steps: tuple[float, float]
+    marks: list[float]
+    """The values at the horizontal lines; the first is the bottom, the last the top."""
+    log: bool
+    left: Number
+    top: Number
+
+    def x(self, step: Number) -> float:
+        """Give the place of a step."""
+        first, last = self.steps
+        return self.left + (step - first) / (last - first) * (RIGHT - self.left)
+
+    def y(self, value: Number) -> float:
+        """Give the place of a value."""
+        ends = self.marks[0], self.marks[-1], max(value, self.marks[0])
+        low, high, at = map(math.log10, ends) if self.log else ends
+        return BOTTOM - (at - low) / (high - low) * (BOTTOM - self.top)
+
+
+def chart(curve: Curve, best_step: Number | None = None, until: Number | None = None) -> Markup:
+    """Draw a curve as an SVG element, with what it shows in words for those who do not see it.
+
+    Args:
+        curve: What to draw.
+        best_step: Where to mark the best step, if the chart reaches that far.
+        until: The last step of the axis, so that charts beside each other have the same one. The default is the
+            last step that was measured.
+    """
+    lines = [usable(series, curve.log) for series in curve.series]
+    steps = [point.step for line in lines for point in line if point]
+    span = min([0.0, *steps]), float(max([*steps, until or 0])) or 1.0
+    names = _legend_rows([series.name for series in curve.series])
+    marked = best_step is not None and span[0] <= best_step <= span[1]
+    marks = _marks(lines, curve)
+    left = 8 + LETTER * max(len(short(mark)) for mark in marks)
+    axes = Axes(span, marks, curve.log, left, 8 + ROW * len(names) + 12 * marked)
+    parts = [*_grid(axes), *_legend(names, lines)]
+    for index, line in enumerate(lines):
+        parts += _bands(axes, line, _colour(index))
+    if marked and best_step is not None:
+        parts += _best(axes, best_step)
+    if curve.reference:
+        parts += _reference(axes, lines, *curve.reference)
+    for index, line in enumerate(lines):
+        parts += _line(axes, line, _colour(index))
+    if not steps:
+        parts.append(_text("tick", (left + RIGHT) / 2, (axes.top + BOTTOM) / 2, "nothing measured", "middle"))
+    cursor = Markup('<line class="cursor" y1="{}" y2="{}" visibility="hidden"/>').format(_round(axes.top), BOTTOM)
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
+        WIDTH, HEIGHT, summary(curve, lines), Markup("").join(parts), cursor
+    )
+
+
+def usable(series: Series, log: bool) -> Line:
+    """Turn what cannot be drawn into gaps."""
+    line: Line = []
+    errors = series.errors if series.errors is not None else [None] * len(series.points)
+    for (step, value), error in zip(series.points, errors, strict=True):
+        if value is None or not math.isfinite(value) or (log and value <= 0):
+            line.append(None)
+        else:
+            banded = error is not None and math.isfinite(error)
+            band = (float(value - error), float(value + error)) if banded and error is not None else None
+            line.append(Point(float(step), float(value), band))
+    return line
+
+
+def ticks(low: Number, high: Number, count: int = 5) -> list[float]:
+    """List about ``count`` round numbers, evenly spaced, the first not above ``low``, the last not below ``high``."""
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        around = abs(low) / 10
+        low, high = (low - around, high + around) if low else (0.0, 1.0)
+    rough = (high - low) / (count - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    # The small shares keep a rounding error from costing one more tick.
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
+
+
+def log_ticks(low: Number, high: Number) -> list[float]:
+    """List powers of ten, with 2 and 5 or 3 between them if they are few, around two positive numbers."""
+    if high - low <= 1e-9 * high:
+        low, high = low / 2, high * 2
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    stride = math.ceil((last - first) / 6)
+    factors = (1, 2, 5) if last - first <= 2 else (1, 3) if last - first <= 4 else (1,)
+    found = [float(f"{factor}e{power}") for power in range(first, last + stride, stride) for factor in factors]
+    # As above: a logarithm may be rounded past a whole number.
+    bottom = max(tick for tick in found if tick <= low * (1 + 1e-9))
+    top = min(tick for tick in found if tick >= high * (1 - 1e-9))
+    return [tick for tick in found if bottom <= tick <= top]
+
+
+def short(value: Number, digits: int = 3) -> str:
+    """Write a number with few digits: 10k for 10,000."""
+    for size, sign in ((1e6, "M"), (1e3, "k")):
+        if size <= abs(value) < 1e9:
+            return f"{value / size:.{digits}g}{sign}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
+
+
+def whole(step: Number) -> str:
+    """Write a step in full."""
+    return f"{step:,.0f}"
+
+
+def summary(curve: Curve, lines: Sequence[Line]) -> str:
+    """Say in words what a chart shows."""
+    told = [f"Line chart: {curve.title}, {curve.unit}." if curve.unit else f"Line chart: {curve.title}."]
+    for series, line in zip(curve.series, lines, strict=True):
+        points = [point for point in line if point]
+        if not points:
+            told.append(f"{series.name}: nothing measured.")
+            continue
+        values = [point.value for point in points]
+        first, last = points[0], points[-1]
+        told.append(
+            f"{series.name}: {short(first.value)} at step {whole(first.step)}, "
+            f"{short(last.value)} at step {whole(last.step)}, "
+            f"lowest {short(min(values))}, highest {short(max(values))}."
+        )
+    if curve.reference:
+        told.append(f"{curve.reference[0]}: {short(curve.reference[1])}.")
+    return " ".join(told)
+
+
+def _marks(lines: Sequence[Line], curve: Curve) -> list[float]:
+    points = [point for line in lines for point in line if point]
+    seen = [point.value for point in points] + [end for point in points if point.band for end in point.band]
+    if curve.reference:
+        seen.append(float(curve.reference[1]))
+    if curve.log:
+        positive = [value for value in seen if value > 0] or [1.0]
+        return log_ticks(min(positive), max(positive))
+    return ticks(min(seen), max(seen)) if seen else [0.0, 1.0]
+
+
+def _runs(line: Line) -> Iterator[list[Point]]:
+    """Split a line at its gaps."""
+    run: list[Point] = []
+    for point in [*line, None]:
+        if point:
+            run.append(point)
+        elif run:
+            yield run
+            run = []
+
+
+def _grid(axes: Axes) -> Iterator[Markup]:
+    for mark in axes.marks:
+        y = axes.y(mark)
+        kind = "base" if mark == axes.marks[0] else "grid"
+        yield Markup('<path class="{}" d="M{} {}H{}"/>').format(kind, _round(axes.left), _round(y), RIGHT)
+        yield _text("tick", axes.left - 7, y + 3.5, short(mark), "end")
+    for step in ticks(*axes.steps, count=7):
+        if axes.steps[0] <= step <= axes.steps[1]:
+            yield _text("tick", axes.x(step), BOTTOM + 17, short(step), "middle")
+
+
+def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
+    """Break the names of the series into rows, each with its place in the list."""
+    rows: list[list[tuple[int, str]]] = []
+    room = 0.0
+    for index, name in enumerate(names):
+        name = name if len(name) <= 36 else f"{name[:35]}\N{HORIZONTAL ELLIPSIS}"
+        needed = LETTER * (len(name) + 10)
+        if needed > room:
+            rows.append([])
+            # The step stands at the end of the first row.
+            room = WIDTH - (LETTER * 12 if len(rows) == 1 else 0)
+        rows[-1].append((index, name))
+        room -= needed
+    return rows
+
+
+def _legend(rows: Sequence[Sequence[tuple[int, str]]], lines: Sequence[Line]) -> Iterator[Markup]:
+    """Name each line and its last value; the page's script puts other values there."""
+    for row, names in enumerate(rows):
+        entries = Markup("")
+        for place, (index, name) in enumerate(names):
+            last = next((short(point.value) for point in reversed(lines[index]) if point), "\N{EN DASH}")
+            entries += Markup(
+                '<tspan class="key {}" dx="{}">\N{BLACK CIRCLE}</tspan><tspan dx="5">{}</tspan>'
+                '<tspan class="value" dx="5">{}</tspan>'
+            ).format(_colour(index), 14 if place else 0, name, last)
+        yield Markup('<text class="legend" x="0" y="{}">{}</text>').format(11 + ROW * row, entries)
+    ends = [point.step for line in lines for point in line if point]
+    if ends:
+        yield _text("at", WIDTH, 11, f"step {whole(max(ends))}", "end")
+
+
+def _bands(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
+    banded: Line = [point if point and point.band else None for point in line]
+    for run in _runs(banded):
+        bands = [(axes.x(point.step), *point.band) for point in run if point.band]
+        upper = [(x, axes.y(high)) for x, _, high in bands]
+        lower = [(x, axes.y(low)) for x, low, _ in reversed(bands)]
+        yield Markup('<path class="band {}" d="{}Z"/>').format(colour, _path(upper + lower))
+
+
+def _line(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
+    points = [point for point in line if point]
+    read = [[whole(point.step), _round(axes.x(point.step)), short(point.value)] for point in points]
+    paths = Markup("")
+    for run in _runs(line):
+        places = [(axes.x(point.step), axes.y(point.value)) for point in run]
+        paths += Markup('<path d="{}"/>').format(_path(places))
+        # A path of one point shows nothing; the end of the line gets a dot too.
+        if len(run) == 1 or run[-1] is points[-1]:
+            paths += Markup('<circle cx="{}" cy="{}" r="2.75"/>').format(*map(_round, places[-1]))
+    values = json.dumps(read, ensure_ascii=False, separators=(",", ":"))
+    yield Markup('<g class="line {}" data-values="{}">{}</g>').format(colour, values, paths)
+
+
+def _reference(axes: Axes, lines: Sequence[Line], name: str, value: Number) -> Iterator[Markup]:
+    if axes.log and value <= 0:
+        return
+    y = axes.y(value)
+    yield Markup('<path class="reference" d="M{} {}H{}"/>').format(_round(axes.left), _round(y), RIGHT)
+    # The name stands at the end where the lines are farther away.
+    drawn = [[point for point in line if point] for line in lines]
+    first = min((abs(axes.y(points[0].value) - y) for points in drawn if points), default=0.0)
+    last = min((abs(axes.y(points[-1].value) - y) for points in drawn if points), default=0.0)
+    x, anchor = (axes.left + 4, "start") if first > last else (RIGHT, "end")
+    below = y - axes.top < 14
+    yield _text("note", x, y + 13 if below else y - 5, name, anchor)
+
+
+def _best(axes: Axes, step: Number) -> Iterator[Markup]:
+    x = axes.x(step)
+    yield Markup('<path class="best" d="M{} {}V{}"/>').format(_round(x), _round(axes.top - 4), BOTTOM)
+    # Kept inside of the drawing at both ends.
+    yield _text("note", min(max(x, axes.left + 28), RIGHT - 28), axes.top - 8, f"best {whole(step)}", "middle")
+
+
+def _text(kind: str, x: Number, y: Number, text: str, anchor: str) -> Markup:
+    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
+        kind, _round(x), _round(y), anchor, text
+    )
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{_round(x)} {_round(y)}" for x, y in places)
+
+
+def _round(place: Number) -> Number:
+    """Keep a tenth of a unit, which is finer than a screen shows."""
+    return int(place) if place == int(place) else round(place, 1)
+
+
+def _colour(index: int) -> str:
+    return f"s{index % COLOURS + 1}"

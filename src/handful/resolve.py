@@ -1,0 +1,101 @@
+"""What a run starts from: the automatic choices settled, the images parted and placed, and the user told of both."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from handful import track
+from handful.config import TrainConfig
+from handful.data import Dataset, readable
+from handful.errors import WeightsError
+from handful.latent import Purpose, fold
+from handful.log import Watch
+from handful.losses import Distance, absolute_difference
+from handful.metrics.features import Extractor, load_extractor, vgg16
+from handful.model import choose_device
+from handful.perceptual import Perceptual
+
+FEWEST_TO_HOLD_BACK = 40
+MOST_HELD_BACK = 32
+NAMED = 20
+"""Files named in a message before the rest is only counted."""
+
+
+def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, Extractor]:
+    """Settle what is automatic: the device, how reconstructions are judged, and what scores look through.
+
+    Raises:
+        UsageError: if the device or TensorBoard is not there.
+        WeightsError: if weight files were asked for and cannot be had.
+    """
+    if config.track:
+        track.require()
+    config = dataclasses.replace(config, device=str(choose_device(config.device)))
+    perceptual, distance = config.perceptual, absolute_difference
+    bar = lambda name, done, total: watch.advance(f"downloading {name}", done, total)  # noqa: E731
+    if not config.reconstruction:
+        if perceptual == "vgg16":
+            watch.note("--perceptual vgg16 has no effect with --no-reconstruction")
+        else:
+            perceptual = "none"
+    elif perceptual != "none":
+        try:
+            distance = Perceptual.pretrained(config.weights, progress=bar).to(config.device)
+            perceptual = "vgg16"
+        except WeightsError as error:
+            if perceptual == "vgg16":
+                raise
+            watch.note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
+            perceptual = "none"
+    features = config.score_features
+    if features == "auto":
+        features = "vgg16" if isinstance(distance, Perceptual) else "random"
+    device = torch.device(config.device)
+    if features == "vgg16" and isinstance(distance, Perceptual):
+        extractor = vgg16(distance, device)
+    else:
+        extractor = load_extractor(features, device, config.weights, progress=bar)
+    return dataclasses.replace(config, perceptual=perceptual, score_features=features), distance, extractor
+
+
+def hold_back(
+    images: UInt8[Tensor, "n 3 h w"], config: TrainConfig
+) -> tuple[UInt8[Tensor, "t 3 h w"], UInt8[Tensor, "u 3 h w"]]:
+    """Part the images into those that are trained on and those that are not, in their order; the seed says which."""
+    count = min(round(config.hold_back * len(images)), MOST_HELD_BACK)
+    if len(images) < FEWEST_TO_HOLD_BACK or count < 2:
+        return images, images[:0]
+    random = np.random.default_rng(fold(Purpose.HOLD_BACK, config.seed))
+    chosen = torch.zeros(len(images), dtype=torch.bool)
+    chosen[random.permutation(len(images))[:count]] = True
+    return images[~chosen], images[chosen]
+
+
+def place(images: UInt8[Tensor, "n 3 h w"], device: torch.device) -> UInt8[Tensor, "n 3 h w"]:
+    """Put the images on the device if they take less than half of its free memory; otherwise steps fetch them."""
+    if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        return images.to(device)
+    return images
+
+
+def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:
+    """Say what was found in the image folder, and name what the user may want to look after."""
+    watch.note(f"{len(dataset.images)} images from {readable(config.images)}, at {config.size} x {config.size} px")
+    name_some(watch, "skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
+    name_some(watch, f"enlarged, since it is smaller than {config.size} px", [readable(name) for name in dataset.small])
+    if dataset.ignored:
+        endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
+        watch.note(f"not looked at, by ending: {endings}")
+
+
+def name_some(watch: Watch, what: str, names: list[str]) -> None:
+    """Name the first few of a list of files, and count the rest."""
+    for name in names[:NAMED]:
+        watch.note(f"  {what}: {name}")
+    if len(names) > NAMED:
+        watch.note(f"  {what}: {len(names) - NAMED} more")

@@ -1,0 +1,113 @@
+"""Score a run while it trains, on the same seeds each time, for a small share of its time."""
+
+from __future__ import annotations
+
+import copy
+import time
+from functools import partial
+from typing import final
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from handful.augment import augment
+from handful.blocks import shrink
+from handful.config import TrainConfig
+from handful.discriminator import Discriminator
+from handful.generator import small_size
+from handful.images import from_bytes
+from handful.latent import Purpose, fold
+from handful.log import Watch
+from handful.metrics.copying import thumbnails
+from handful.metrics.distances import kid
+from handful.metrics.diversity import relative_spread
+from handful.metrics.features import Extractor
+from handful.metrics.gather import batches, in_batches
+from handful.metrics.reference import Reference
+from handful.model import Model
+from handful.verdict import Score
+
+SAMPLES = range(256)
+"""Seeds of the pictures that are scored."""
+VIEWS = 4
+"""Augmented views of each image that the discriminator is asked about."""
+
+
+@final
+class Judge:
+    """Scores checkpoints of one run against the images that it trains on."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        images: UInt8[Tensor, "n 3 h w"],
+        unseen: UInt8[Tensor, "m 3 h w"],
+        extractor: Extractor,
+        watch: Watch,
+    ) -> None:
+        self.config, self.unseen, self.extractor = config, unseen, extractor
+        self.watch = watch
+        self.training = images
+        self.reference: Reference | None = None
+
+    def score(self, model: Model, discriminator: Discriminator, step: int, since: float) -> Score:
+        """Score the averaged generator and the discriminator; neither is changed.
+
+        Args:
+            model: The averaged generator.
+            discriminator: As it is after the step.
+            step: Steps done.
+            since: When the work for this score began, by ``time.monotonic``.
+        """
+        if self.reference is None:
+            look = partial(self.watch.advance, "looking at the images")
+            self.reference = Reference.of(self.training, self.extractor, look)
+        reference = self.reference
+        assert reference.features is not None
+        rows, small = [], []
+        for batch in in_batches(model.stream(SAMPLES)):
+            rows.append(self.extractor(batch))
+            small.append(thumbnails(batch))
+            self.watch.advance("scoring", len(rows) * len(batch), len(SAMPLES))
+        features = torch.cat(rows)
+        matches = reference.match(features, torch.cat(small))
+        distance, error = kid(features, reference.features)
+        seen, unseen = self.accuracies(discriminator, step)
+        return Score(
+            step=step,
+            kid=distance,
+            kid_error=error,
+            copies=matches.share,
+            copies_among_training=reference.among.share,
+            novelty=matches.novelty,
+            spread=relative_spread(features, reference.features),
+            accuracy_seen=seen,
+            accuracy_unseen=unseen,
+            score_seconds=round(time.monotonic() - since, 3),
+        )
+
+    @torch.no_grad()
+    def accuracies(self, discriminator: Discriminator, step: int) -> tuple[float | None, float | None]:
+        """Say how often patches of images that were trained on, and of images that were held back, pass for real.
+
+        A discriminator that has learned to see what is real is as often right on both; one that has learned its
+        images by heart is not. Both are shown as in training: augmented, and normalised by the statistics of a batch.
+
+        Source: StyleGAN2-ADA (Karras et al. 2020), section 3 and figure 1, with accuracies in place of mean outputs.
+        """
+        count = len(self.unseen) - len(self.unseen) % 2  # BatchNorm takes no batch of one
+        if count == 0:
+            return None, None
+        network = copy.deepcopy(discriminator)  # a batch moves BatchNorm's running statistics
+        device = next(network.parameters()).device
+        random = torch.Generator(device).manual_seed(fold(Purpose.SCORE, self.config.seed, step))
+        right: dict[str, list[Tensor]] = {"seen": [], "unseen": []}
+        for view in range(VIEWS):
+            chosen = [(view * count + place) % len(self.training) for place in range(count)]
+            for name, images in (("seen", self.training[chosen]), ("unseen", self.unseen[:count])):
+                for batch in batches(images, self.config.batch - self.config.batch % 2):
+                    shown = augment(from_bytes(batch.to(device)), self.config.augment, random)
+                    logits = network(shown, shrink(shown, small_size(self.config.size))).logits
+                    right[name].append((logits > 0).double().flatten().cpu())
+        return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())

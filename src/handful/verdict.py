@@ -1,0 +1,171 @@
+"""What the scores of a run say: which checkpoint is best, when to stop, what to warn of. Imports no torch.
+
+A score is the part of a line of log.jsonl that ``scoring.Judge`` wrote; a history is a list of them, oldest first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+MORE_COPIES = 0.05
+"""Share of copies, above that among the training images, from which a checkpoint is refused."""
+COLLAPSED = 0.6
+"""Spread, as a share of the largest so far, below which pictures are said to grow alike."""
+VARIED = 0.85
+"""Spread above which pictures are as varied as the training images, for all one can see."""
+LEAST_SPREAD = 0.35
+"""Spread below which a checkpoint is refused."""
+BY_HEART = 0.25
+"""How much more often the discriminator is right on images it trains on than on others when it knows them by heart."""
+PATIENCE = 5
+"""Scores without a better one before a run can have stopped to improve."""
+
+Tone = Literal["good", "caution", "bad", "unknown"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a checkpoint is, on the same 256 seeds at each step, against the images that are trained on."""
+
+    step: int
+    kid: float
+    kid_error: float
+    copies: float
+    """Share of the pictures, 0 to 1, that are copies of training images."""
+    copies_among_training: float
+    novelty: float
+    spread: float
+    """How much the pictures differ from each other, over how much the training images do."""
+    accuracy_seen: float | None
+    """Share of patches of images it trains on that the discriminator takes for real; None without unseen ones."""
+    accuracy_unseen: float | None
+    """The same for images that were held back."""
+    score_seconds: float
+
+
+def read_history(lines: Sequence[Mapping[str, Any]]) -> list[Score]:
+    """Take the scores from the lines of a log."""
+    names = [field.name for field in dataclasses.fields(Score)]
+    return [Score(**{name: line[name] for name in names}) for line in lines if "kid" in line]
+
+
+def refusal(score: Score) -> str | None:
+    """Say why a checkpoint cannot be the best, whatever its KID; None if it can.
+
+    KID falls when a generator copies its training images, so it must not be asked alone. Copies count only beyond what
+    training images show among themselves, since a folder can hold near-duplicates.
+    """
+    if score.copies > max(score.copies_among_training + MORE_COPIES, 2 * score.copies_among_training):
+        return f"{score.copies:.0%} of its pictures are copies"
+    if score.spread < LEAST_SPREAD:
+        return f"its pictures differ only {score.spread:.2f} times as much as the training images"
+    return None
+
+
+def lowest(history: Sequence[Score]) -> Score | None:
+    """Give the accepted score of the lowest KID."""
+    return min((score for score in history if refusal(score) is None), key=lambda score: score.kid, default=None)
+
+
+def best(history: Sequence[Score]) -> Score | None:
+    """Give the newest accepted score whose KID is within a standard error of the lowest.
+
+    Among checkpoints that the score cannot tell apart the one that trained longest is taken: detail goes on to grow
+    when KID at a hundred images no longer sees it, and copying, which grows with it, has been refused.
+
+    Source: the one-standard-error rule (Breiman et al. 1984, section 3.4.3), there for the simplest model.
+    """
+    bottom = lowest(history)
+    if bottom is None:
+        return None
+    close = (score for score in history if refusal(score) is None and score.kid <= bottom.kid + bottom.kid_error)
+    return max(close, key=lambda score: score.step)
+
+
+def plateau(history: Sequence[Score]) -> bool:
+    """Say whether nothing has improved for long: five scores, and half as many steps as it took to get there."""
+    if not history:
+        return False
+    bottom = lowest(history)
+    reached = 0 if bottom is None else bottom.step
+    since = sum(score.step > reached for score in history)
+    least = PATIENCE if bottom is not None else 2 * PATIENCE
+    return since >= least and history[-1].step >= 1.5 * reached
+
+
+def warnings(history: Sequence[Score]) -> dict[str, str]:
+    """Say in plain words what goes wrong at the newest score and what to do about it, by kind."""
+    if not history:
+        return {}
+    newest, top = history[-1], best(history)
+    kept = f" best/ keeps step {top.step:,}." if top is not None and top.step < newest.step else ""
+    found = {}
+    if newest.copies > max(newest.copies_among_training + MORE_COPIES, 2 * newest.copies_among_training):
+        found["copying"] = (
+            f"{newest.copies:.0%} of the pictures are copies of training images (among the training images it is "
+            f"{newest.copies_among_training:.0%}).{kept} Stop here, or start again with more images or with "
+            "--augment color translation cutout."
+        )
+    widest = max(history, key=lambda score: score.spread)
+    if all(score.spread < COLLAPSED * widest.spread for score in history[-2:]) and len(history) > 1:
+        found["collapse"] = (
+            f"the pictures grow alike: they differ {newest.spread:.2f} times as much as the training images, and did "
+            f"{widest.spread:.2f} times at step {widest.step:,}.{kept} Start again with another --seed, a larger "
+            "--batch or a lower --learning-rate."
+        )
+    gap = by_heart(history)
+    if gap is not None:
+        found["by heart"] = (
+            f"the discriminator knows its images by heart: it is right on {gap[0]:.0%} of those it trains on and on "
+            f"{gap[1]:.0%} of those held back.{kept} Pictures seldom improve from here; more images help, or "
+            "--augment color translation cutout in a new run."
+        )
+    bottom = lowest(history)
+    if plateau(history):
+        since = f"since step {bottom.step:,}" if bottom is not None else "so far"
+        found["plateau"] = (
+            f"no better score {since}.{kept} Look at samples/ and stop if you see nothing new either; "
+            "--stop-when plateau does it for you."
+        )
+    return found
+
+
+def by_heart(history: Sequence[Score]) -> tuple[float, float] | None:
+    """Give the discriminator's accuracy on seen and on unseen images if they are far apart, mean of three scores."""
+    recent = [score for score in history[-3:] if score.accuracy_seen is not None and score.accuracy_unseen is not None]
+    if len(recent) < 3:
+        return None
+    seen = sum(score.accuracy_seen or 0.0 for score in recent) / len(recent)
+    unseen = sum(score.accuracy_unseen or 0.0 for score in recent) / len(recent)
+    return (seen, unseen) if seen - unseen > BY_HEART else None
+
+
+def verdict(history: Sequence[Score]) -> tuple[Tone, list[str]]:
+    """Judge a run in two sentences for someone who does not know the scores."""
+    if not history:
+        return "unknown", ["This run has not been scored.", "Scores begin at 500 steps; train for longer to see them."]
+    newest, top = history[-1], best(history)
+    judged = top or newest
+    if top is None:
+        copied = refusal(newest) or ""
+        return "bad", [
+            f"No checkpoint of this run can be recommended: at the last one, {copied}.",
+            "More images, stronger augmentation or another seed may help; the warnings say which.",
+        ]
+    few = "none of those looked at is a copy" if judged.copies == 0 else f"only {judged.copies:.0%} are copies"
+    original = f"The pictures are new: {few} of a training image."
+    if judged.copies > judged.copies_among_training + MORE_COPIES / 2:
+        original = f"Most pictures are new, but {judged.copies:.0%} of them are very close to a training image."
+    much = "somewhat" if judged.spread > COLLAPSED else "much"
+    variety = "as varied as" if judged.spread > VARIED else f"{much} less varied than"
+    if top.step < newest.step:
+        came = f"the best came at step {top.step:,} of {newest.step:,}, and that one is kept"
+    elif plateau(history):
+        came = "more training would hardly change them"
+    else:
+        came = "they were still getting better, so longer training may pay"
+    tone: Tone = "good" if judged.spread > COLLAPSED and not warnings(history).keys() - {"plateau"} else "caution"
+    return tone, [original, f"They are {variety} the training images, and {came}."]

@@ -1,0 +1,324 @@
+"""handful evaluate: known answers, what it refuses, and what it does without a file that it needs."""
+
+import json
+import math
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from handful import cli
+from handful.config import GeneratorConfig
+from handful.errors import MissingWeightsError, UsageError, WeightsError
+from handful.generator import Generator, initialise
+from handful.log import Quiet
+from handful.metrics import evaluation, gather, reference
+from handful.metrics.evaluation import evaluate
+from handful.metrics.features import load_extractor
+from handful.metrics.protocol import PROTOCOLS
+from handful.metrics.table import table
+from handful.model import Model
+
+KEYS = "samples reference protocol features kid kid_error fid precision recall density coverage"
+KEYS += " diversity swd copies novelty"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """No cache and no weight files of this machine, no network, few samples."""
+    monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the network was used"))
+    quick = PROTOCOLS["quick"]
+    monkeypatch.setitem(PROTOCOLS, "quick", type(quick)(**vars(quick) | {"samples": 24, "paths": 2}))
+
+
+def draw_folder(folder: Path, count: int, first: int = 0, size: int = 32) -> Path:
+    folder.mkdir(parents=True)
+    for index in range(first, first + count):
+        random = np.random.default_rng(index)
+        pixels = np.zeros((size, size, 3), np.uint8) + random.integers(0, 255, 3, np.uint8)
+        left, top = random.integers(2, size // 2, 2)
+        pixels[top : top + size // 2, left : left + size // 3] = random.integers(0, 255, 3, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    return draw_folder(tmp_path / "photos", 20)
+
+
+def network(seed: int = 0) -> Generator:
+    made = Generator(GeneratorConfig(size=32, width=8))
+    initialise(made, torch.Generator().manual_seed(seed))
+    return made.eval()
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    Model(network()).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_folder_against_itself_is_at_no_distance_and_all_copies(photos):
+    scores = evaluate(photos, photos, watch=Quiet())
+    assert scores.fid == pytest.approx(0, abs=1e-9)
+    assert scores.swd == 0
+    assert scores.kid <= scores.kid_error  # below 0: each image meets itself, which two samples of a kind never do
+    assert (scores.precision, scores.recall, scores.coverage, scores.spread) == (1, 1, 1, 1)
+    assert scores.copies == 1
+    assert scores.novelty == 0
+    assert scores.copies_among_training < 0.2
+    assert [each["sample"] for each in scores.closest] == [each["training"] for each in scores.closest]
+
+
+def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp_path):
+    halves = tmp_path / "a", tmp_path / "b"
+    for half in halves:
+        half.mkdir()
+    for place, file in enumerate(sorted((data / "cells").iterdir())):
+        (halves[place % 2] / file.name).symlink_to(file.resolve())
+    scores = evaluate(*halves, size=64, watch=Quiet())
+    assert abs(scores.kid) <= scores.kid_error
+    assert scores.copies <= 0.01
+    assert scores.spread == pytest.approx(1, abs=0.1)
+
+
+def test_json_has_every_key_and_no_number_that_json_does_not_know(photos, capsys):
+    assert cli.main(["evaluate", str(photos), str(photos), "--json", "--compare", str(photos)]) == 0
+    answer = json.loads(capsys.readouterr().out, parse_constant=lambda text: pytest.fail(text))
+    for key in KEYS.split():
+        assert key in answer
+        assert answer[key] is not None or answer["why"][key]
+    assert answer["samples"] == 20
+    assert answer["copies"] == 1
+    assert answer["compare"][0]["kid"] == answer["kid"]
+
+
+def test_equal_images_do_not_break_json(tmp_path, photos, capsys):
+    same = tmp_path / "same"
+    same.mkdir()
+    for index in range(12):
+        Image.new("RGB", (32, 32), "teal").save(same / f"{index}.png")
+    assert cli.main(["evaluate", str(photos), str(same), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out, parse_constant=lambda text: pytest.fail(text))
+    assert answer["novelty"] is None
+    assert "not finite" in answer["why"]["novelty"]
+
+
+def test_a_generator_is_scored_the_same_each_time(model, photos):
+    first, again = (evaluate(model, photos, watch=Quiet()).to_json() | {"seconds": 0} for _ in range(2))
+    assert first == again
+    assert first["seeds"] == "0-23"
+    assert first["samples"] == 24
+    assert 0 < first["path_length"] < math.inf
+
+
+def test_a_generator_and_the_folder_of_its_pictures_have_the_same_scores(model, photos, tmp_path):
+    out = tmp_path / "out"
+    assert cli.main(["generate", str(model), "--seeds", "0-23", "--out", str(out)]) == 0
+    drawn, taken = (evaluate(source, photos, watch=Quiet()) for source in (model, out))
+    for key in ("kid", "fid", "precision", "recall", "density", "coverage", "swd", "copies", "novelty"):
+        assert getattr(drawn, key) == pytest.approx(getattr(taken, key), rel=1e-9)
+    assert taken.path_length is None
+    assert taken.why["path_length"] == "a folder of images has no latent space"
+
+
+def test_a_held_out_folder_shows_what_a_perfect_generator_could_reach(photos, tmp_path):
+    unseen = draw_folder(tmp_path / "unseen", 15, first=100)
+    held = evaluate(photos, photos, holdout=unseen, watch=Quiet()).holdout
+    assert held["images"] == 15
+    assert held["copies"] < 0.2
+    assert abs(held["kid_to_training"]) < 4 * held["kid_to_training_error"]
+
+
+def test_a_missing_weight_file_costs_the_scores_that_need_it_and_no_others(photos, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    scores = evaluate(photos, photos, protocol="5k-train", watch=Quiet())
+    for key in ("kid", "fid", "precision", "recall", "density", "coverage", "diversity"):
+        assert getattr(scores, key) is None
+    assert "pt_inception-2015-12-05-6726825d.pth" in scores.why["fid"]
+    assert "--weights" in scores.why["kid"]
+    assert "vgg16" in scores.why["diversity"]
+    assert scores.swd == 0
+    assert scores.copies == 1
+    assert scores.copies_seen_in == ["pixels"]
+
+
+def test_a_damaged_weight_file_is_an_error(photos, tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"cut short")
+    with pytest.raises(WeightsError, match="SHA-256") as caught:
+        evaluate(photos, photos, features="inception", weights=tmp_path / "weights", watch=Quiet())
+    assert not isinstance(caught.value, MissingWeightsError)
+
+
+def test_a_quick_evaluation_downloads_nothing(photos):
+    scores = evaluate(photos, photos, watch=Quiet())
+    assert scores.diversity is None
+    assert "downloads are off" in scores.why["diversity"]
+
+
+def make_bad(kind: str, folder: Path) -> Path:
+    if kind == "few":
+        return draw_folder(folder, 9)
+    draw_folder(folder, 12)
+    if kind == "sizes":
+        Image.new("RGB", (40, 40)).save(folder / "other.png")
+    if kind == "oblong":
+        for file in folder.iterdir():
+            Image.new("RGB", (40, 30)).save(file)
+    if kind == "broken":
+        (folder / "003.png").write_bytes((folder / "003.png").read_bytes()[:60])
+    if kind == "empty":
+        for file in folder.iterdir():
+            file.unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("few", r"holds 9 images, but scores need 10 or more"),
+        ("sizes", r"12 of 32 x 32 \(such as 000.png\), 1 of 40 x 40 \(such as other.png\); give --size"),
+        ("oblong", r"12 of 40 x 30"),
+        ("broken", r"003.png"),
+        ("empty", r"neither a trained generator nor images"),
+    ],
+)
+def test_samples_that_do_not_do_are_refused(kind, message, photos, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        evaluate(make_bad(kind, tmp_path / "bad"), photos, watch=Quiet())
+
+
+def test_images_of_several_sizes_are_compared_at_the_size_that_is_given(photos, tmp_path):
+    mixed = make_bad("sizes", tmp_path / "mixed")
+    scores = evaluate(mixed, photos, size=16, watch=Quiet())
+    assert scores.size == 16
+    assert scores.samples == 13
+
+
+def test_too_few_training_images_are_refused(photos, tmp_path):
+    with pytest.raises(UsageError, match="holds 9 images"):
+        evaluate(photos, draw_folder(tmp_path / "nine", 9), watch=Quiet())
+
+
+def test_a_size_that_the_generator_does_not_draw_is_refused(model, photos):
+    with pytest.raises(UsageError, match=r"--size 64: .* draws images of 32 px"):
+        evaluate(model, photos, size=64, watch=Quiet())
+
+
+def test_a_generator_with_numbers_that_are_not_finite_is_refused(tmp_path, photos):
+    damaged = network()
+    next(damaged.parameters()).data.fill_(math.nan)
+    Model(damaged).save(tmp_path / "model")
+    with pytest.raises(UsageError, match="not finite"):
+        evaluate(tmp_path / "model", photos, watch=Quiet())
+
+
+def test_of_a_large_folder_images_are_taken_evenly(photos, tmp_path):
+    many = draw_folder(tmp_path / "many", 48, first=200)
+    scores = evaluate(many, photos, watch=Quiet())
+    assert scores.samples == 24
+    names = {each["sample"] for each in scores.closest}
+    assert names == {f"{200 + 2 * place}.png" for place in range(24)}
+
+
+def test_only_a_few_images_are_in_memory_at_a_time(monkeypatch):
+    monkeypatch.setattr(gather, "KEPT", 8)
+    alive: weakref.WeakSet = weakref.WeakSet()
+    most = 0
+
+    def stream():
+        nonlocal most
+        for _ in range(200):
+            image = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
+            alive.add(image.untyped_storage())
+            most = max(most, len(alive))
+            yield image
+
+    kept = gather.gather(stream(), 200, 32, None, lambda done, total: None).kept
+    assert most <= 2 * gather.BATCH
+    assert kept.shape == (8, 3, 32, 32)
+    assert kept.untyped_storage().nbytes() == 8 * 3 * 32 * 32
+
+
+def test_features_of_training_images_are_looked_up_the_next_time(photos, monkeypatch):
+    counted = []
+    usual = evaluation.load_extractor
+
+    def counting(*arguments, **options):
+        extractor = usual(*arguments, **options)
+
+        def function(images):
+            counted.append(len(images))
+            return extractor.function(images)
+
+        return type(extractor)(extractor.name, function, extractor.device)
+
+    monkeypatch.setattr(evaluation, "load_extractor", counting)
+    first = evaluate(photos, photos, watch=Quiet())
+    cost = sum(counted)
+    counted.clear()
+    again = evaluate(photos, photos, watch=Quiet())
+    assert cost - sum(counted) == 40  # 20 images and their mirror images
+    assert again.kid == first.kid
+
+
+def test_a_cache_is_of_the_pixels_the_network_and_nothing_else(tmp_path):
+    images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    extractor = load_extractor("random", CPU)
+    path = reference.cached(images, extractor)
+    assert path == reference.cached(images.clone(), extractor)
+    assert path != reference.cached(images.flip(-1), extractor)
+    assert path != reference.cached(images.view(4, 3, 16, 64), extractor)
+    changed = load_extractor("random", CPU)
+    other = type(changed)(changed.name, lambda pictures: changed.function(pictures) + 1, CPU)
+    assert path != reference.cached(images, other)
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path):
+    images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    extractor = load_extractor("random", CPU)
+    rows = reference.look(images, extractor, lambda done, total: None)
+    path = reference.cached(images, extractor)
+    path.write_bytes(path.read_bytes()[:100])
+    again = reference.look(images, extractor, lambda done, total: None)
+    assert torch.equal(rows["mirrored"], again["mirrored"])
+    assert path.stat().st_size > 1000
+
+
+def test_the_table_has_every_choice_behind_a_figure(photos):
+    scores = evaluate(photos, photos, watch=Quiet())
+    text = "\n".join(str(part) for part in table([scores]))
+    for words in (
+        "protocol quick",
+        "20 samples",
+        "all 20 images",
+        "none mirrored",
+        "32 px",
+        "features random",
+        "nothing else",
+    ):
+        assert words in text
+
+
+def test_a_watch_that_was_given_is_left_open(photos):
+    class Once(Quiet):
+        closed = 0
+
+        def close(self):
+            self.closed += 1
+
+    watch = Once()
+    evaluate(photos, photos, watch=watch)
+    assert watch.closed == 0

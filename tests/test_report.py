@@ -1,0 +1,126 @@
+"""handful report: what it takes from a run folder, and what it says where something is missing."""
+
+import dataclasses
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handful import cli, scoring
+from handful.config import TrainConfig, tiny
+from handful.errors import UsageError
+from handful.log import Quiet
+from handful.metrics.protocol import PROTOCOLS
+from handful.reporting import build
+from handful.reporting.build import report
+from handful.training import train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Few samples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "SAMPLES", range(12))
+        patch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=24, paths=1))
+        patch.setattr(build, "WALK_STEPS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> TrainConfig:
+    folder = tmp_path_factory.mktemp("trained") / "a <b> & 'c'"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(44):
+        pixels = np.zeros((32, 32, 3), np.uint8) + random.integers(0, 255, 3, np.uint8)
+        pixels[10:30, 10:30] = random.integers(0, 255, 3, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+    (folder / "damaged<script>.png").write_bytes(b"no image")
+    config = tiny(folder, run=folder.parent / "run", size=32, steps=4, batch=4, score_every=2, sample_every=2)
+    train(dataclasses.replace(config, device="cpu", log_every=2), Quiet())
+    return config
+
+
+def words(page: Path) -> str:
+    """The text of a page, without its marks."""
+    html = re.sub(r"<(script|style).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(re.sub("<[^>]*>", " ", html).split())
+
+
+def test_training_ends_with_a_page(trained):
+    text = words(trained.folder / "report.html")
+    assert "32 x 32 px" in text
+    assert "44" in text
+    assert "protocol quick: 24 samples, seeds 0-23" in text
+    for part in ("KID", "Copies", "Novelty", "Losses", "held-back images", "--reconstruction-weight", "step 4"):
+        assert part in text, part
+    assert "no scores" not in text
+
+
+def test_the_page_names_no_other_place_and_escapes_what_the_user_wrote(trained):
+    html = (trained.folder / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
+    assert "damaged<script>" not in html
+    assert "damaged&lt;script&gt;.png" in html
+
+
+def test_the_command_makes_the_same_page_again(trained, capsys):
+    page = trained.folder / "report.html"
+    page.unlink()
+    assert cli.main(["report", str(trained.folder), "--device", "cpu"]) == 0
+    assert str(page) in capsys.readouterr().out
+    assert "protocol quick" in words(page)
+
+
+def test_without_the_training_images_the_page_says_what_is_missing(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder, run)
+    config = (run / "config.json").read_text().replace(str(trained.images), str(tmp_path / "gone"))
+    (run / "config.json").write_text(config)
+    text = words(report(run, "cpu", Quiet()))
+    assert "the training images: image folder" in text
+    assert "gone" in text
+    assert "Losses" in text
+
+
+def test_a_folder_that_changed_since_is_named(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder, run)
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(re.sub('"fingerprint": "[^"]*"', '"fingerprint": "another"', config))
+    assert "has changed since the run" in words(report(run, "cpu", Quiet()))
+
+
+def test_no_report_is_made_of_what_is_not_a_run(tmp_path):
+    with pytest.raises(UsageError, match="is not a run folder"):
+        report(tmp_path, "cpu", Quiet())
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_run_without_a_model_yet_is_refused_and_keeps_its_old_page(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder, run)
+    shutil.rmtree(run / "best")
+    shutil.rmtree(run / "model")
+    (run / "report.html").write_text("old")
+    with pytest.raises(UsageError, match="has not written its first model"):
+        report(run, "cpu", Quiet())
+    assert (run / "report.html").read_text() == "old"
+
+
+def test_an_interrupted_run_leaves_no_page_but_one_can_be_asked_for(trained, tmp_path, monkeypatch):
+    config = dataclasses.replace(trained, run=tmp_path / "run", steps=1000, device="cpu", score_every=0)
+
+    class Impatient(Quiet):
+        def advance(self, task, done, total):
+            if task == "training" and done == 2:
+                import signal
+
+                signal.raise_signal(signal.SIGINT)
+
+    train(config, Impatient())
+    assert not (config.folder / "report.html").exists()
+    assert "has not been scored" in words(report(config.folder, "cpu", Quiet()))

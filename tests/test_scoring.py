@@ -1,0 +1,280 @@
+"""Scores while training: what they cost, what they keep, and that they change nothing."""
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from handful import scoring
+from handful.checkpoint import State
+from handful.config import TrainConfig, paper, tiny
+from handful.data import load_folder
+from handful.discriminator import View
+from handful.errors import UsageError
+from handful.log import Quiet
+from handful.metrics.features import load_extractor
+from handful.model import Model, load
+from handful.resolve import hold_back
+from handful.run import Run
+from handful.scoring import Judge
+from handful.training import train
+from handful.verdict import Score
+
+CPU = torch.device("cpu")
+
+
+class Notes(Quiet):
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Few samples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "SAMPLES", range(12))
+        yield
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(44):
+        pixels = np.zeros((32, 32, 3), np.uint8) + random.integers(0, 255, 3, np.uint8)
+        pixels[10:30, 10:30] = random.integers(0, 255, 3, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def small(photos: Path, run: Path, **options) -> TrainConfig:
+    short = {"size": 32, "steps": 6, "batch": 4, "log_every": 2, "sample_every": 100, "device": "cpu", "report": False}
+    return tiny(photos, run=run, **short | options)
+
+
+def lines(config: TrainConfig) -> list[dict]:
+    return [json.loads(line) for line in (config.folder / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def scored(photos, tmp_path_factory) -> TrainConfig:
+    config = small(photos, tmp_path_factory.mktemp("scored") / "run", score_every=3)
+    train(config, Quiet())
+    return config
+
+
+def test_scores_are_lines_of_the_log(scored):
+    found = [line for line in lines(scored) if "kid" in line]
+    assert [line["step"] for line in found] == [3, 6]
+    for line in found:
+        assert {field.name for field in dataclasses.fields(Score)} <= line.keys()
+        assert 0 <= line["accuracy_seen"] <= 1
+        assert 0 <= line["accuracy_unseen"] <= 1
+        assert line["score_seconds"] > 0
+        assert line["discriminator"] > 0
+
+
+def test_the_best_checkpoint_is_a_model_with_its_score(scored):
+    saved = json.loads((scored.folder / "best" / "score.json").read_text())
+    assert saved["step"] in (3, 6)
+    assert load(scored.folder / "best").config.size == 32
+
+
+def test_scores_change_nothing_of_what_is_trained(scored, photos, tmp_path):
+    silent = small(photos, tmp_path / "run", score_every=0)
+    train(silent, Quiet())
+    model = "model/model.safetensors"
+    assert (silent.folder / model).read_bytes() == (scored.folder / model).read_bytes()
+    assert not any("kid" in line for line in lines(silent))
+    assert not (silent.folder / "best").exists()
+
+
+def test_a_resumed_run_goes_on_with_its_scores(scored, photos, tmp_path):
+    config = small(photos, tmp_path / "run", score_every=3, steps=3)
+    train(config, Quiet())
+    train(dataclasses.replace(config, steps=6), Quiet())
+
+    def without_time(config):
+        timed = ("seconds", "seconds_left", "images_per_second", "peak_memory_mb", "score_seconds", "steps")
+        return [
+            {key: value for key, value in line.items() if key not in timed} for line in lines(config) if "kid" in line
+        ]
+
+    assert without_time(config) == without_time(scored)
+
+
+def test_short_runs_are_not_scored_unless_asked_for(photos, tmp_path):
+    config = small(photos, tmp_path / "run")
+    train(config, Quiet())
+    assert not any("kid" in line for line in lines(config))
+
+
+def give(monkeypatch, kids: list[float], **changes) -> None:
+    """Let the judge say what the test wants."""
+    given = iter(kids)
+
+    def score(self, model, discriminator, step, since):
+        known = {"kid_error": 0.001, "copies_among_training": 0.0, "novelty": 0.9, "score_seconds": 0.01}
+        seen = {"copies": 0.0, "spread": 0.9, "accuracy_seen": None, "accuracy_unseen": None}
+        return Score(step=step, kid=next(given), **known | seen | changes)
+
+    monkeypatch.setattr(Judge, "score", score)
+
+
+def test_a_run_stops_where_nothing_improves_and_says_so(photos, tmp_path, monkeypatch):
+    give(monkeypatch, [0.5, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2])
+    config = small(photos, tmp_path / "run", steps=50, score_every=1, stop_when="plateau")
+    notes = Notes()
+    train(config, notes)
+    # Step 2 was the best; five scores later is step 7.
+    assert lines(config)[-1]["step"] == 7
+    assert any("no score improves any more" in line for line in notes.lines)
+    assert json.loads((config.folder / "best" / "score.json").read_text())["step"] == 2
+    assert (config.folder / "checkpoints" / "step-00000007").is_dir()
+    assert [line for line in notes.lines if "no better score since step 2" in line]
+
+
+def test_a_run_goes_on_over_a_plateau_unless_told_to_stop(photos, tmp_path, monkeypatch):
+    give(monkeypatch, [0.1] + [0.2] * 20)
+    config = small(photos, tmp_path / "run", steps=9, score_every=1)
+    notes = Notes()
+    train(config, notes)
+    assert lines(config)[-1]["step"] == 9
+    assert sum("no better score" in line for line in notes.lines) == 1  # once, not at each score
+
+
+def test_a_copying_checkpoint_does_not_take_the_place_of_the_best(photos, tmp_path, monkeypatch):
+    give(monkeypatch, [0.1])
+    config = small(photos, tmp_path / "run", steps=2, score_every=2)
+    train(config, Quiet())
+    kept = (config.folder / "best" / "model.safetensors").read_bytes()
+    give(monkeypatch, [0.0], copies=0.5)
+    notes = Notes()
+    train(dataclasses.replace(config, steps=4), notes)
+    assert (config.folder / "best" / "model.safetensors").read_bytes() == kept
+    assert any("50% of the pictures are copies" in line for line in notes.lines)
+    assert lines(config)[-1]["refused"] == "50% of its pictures are copies"
+
+
+def test_minutes_end_a_run(photos, tmp_path):
+    config = small(photos, tmp_path / "run", steps=10_000, minutes=0.001)
+    notes = Notes()
+    train(config, notes)
+    assert 1 <= lines(config)[-1]["step"] < 100
+    assert any("after --minutes 0.001" in line for line in notes.lines)
+    before = lines(config)[-1]["step"]
+    train(config, Quiet())  # the time of all sittings counts
+    assert lines(config)[-1]["step"] == before
+
+
+@pytest.fixture
+def run(photos, tmp_path):
+    with Run.open(small(photos, tmp_path / "run", steps=100_000), Quiet()) as opened:
+        state = State.fresh(opened.config, CPU)
+        state.seconds = 1000.0
+        yield opened, state
+
+
+def scores_that_cost(*seconds: float) -> list[Score]:
+    numbers = {field.name: 0.0 for field in dataclasses.fields(Score)}
+    return [Score(**numbers | {"step": 500, "score_seconds": each}) for each in seconds]
+
+
+@pytest.mark.parametrize(
+    ("step", "spent", "due"),
+    [(499, [], False), (500, [], True), (750, [], False), (1500, [20.0, 20.0], False), (1500, [20.0, 10.0], True)],
+)
+def test_by_default_scores_take_less_than_a_twentieth_of_the_time(run, step, spent, due):
+    opened, state = run
+    state.step = step
+    opened.history = scores_that_cost(*spent)
+    assert opened.score_due(state) is due
+
+
+def test_the_end_is_scored_at_any_step_past_the_first_five_hundred(run):
+    opened, state = run
+    opened.ended = "done"
+    state.step = 777
+    assert opened.score_due(state)
+    state.step = 77
+    assert not opened.score_due(state)
+
+
+def test_images_are_parted_by_the_seed_into_seen_and_held_back(photos, tmp_path):
+    images = load_folder(photos, 32).images
+    training, unseen = hold_back(images, small(photos, tmp_path))
+    assert (len(training), len(unseen)) == (42, 2)
+    whole = {image.numpy().tobytes() for image in images}
+    parts = [{image.numpy().tobytes() for image in part} for part in (training, unseen)]
+    assert parts[0] | parts[1] == whole
+    assert not parts[0] & parts[1]
+    other = hold_back(images, small(photos, tmp_path, seed=1))[1]
+    assert not torch.equal(unseen, other)
+
+
+@pytest.mark.parametrize(("count", "share", "held"), [(39, 0.05, 0), (44, 0.0, 0), (44, 0.25, 11), (200, 0.5, 32)])
+def test_how_many_images_are_held_back(photos, tmp_path, count, share, held):
+    images = torch.zeros(count, 3, 4, 4, dtype=torch.uint8)
+    training, unseen = hold_back(images, small(photos, tmp_path, hold_back=share))
+    assert len(unseen) == held
+    assert len(training) == count - held
+
+
+def test_the_published_recipe_trains_on_all_images(photos):
+    assert paper(photos).hold_back == 0
+
+
+def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp_path):
+    config = small(photos, tmp_path, augment=())
+    images = load_folder(photos, 32).images
+    training, unseen = images[:34], images[34:]
+    judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
+
+    def by_heart(shown, small):
+        known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
+        logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
+        maps = torch.zeros(len(shown), 1, 16, 16)
+        return View(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8])
+
+    discriminator = State.fresh(config, CPU).discriminator
+    discriminator.forward = by_heart
+    assert judge.accuracies(discriminator, 0) == (1.0, 0.0)
+
+
+def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path):
+    config = small(photos, tmp_path)
+    images = load_folder(photos, 32).images
+    state = State.fresh(config, CPU)
+    before = copy.deepcopy(state.discriminator.state_dict())
+    judge = Judge(config, images[:36], images[36:], load_extractor("random", CPU), Quiet())
+    first = judge.score(Model(state.average), state.discriminator, 0, 0.0)
+    again = judge.score(Model(state.average), state.discriminator, 0, 0.0)
+    assert state.discriminator.training
+    for name, value in state.discriminator.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert dataclasses.replace(first, score_seconds=0.0) == dataclasses.replace(again, score_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"score_every": -1}, "--score-every -1"),
+        ({"hold_back": 0.9}, "--hold-back 0.9"),
+        ({"minutes": 0.0}, "--minutes 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(photos, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        small(photos, tmp_path, **options)
+
+
+def test_what_scores_look_through_is_settled_once(scored):
+    assert json.loads((scored.folder / "config.json").read_text())["options"]["score_features"] == "random"
