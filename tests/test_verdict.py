@@ -25,9 +25,11 @@ def history(*kids: float, **changes) -> list[Score]:
 
 
 def test_the_best_is_the_newest_of_those_the_score_cannot_tell_apart():
-    scores = history(0.09, 0.050, 0.052, 0.054, 0.060)
+    scores = history(0.09, 0.050, 0.052, 0.056, 0.060)  # each with an error of 0.005, so of 0.007 for a difference
     assert lowest(scores) == scores[1]
     assert best(scores) == scores[3]
+    scores[4] = replace(scores[4], kid_error=0.05)
+    assert best(scores) == scores[4]
 
 
 def test_a_copying_checkpoint_is_not_the_best_however_low_its_kid():
@@ -54,14 +56,14 @@ def test_without_an_acceptable_checkpoint_there_is_no_best():
     assert best([]) is None
 
 
-def test_a_plateau_needs_five_scores_and_half_as_many_steps_again():
+def test_a_plateau_needs_ten_scores_and_as_many_steps_again():
     assert not plateau([])
-    assert not plateau(history(0.05, 0.06, 0.06, 0.06, 0.06))
-    assert plateau(history(0.05, 0.06, 0.06, 0.06, 0.06, 0.06))
+    assert not plateau(history(0.05, *[0.06] * 9))
+    assert plateau(history(0.05, *[0.06] * 10))
     falling = [0.5 - 0.01 * place for place in range(20)]
     assert not plateau(history(*falling))
-    assert not plateau(history(*falling, 0.5, 0.5, 0.5, 0.5, 0.5))
-    assert plateau(history(*falling, *[0.5] * 10))
+    assert not plateau(history(*falling, *[0.5] * 19))
+    assert plateau(history(*falling, *[0.5] * 20))
 
 
 def test_a_run_that_copies_from_the_start_comes_to_a_plateau_too():

@@ -24,7 +24,7 @@ class Watch(Protocol):
     def advance(self, task: str, done: int, total: int) -> None:
         """Learn that ``done`` of ``total`` pieces of a task are done; called often, so it must be quick."""
 
-    def report(self, entry: dict[str, int | float]) -> None:
+    def report(self, entry: dict[str, Any]) -> None:
         """Take a line of log.jsonl as it is written."""
 
     def close(self) -> None:
@@ -40,7 +40,7 @@ class Quiet:
     def advance(self, task: str, done: int, total: int) -> None:
         """Show nothing."""
 
-    def report(self, entry: dict[str, int | float]) -> None:
+    def report(self, entry: dict[str, Any]) -> None:
         """Show nothing."""
 
     def close(self) -> None:
@@ -80,8 +80,13 @@ class Console:
             self.shown = task
         self.progress.update(self.tasks[task], completed=done)
 
-    def report(self, entry: dict[str, int | float]) -> None:
-        """Show rate and losses behind the bar, or in a line that also has the time left."""
+    def report(self, entry: dict[str, Any]) -> None:
+        """Show rate and losses behind the bar, or in a line that also has the time left; scores in their own line."""
+        if "kid" in entry:
+            self.note(
+                f"score at step {entry['step']:,}: KID {entry['kid']:.3f} ± {entry['kid_error']:.3f}, "
+                f"{entry['copies']:.0%} copies, novelty {entry['novelty']:.2f}, spread {entry['spread']:.2f}"
+            )
         rate = f"{entry['images_per_second']:.1f} images/s"
         names = ("discriminator", "generator", "reconstruction")
         if self.progress is not None:
@@ -106,26 +111,24 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def read(self) -> list[dict[str, Any]]:
+        """Give all lines, but for one that is being written or was cut short."""
+        entries: list[dict[str, Any]] = []
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entries.append(json.loads(line))
+                except json.JSONDecodeError:
+                    break
+        return entries
+
     def cut(self, step: int) -> None:
         """Drop the lines after a step, which a resumed run is going to write again, and a line that was cut short."""
         if not self.path.exists():
             return
-        kept = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                break
-            if entry["step"] <= step:
-                kept.append(line + "\n")
+        kept = [json.dumps(entry) + "\n" for entry in self.read() if entry["step"] <= step]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
-
-    def read(self) -> list[dict[str, Any]]:
-        """Give all lines."""
-        if not self.path.exists():
-            return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add a line."""

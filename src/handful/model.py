@@ -93,6 +93,8 @@ class Model:
 def load(source: Path | str, device: str = "auto") -> Model:
     """Load a generator from a run folder, a model folder or a ``.safetensors`` file.
 
+    Of a run folder it is the best one by the run's scores, or the newest one if none is kept as the best.
+
     Raises:
         UsageError: if there is no model, or the file is not one of ours.
     """
@@ -117,8 +119,9 @@ def load(source: Path | str, device: str = "auto") -> Model:
 
 
 def find_weights(source: Path) -> Path | None:
-    """Find the file that holds the generator of a run folder or a model folder, or is one."""
-    places = [source] if source.is_file() else [source / "model" / WEIGHTS, source / WEIGHTS]
+    """Find the file that holds the generator of a run folder (its best one) or a model folder, or is one."""
+    folders = [source / "best", source / "model", source]
+    places = [source] if source.is_file() else [folder / WEIGHTS for folder in folders]
     return next((place for place in places if place.is_file()), None)
 
 

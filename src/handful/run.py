@@ -39,7 +39,7 @@ from handful.resolve import hold_back, place, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
 from handful.track import Tracker
-from handful.verdict import Score, best, plateau, read_history, refusal, warnings
+from handful.verdict import BEST, Score, best, plateau, read_history, refusal, warnings
 
 SAMPLES = range(36)
 """Seeds of the pictures in a sample grid."""
@@ -47,7 +47,6 @@ SCORE_EVERY = 500
 """Steps between two scores, at least, where the run chooses."""
 SCORE_SHARE = 0.05
 """Share of the time that scores may take where the run chooses."""
-BEST = "score.json"
 
 
 class Run:
@@ -72,7 +71,7 @@ class Run:
         self.warned: set[str] = set()
         self.ended: str | None = None
         self.tracker: Tracker | None = None
-        self.calibrated, self.saved_step = -1, 0
+        self.calibrated, self.saved_step, self.began = -1, 0, 0
         self.reported = self.saved = time.monotonic()
 
     @classmethod
@@ -117,6 +116,7 @@ class Run:
         self.saved_step = state.step
         self.reported = self.saved = time.monotonic()
         self.ended = self.end(state)
+        self.began = state.step
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
         """Take the losses of the step just done, and do what is due after it: score, log, samples, checkpoint.
@@ -150,7 +150,8 @@ class Run:
         top = best(self.history)
         if top is not None:
             self.watch.note(f"best: step {top.step:,}, in {folder / 'best'}")
-        if self.config.report and self.ended is not None:
+        new = state.step > self.began or not (folder / "report.html").exists()
+        if self.config.report and self.ended is not None and new:
             self.watch.note(f"all of it on one page: {report(folder, self.config.device, self.watch)}")
         return self.model(state)
 

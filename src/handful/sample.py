@@ -49,6 +49,9 @@ def generate(
         most = LARGEST_GRID // model.config.size**2
         raise UsageError(f"--grid of {len(seeds)} images at {model.config.size} px is too large: {most} at most")
     watch = watch or Console()
+    best = Path(source) / "best"
+    if best.is_dir():
+        watch.note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
     written: list[Path] = []
     kept: list[torch.Tensor] = []
     try:

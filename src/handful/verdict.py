@@ -6,6 +6,7 @@ A score is the part of a line of log.jsonl that ``scoring.Judge`` wrote; a histo
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,7 +21,9 @@ LEAST_SPREAD = 0.35
 """Spread below which a checkpoint is refused."""
 BY_HEART = 0.25
 """How much more often the discriminator is right on images it trains on than on others when it knows them by heart."""
-PATIENCE = 5
+BEST = "score.json"
+"""The file beside the best model that holds its score."""
+PATIENCE = 10
 """Scores without a better one before a run can have stopped to improve."""
 
 Tone = Literal["good", "caution", "bad", "unknown"]
@@ -71,7 +74,7 @@ def lowest(history: Sequence[Score]) -> Score | None:
 
 
 def best(history: Sequence[Score]) -> Score | None:
-    """Give the newest accepted score whose KID is within a standard error of the lowest.
+    """Give the newest accepted score whose KID is less than a standard error above the lowest.
 
     Among checkpoints that the score cannot tell apart the one that trained longest is taken: detail goes on to grow
     when KID at a hundred images no longer sees it, and copying, which grows with it, has been refused.
@@ -81,19 +84,23 @@ def best(history: Sequence[Score]) -> Score | None:
     bottom = lowest(history)
     if bottom is None:
         return None
-    close = (score for score in history if refusal(score) is None and score.kid <= bottom.kid + bottom.kid_error)
-    return max(close, key=lambda score: score.step)
+    accepted = (score for score in history if refusal(score) is None)
+    return max((score for score in accepted if alike(score, bottom)), key=lambda score: score.step)
+
+
+def alike(one: Score, other: Score) -> bool:
+    """Say whether two KIDs are nearer to each other than the standard error of their difference."""
+    return abs(one.kid - other.kid) <= math.hypot(one.kid_error, other.kid_error)
 
 
 def plateau(history: Sequence[Score]) -> bool:
-    """Say whether nothing has improved for long: five scores, and half as many steps as it took to get there."""
+    """Say whether nothing improves any more: for ten scores, and as many steps again as it took to get there."""
     if not history:
         return False
     bottom = lowest(history)
     reached = 0 if bottom is None else bottom.step
     since = sum(score.step > reached for score in history)
-    least = PATIENCE if bottom is not None else 2 * PATIENCE
-    return since >= least and history[-1].step >= 1.5 * reached
+    return since >= PATIENCE and history[-1].step >= 2 * reached
 
 
 def warnings(history: Sequence[Score]) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import platform
 import re
 from collections.abc import Callable, Sequence
@@ -29,7 +31,7 @@ from handful.model import Model, load
 from handful.reporting import page as words
 from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
 from handful.settings import Settings, read_settings
-from handful.verdict import Score, best, read_history, verdict, warnings
+from handful.verdict import BEST, Score, read_history, verdict, warnings
 
 FILE = "report.html"
 SAMPLES = range(36)
@@ -80,17 +82,16 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
     config = settings.config
     lines = Journal(run / "log.jsonl").read()
     history = read_history(lines)
-    top = best(history)
-    place = run / "best" if top is not None and (run / "best").is_dir() else run
-    model = load(place, device)
-    which = f"step {top.step:,}, the best one" if place != run and top is not None else "the newest one"
+    top = kept_best(run)
+    model = load(run, device)
+    which = f"step {top:,}, the best one" if top is not None else "the newest step"
     tone, sentences = verdict(history)
     missing: list[str] = []
     dataset = attempt("the training images", missing, lambda: load_folder(config.images, config.size, config.fit))
     scores = None
     if dataset is not None:
         judge = partial(
-            evaluate, place, config.images, fit=config.fit, weights=config.weights, device=device, watch=watch
+            evaluate, run, config.images, fit=config.fit, weights=config.weights, device=device, watch=watch
         )
         scores = attempt("the scores and the memorisation sheet", missing, judge)
     return Page(
@@ -110,11 +111,20 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
         scores=rows(scores) if scores is not None else [],
         protocol=protocol(scores) if scores is not None else "",
         curves=curves(lines, history),
-        best_step=top.step if top is not None else None,
+        best_step=top,
         moments=moments(run / "samples"),
         options=[(option(name), str(each)) for name, each in config.to_json().items()],
         missing=missing,
     )
+
+
+def kept_best(run: Path) -> int | None:
+    """Read which step the model in ``best/`` is of."""
+    path = run / "best" / BEST
+    if not path.exists():
+        return None
+    step: int = json.loads(path.read_text(encoding="utf-8"))["step"]
+    return step
 
 
 def attempt(what: str, missing: list[str], make: Callable[[], Part]) -> Part | None:
@@ -153,7 +163,12 @@ def hardware(device: str) -> str:
     """Name the GPU or the processor. If the page is made elsewhere than the run, this is what is there."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(torch.device(device))
-    return f"{device}, {platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # only Linux has the file, and only there is the name above no name
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        name = found[1] if found else name
+    threads = torch.get_num_threads()
+    return f"{device}, {name}, {threads} thread{'s' * (threads != 1)}"
 
 
 def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
