@@ -1,5 +1,7 @@
 """handful evaluate: known answers, what it refuses, and what it does without a file that it needs."""
 
+import dataclasses
+import hashlib
 import json
 import math
 import weakref
@@ -10,17 +12,21 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import cli
+from handful import cli, weights
 from handful.config import GeneratorConfig
+from handful.data import load_folder
 from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.generator import Generator, initialise
 from handful.log import Quiet
 from handful.metrics import evaluation, gather, reference
+from handful.metrics.distances import fid, kid
 from handful.metrics.evaluation import evaluate
 from handful.metrics.features import load_extractor
+from handful.metrics.inception import Inception
 from handful.metrics.protocol import PROTOCOLS
 from handful.metrics.table import table
-from handful.model import Model
+from handful.model import Model, load
+from handful.perceptual import Perceptual
 
 KEYS = "samples reference protocol features kid kid_error fid precision recall density coverage"
 KEYS += " diversity swd copies novelty"
@@ -322,3 +328,31 @@ def test_a_watch_that_was_given_is_left_open(photos):
     watch = Once()
     evaluate(photos, photos, watch=watch)
     assert watch.closed == 0
+
+
+def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(photos, model, tmp_path, monkeypatch):
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    torch.save(Inception(seed=2).state_dict(), folder / weights.INCEPTION)
+    digest = hashlib.sha256((folder / weights.INCEPTION).read_bytes()).hexdigest()
+    entry = weights.TABLE[weights.INCEPTION]
+    monkeypatch.setitem(weights.TABLE, weights.INCEPTION, dataclasses.replace(entry, sha256=digest))
+    scores = evaluate(model, photos, features="inception", resize="clean", weights=folder, watch=Quiet())
+    assert scores.features == "inception (clean)"
+    extractor = load_extractor("inception", CPU, folder, "clean")
+    drawn = load(model).sample(range(24))
+    taken = load_folder(photos, 32).images
+    rows = [torch.cat([extractor(part) for part in images.split(8)]) for images in (drawn, taken)]
+    assert scores.fid == pytest.approx(fid(*rows), rel=1e-4)
+    assert scores.kid == pytest.approx(kid(*rows)[0], rel=1e-4)
+    assert scores.kid_error > 0
+
+
+def test_diversity_is_lpips_of_samples_over_that_of_training_images(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=1))
+    same = tmp_path / "same"
+    same.mkdir()
+    for index in range(12):
+        (same / f"{index}.png").write_bytes((photos / "000.png").read_bytes())
+    assert evaluate(same, photos, watch=Quiet()).diversity == 0
+    assert evaluate(photos, photos, watch=Quiet()).diversity == pytest.approx(1)

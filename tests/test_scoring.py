@@ -19,6 +19,7 @@ from handful.errors import UsageError
 from handful.log import Quiet
 from handful.metrics.features import load_extractor
 from handful.model import Model, load
+from handful.perceptual import Perceptual
 from handful.resolve import hold_back
 from handful.run import Run
 from handful.scoring import Judge
@@ -210,9 +211,11 @@ def test_the_end_is_scored_at_any_step_past_the_first_five_hundred(run):
 
 def test_images_are_parted_by_the_seed_into_seen_and_held_back(photos, tmp_path):
     images = load_folder(photos, 32).images
-    training, unseen = hold_back(images, small(photos, tmp_path))
+    training, unseen = hold_back(images.clone(), small(photos, tmp_path))
     assert (len(training), len(unseen)) == (42, 2)
     whole = {image.numpy().tobytes() for image in images}
+    order = [next(place for place, other in enumerate(images) if torch.equal(image, other)) for image in training]
+    assert order == sorted(order)
     parts = [{image.numpy().tobytes() for image in part} for part in (training, unseen)]
     assert parts[0] | parts[1] == whole
     assert not parts[0] & parts[1]
@@ -278,3 +281,29 @@ def test_options_that_make_no_sense_are_refused(photos, tmp_path, options, messa
 
 def test_what_scores_look_through_is_settled_once(scored):
     assert json.loads((scored.folder / "config.json").read_text())["options"]["score_features"] == "random"
+
+
+def test_a_run_from_before_images_were_held_back_goes_on_with_all_of_them(photos, tmp_path):
+    saved = small(photos, tmp_path).to_json()
+    assert TrainConfig.from_json(saved).hold_back == 0.05
+    del saved["hold_back"]
+    assert TrainConfig.from_json(saved).hold_back == 0
+
+
+def test_scores_look_through_vgg16_where_training_uses_it_anyway(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=1))
+    config = small(photos, tmp_path / "run", steps=2, score_every=2, perceptual="vgg16")
+    train(config, Quiet())
+    assert json.loads((config.folder / "config.json").read_text())["options"]["score_features"] == "vgg16"
+    assert lines(config)[-1]["kid_error"] > 0
+
+
+def test_numbers_and_pictures_of_a_run_reach_tensorboard(photos, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = small(photos, tmp_path / "run", steps=4, score_every=2, sample_every=2, track=True)
+    train(config, Quiet())
+    tags = EventAccumulator(str(config.folder / "tensorboard")).Reload().Tags()
+    assert {"losses/generator", "scores/kid", "accuracy/accuracy_unseen"} <= set(tags["scalars"])
+    assert tags["images"] == ["samples"]

@@ -187,6 +187,7 @@ class TrainConfig:
         unknown = sorted(saved.keys() - {entry.name for entry in dataclasses.fields(cls)})
         if unknown:
             raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
+        saved = {"hold_back": 0.0} | saved  # runs from before there was such an option trained on all images
         return cls(**saved | {name: tuple(value) for name, value in saved.items() if isinstance(value, list)})
 
 

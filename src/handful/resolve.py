@@ -66,14 +66,21 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
 def hold_back(
     images: UInt8[Tensor, "n 3 h w"], config: TrainConfig
 ) -> tuple[UInt8[Tensor, "t 3 h w"], UInt8[Tensor, "u 3 h w"]]:
-    """Part the images into those that are trained on and those that are not, in their order; the seed says which."""
+    """Part the images into those that are trained on and those that are not, in their order; the seed says which.
+
+    Works in the memory of ``images``, since a second copy of the set may not fit.
+    """
     count = min(round(config.hold_back * len(images)), MOST_HELD_BACK)
     if len(images) < FEWEST_TO_HOLD_BACK or count < 2:
         return images, images[:0]
     random = np.random.default_rng(fold(Purpose.HOLD_BACK, config.seed))
-    chosen = torch.zeros(len(images), dtype=torch.bool)
-    chosen[random.permutation(len(images))[:count]] = True
-    return images[~chosen], images[chosen]
+    chosen = sorted(random.permutation(len(images))[:count].tolist())
+    unseen = images[chosen]
+    kept = sorted(set(range(len(images))) - set(chosen))
+    for place, index in enumerate(kept):
+        if place != index:
+            images[place] = images[index]
+    return images[: len(kept)], unseen
 
 
 def place(images: UInt8[Tensor, "n 3 h w"], device: torch.device) -> UInt8[Tensor, "n 3 h w"]:
