@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from handful.checkpoint import State
 from handful.config import TrainConfig, paper, tiny
 from handful.data import load_folder
 from handful.discriminator import View
-from handful.errors import UsageError
+from handful.errors import TrainingError, UsageError
 from handful.log import Quiet
 from handful.metrics.features import load_extractor
-from handful.model import Model, load
+from handful.model import Model, find_weights, load
 from handful.perceptual import Perceptual
 from handful.resolve import hold_back
 from handful.run import Run
+from handful.sample import generate
 from handful.scoring import Judge
 from handful.training import train
 from handful.verdict import Score
@@ -307,3 +309,34 @@ def test_numbers_and_pictures_of_a_run_reach_tensorboard(photos, tmp_path):
     tags = EventAccumulator(str(config.folder / "tensorboard")).Reload().Tags()
     assert {"losses/generator", "scores/kid", "accuracy/accuracy_unseen"} <= set(tags["scalars"])
     assert tags["images"] == ["samples"]
+
+
+def test_a_run_folder_draws_from_its_best_generator_once_that_is_whole(scored, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(scored.folder, run)
+    best, newest = (run / name / "model.safetensors" for name in ("best", "model"))
+    other = load(newest)
+    next(other.network.parameters()).data.mul_(2)
+    other.save(run / "best")
+    assert find_weights(run) == best
+    assert torch.equal(load(run).sample([3]), other.sample([3]))
+    generate(run, [3], grid=tmp_path / "grid.png", watch=(notes := Notes()))
+    assert any("the best by the run's scores" in line for line in notes.lines)
+    (run / "best" / "score.json").unlink()
+    assert find_weights(run) == newest
+
+
+def test_a_run_that_is_no_longer_finite_fails_as_a_run_does_and_not_as_a_damaged_model(run):
+    opened, state = run
+    next(state.average.parameters()).data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="no longer finite"):
+        opened.score(state)
+
+
+def test_a_warning_is_not_said_again_when_a_run_goes_on(photos, tmp_path, monkeypatch):
+    give(monkeypatch, [0.1] + [0.2] * 30)
+    config = small(photos, tmp_path / "run", steps=12, score_every=1, checkpoint_every=12)
+    train(config, Quiet())
+    notes = Notes()
+    train(dataclasses.replace(config, steps=13), notes)
+    assert not any("no better score" in line for line in notes.lines)

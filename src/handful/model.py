@@ -20,6 +20,7 @@ from handful.errors import UsageError
 from handful.files import replacing, write_json
 from handful.generator import Generator
 from handful.images import to_bytes, to_image
+from handful.verdict import BEST
 
 WEIGHTS = "model.safetensors"
 FORMAT = "handful generator 1"
@@ -120,7 +121,9 @@ def load(source: Path | str, device: str = "auto") -> Model:
 
 def find_weights(source: Path) -> Path | None:
     """Find the file that holds the generator of a run folder (its best one) or a model folder, or is one."""
-    folders = [source / "best", source / "model", source]
+    folders = [source / "model", source]
+    if (source / "best" / BEST).is_file():  # written last, so the model beside it is whole
+        folders.insert(0, source / "best")
     places = [source] if source.is_file() else [folder / WEIGHTS for folder in folders]
     return next((place for place in places if place.is_file()), None)
 

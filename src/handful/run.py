@@ -113,6 +113,7 @@ class Run:
         if self.config.track:
             self.tracker = Tracker(self.config.folder, state.step)
         self.history = read_history(self.journal.read())
+        self.warned = set(warnings(self.history))
         self.saved_step = state.step
         self.reported = self.saved = time.monotonic()
         self.ended = self.end(state)
@@ -182,9 +183,10 @@ class Run:
         """Score the averaged generator, keep it if it is the best, and say what goes wrong.
 
         Raises:
-            TrainingError: if a loss is not finite.
+            TrainingError: if a loss or a weight is not finite.
         """
         since = time.monotonic()
+        self.require_finite(state)
         model = self.model(state)
         score = self.judge.score(model, state.discriminator, state.step, since)
         self.history.append(score)
@@ -231,6 +233,12 @@ class Run:
             self.tracker.numbers(entry)
         self.watch.report(entry)
 
+    def require_finite(self, state: State) -> None:
+        """Stop the run if a weight is no longer finite."""
+        for name, value in state.tensors().items():
+            if not value.isfinite().all():
+                self.fail(state.step, f"{name} is no longer finite")
+
     def fail(self, step: int, what: str) -> NoReturn:
         """Stop the run because a number is no longer finite."""
         found = checkpoint.every(self.checkpoints)
@@ -254,9 +262,7 @@ class Run:
             TrainingError: if a loss or a weight is not finite.
         """
         self.log(state)
-        for name, value in state.tensors().items():
-            if not value.isfinite().all():
-                self.fail(state.step, f"{name} is no longer finite")
+        self.require_finite(state)
         self.model(state).save(self.config.folder / "model")
         checkpoint.save(state, self.checkpoints, self.config.keep)
         self.saved, self.saved_step = time.monotonic(), state.step

@@ -10,7 +10,7 @@ import torch
 from handful import images
 from handful.errors import UsageError
 from handful.log import Console, Watch
-from handful.model import load
+from handful.model import WEIGHTS, find_weights, load
 
 LARGEST_GRID = 300_000_000
 """Pixels; a larger grid takes more memory than most viewers have."""
@@ -50,7 +50,7 @@ def generate(
         raise UsageError(f"--grid of {len(seeds)} images at {model.config.size} px is too large: {most} at most")
     watch = watch or Console()
     best = Path(source) / "best"
-    if best.is_dir():
+    if find_weights(Path(source)) == best / WEIGHTS:
         watch.note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
     written: list[Path] = []
     kept: list[torch.Tensor] = []

@@ -242,7 +242,8 @@ def measure_diversity(scores: Evaluation, samples: Gathered, training: Gathered,
         return
     distance = partial(diversity.mean_distance, perceptual, pairs=tools.plan.pairs)
     within = distance(images=samples.kept, progress=tools.bar("diversity of the samples"))
-    scores.diversity = within / distance(images=training.kept, progress=tools.bar("diversity of the training images"))
+    unit = distance(images=training.kept, progress=tools.bar("diversity of the training images"))
+    scores.diversity = within / unit if unit > 0 else math.inf
 
 
 def hold_against(
