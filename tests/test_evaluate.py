@@ -213,6 +213,11 @@ def test_images_of_several_sizes_are_compared_at_the_size_that_is_given(photos, 
     assert scores.samples == 13
 
 
+def test_images_that_are_too_small_to_compare_are_refused(photos):
+    with pytest.raises(UsageError, match="images of 8 px are too small; 16 px are needed"):
+        evaluate(photos, photos, size=8, watch=Quiet())
+
+
 def test_too_few_training_images_are_refused(photos, tmp_path):
     with pytest.raises(UsageError, match="holds 9 images"):
         evaluate(photos, draw_folder(tmp_path / "nine", 9), watch=Quiet())

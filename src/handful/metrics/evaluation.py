@@ -30,7 +30,7 @@ from handful.metrics.manifold import density_coverage, precision_recall
 from handful.metrics.protocol import PROTOCOLS, FeatureName, Protocol, ProtocolName, Resize
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, open_source
-from handful.metrics.wasserstein import swd
+from handful.metrics.wasserstein import SMALLEST_SIDE, swd
 from handful.model import choose_device
 from handful.perceptual import Perceptual
 from handful.settings import read_settings
@@ -136,6 +136,8 @@ def evaluate(
         fit = fit or fit_of(Path(source))
         opened = open_source(Path(source), plan.samples, size, fit, device)
         enough(opened.count, opened.label)
+        if opened.size < SMALLEST_SIDE:
+            raise UsageError(f"{opened.label}: images of {opened.size} px are too small; {SMALLEST_SIDE} px are needed")
         load = partial(load_images, size=opened.size, fit=fit, watch=watch)
         training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
         scores = Evaluation(
