@@ -84,7 +84,8 @@ def test_a_folder_against_itself_is_at_no_distance_and_all_copies(photos):
     assert [each["sample"] for each in scores.closest] == [each["training"] for each in scores.closest]
 
 
-def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp_path):
+def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=1000))
     halves = tmp_path / "a", tmp_path / "b"
     for half in halves:
         half.mkdir()
@@ -246,21 +247,25 @@ def test_of_a_large_folder_images_are_taken_evenly(photos, tmp_path):
 
 def test_only_a_few_images_are_in_memory_at_a_time(monkeypatch):
     monkeypatch.setattr(gather, "KEPT", 8)
+    usual = gather.in_batches
     alive: weakref.WeakSet = weakref.WeakSet()
     most = 0
 
-    def stream():
+    def watched(images):
         nonlocal most
-        for _ in range(200):
-            image = torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8)
-            alive.add(image.untyped_storage())
-            most = max(most, len(alive))
-            yield image
+        for each in images:
+            alive.add(each.untyped_storage())
+            most = max(most, sum(storage.nbytes() for storage in alive))
+            yield each
 
-    kept = gather.gather(stream(), 200, 32, None, lambda done, total: None).kept
-    assert most <= 2 * gather.BATCH
+    def stream():
+        return watched(torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8) for _ in range(400))
+
+    monkeypatch.setattr(gather, "in_batches", lambda images: watched(usual(images)))
+    kept = gather.gather(stream(), 400, 32, None, lambda done, total: None).kept
     assert kept.shape == (8, 3, 32, 32)
-    assert kept.untyped_storage().nbytes() == 8 * 3 * 32 * 32
+    # Two batches of single images and of joined ones, of 25.
+    assert most <= 4 * gather.BATCH * 3 * 32 * 32
 
 
 def test_features_of_training_images_are_looked_up_the_next_time(photos, monkeypatch):

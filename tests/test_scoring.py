@@ -167,6 +167,14 @@ def test_a_copying_checkpoint_does_not_take_the_place_of_the_best(photos, tmp_pa
     assert lines(config)[-1]["refused"] == "50% of its pictures are copies"
 
 
+def test_a_resumed_run_holds_new_scores_against_old_ones(photos, tmp_path, monkeypatch):
+    give(monkeypatch, [0.1, 0.2])
+    config = small(photos, tmp_path / "run", steps=2, score_every=2)
+    train(config, Quiet())
+    train(dataclasses.replace(config, steps=4), Quiet())
+    assert json.loads((config.folder / "best" / "score.json").read_text())["step"] == 2
+
+
 def test_minutes_end_a_run(photos, tmp_path):
     config = small(photos, tmp_path / "run", steps=10_000, minutes=0.001)
     notes = Notes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from functools import partial
 from typing import final
@@ -99,8 +98,7 @@ class Judge:
         count = len(self.unseen) - len(self.unseen) % 2  # BatchNorm takes no batch of one
         if count == 0:
             return None, None
-        network = copy.deepcopy(discriminator)  # a batch moves BatchNorm's running statistics
-        device = next(network.parameters()).device
+        device = next(discriminator.parameters()).device
         random = torch.Generator(device).manual_seed(fold(Purpose.SCORE, self.config.seed, step))
         right: dict[str, list[Tensor]] = {"seen": [], "unseen": []}
         for view in range(VIEWS):
@@ -108,6 +106,6 @@ class Judge:
             for name, images in (("seen", self.training[chosen]), ("unseen", self.unseen[:count])):
                 for batch in batches(images, self.config.batch - self.config.batch % 2):
                     shown = augment(from_bytes(batch.to(device)), self.config.augment, random)
-                    logits = network(shown, shrink(shown, small_size(self.config.size))).logits
+                    logits = discriminator(shown, shrink(shown, small_size(self.config.size))).logits
                     right[name].append((logits > 0).double().flatten().cpu())
         return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())
