@@ -100,7 +100,7 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
         tone=tone,
         made=f"{datetime.datetime.now().astimezone():%d %B %Y, %H:%M}, handful {version('handful')}",
         facts=facts(settings, lines, model),
-        warnings=list(warnings(history).values()),
+        warnings=[f"At step {history[-1].step:,}: {each}" for each in warnings(history).values()],
         data_sheet=contact_sheet(dataset) if dataset is not None else None,
         data_notes=data_notes(settings, dataset),
         samples=grid(list(model.sample(SAMPLES))),
