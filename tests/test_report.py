@@ -86,6 +86,15 @@ def test_without_the_training_images_the_page_says_what_is_missing(trained, tmp_
     assert "Losses" in text
 
 
+def test_the_page_names_the_hardware_of_the_run_and_not_of_the_machine_that_makes_the_page(trained, tmp_path):
+    assert "1 thread" in words(trained.folder / "report.html")
+    run = tmp_path / "run"
+    shutil.copytree(trained.folder, run)
+    config = (run / "config.json").read_text()
+    (run / "config.json").write_text(re.sub('"hardware": "[^"]*"', '"hardware": "an abacus"', config))
+    assert "an abacus" in words(report(run, "cpu", Quiet()))
+
+
 def test_a_folder_that_changed_since_is_named(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained.folder, run)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import platform
+import re
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -88,6 +92,18 @@ def place(images: UInt8[Tensor, "n 3 h w"], device: torch.device) -> UInt8[Tenso
     if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         return images.to(device)
     return images
+
+
+def hardware(device: str) -> str:
+    """Name the GPU, or the processor and how many threads work on it."""
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(torch.device(device))
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # only Linux has the file, and only there is the name above no name
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        name = found[1] if found else name
+    threads = torch.get_num_threads()
+    return f"{device}, {name}, {threads} thread{'s' * (threads != 1)}"
 
 
 def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:

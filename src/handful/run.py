@@ -35,7 +35,7 @@ from handful.losses import Distance
 from handful.metrics.features import Extractor
 from handful.model import Model
 from handful.reporting.build import report
-from handful.resolve import hold_back, place, resolve, tell
+from handful.resolve import hardware, hold_back, place, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
 from handful.track import Tracker
@@ -92,7 +92,7 @@ class Run:
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
-                settle(Settings(config, dataset.fingerprint, len(dataset.images)), saved)
+                settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
                 run = cls(config, dataset, distance, extractor, watch)
                 try:
                     yield run

@@ -68,7 +68,7 @@ class Judge:
         for batch in in_batches(model.stream(SAMPLES)):
             rows.append(self.extractor(batch))
             small.append(thumbnails(batch))
-            self.watch.advance("scoring", len(rows) * len(batch), len(SAMPLES))
+            self.watch.advance("scoring", sum(map(len, rows)), len(SAMPLES))
         features = torch.cat(rows)
         matches = reference.match(features, torch.cat(small))
         distance, error = kid(features, reference.features)

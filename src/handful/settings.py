@@ -22,6 +22,8 @@ class Settings:
     config: TrainConfig
     fingerprint: str
     images: int
+    hardware: str = ""
+    """What the run was last trained on, in words."""
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -35,7 +37,9 @@ def read_settings(folder: Path) -> Settings | None:
         return None
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return Settings(TrainConfig.from_json(saved["options"]), saved["fingerprint"], saved["images"])
+        return Settings(
+            TrainConfig.from_json(saved["options"]), saved["fingerprint"], saved["images"], saved.get("hardware", "")
+        )
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not the settings of a run ({error!r}); choose another --run") from error
 
@@ -54,6 +58,7 @@ def settle(settings: Settings, saved: Settings | None) -> None:
             "give the images it was trained on, or another --run"
         )
     value = {"handful": version("handful"), "fingerprint": settings.fingerprint, "images": settings.images}
+    value["hardware"] = settings.hardware
     write_json(folder / FILE, value | {"options": settings.config.to_json()})
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
-import platform
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -149,7 +147,7 @@ def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> 
         ("time", duration(newest.get("seconds", 0.0))),
         ("speed", f"{newest.get('images_per_second', 0.0):.3g} images/s"),
         ("memory", f"{newest.get('peak_memory_mb', 0.0) / 1024:.2g} GiB"),
-        ("trained on", hardware(config.device)),
+        ("trained on", settings.hardware or config.device),
         ("generator", f"{parameters / 1e6:.3g} M parameters"),
         ("preset", config.preset),
     ]
@@ -157,18 +155,6 @@ def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> 
     if spent and newest.get("seconds"):
         found.append(("time for scores", f"{spent / newest['seconds']:.1%}"))
     return found
-
-
-def hardware(device: str) -> str:
-    """Name the GPU or the processor. If the page is made elsewhere than the run, this is what is there."""
-    if device.startswith("cuda") and torch.cuda.is_available():
-        return torch.cuda.get_device_name(torch.device(device))
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # only Linux has the file, and only there is the name above no name
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-        name = found[1] if found else name
-    threads = torch.get_num_threads()
-    return f"{device}, {name}, {threads} thread{'s' * (threads != 1)}"
 
 
 def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
