@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from handful import latent
-from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED, blend, calibrate
+from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED, blend, calibrate, kept
 from handful.config import GeneratorConfig
 from handful.generator import Generator, initialise
 
@@ -23,7 +23,7 @@ def generator(seed: int = 0) -> Generator:
 def test_the_average_moves_by_one_minus_the_decay():
     average, latest = generator(0), generator(1)
     expected = {n: 0.999 * p + 0.001 * dict(latest.named_parameters())[n] for n, p in average.named_parameters()}
-    blend(average, latest, 0.999, step=100_000)
+    blend([*average.parameters()], [*latest.parameters()], torch.tensor(kept(0.999, 100_000)))
     for name, parameter in average.named_parameters():
         assert torch.allclose(parameter, expected[name]), name
 
@@ -32,7 +32,7 @@ def test_the_average_forgets_its_start_in_a_short_run():
     average, latest = generator(0), generator(1)
     start = copy.deepcopy(average)
     for step in range(100):
-        blend(average, latest, 0.999, step)
+        blend([*average.parameters()], [*latest.parameters()], torch.tensor(kept(0.999, step)))
     weight, untrained, last = (net.to_image.weight for net in (average, start, latest))
     assert (weight - last).norm() < 0.001 * (untrained - last).norm()
 

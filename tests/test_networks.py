@@ -135,13 +135,3 @@ def test_a_quadrant_is_cut_where_its_number_says(corner):
     x = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
     top, left = 2 * (corner // 2), 3 * (corner % 2)
     assert torch.equal(quadrant(x, torch.tensor(corner)), x[:, :, top : top + 2, left : left + 3])
-
-
-def test_the_layers_of_the_networks_keep_the_channels_last_layout_in_gradients():
-    config = GeneratorConfig(size=32, width=8)
-    generator = Generator(config).to(memory_format=torch.channels_last)
-    seen = []
-    generator.blocks["16"].norm.register_full_backward_hook(lambda module, inputs, outputs: seen.append(outputs[0]))
-    z, noise = draw(4, 256, generator.noise_sizes, torch.Generator().manual_seed(0))
-    generator(z, noise)[0].sum().backward()
-    assert seen[0].is_contiguous(memory_format=torch.channels_last)

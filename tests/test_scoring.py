@@ -246,7 +246,7 @@ def test_the_published_recipe_trains_on_all_images(photos):
 
 
 def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp_path):
-    config = small(photos, tmp_path, augment=())
+    config = small(photos, tmp_path, augment=(), precision="fp32")
     images = load_folder(photos, 32).images
     training, unseen = images[:34], images[34:]
     judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
@@ -262,8 +262,9 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
     assert judge.accuracies(discriminator, 0) == (1.0, 0.0)
 
 
-def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path):
-    config = small(photos, tmp_path)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precision):
+    config = small(photos, tmp_path, precision=precision)
     images = load_folder(photos, 32).images
     state = State.fresh(config, CPU)
     before = copy.deepcopy(state.discriminator.state_dict())

@@ -18,18 +18,21 @@ CALIBRATION_SEED = 2**40
 """First of the seeds of the calibration images, far from those that people choose."""
 
 
-@torch.no_grad()
-def blend(average: nn.Module, latest: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged parameters towards the latest: ``average = keep * average + (1 - keep) * latest``.
+def kept(decay: float, step: int) -> float:
+    """Give the share of the average that a step keeps: ``decay``, and less in the first steps.
 
-    ``keep`` is ``decay``, and less in the first steps, ``(1 + step) / (10 + step)``, so that the average does not hold
-    on to the untrained start.
+    ``(1 + step) / (10 + step)`` while that is lower, so that the average does not hold on to the untrained start.
 
     Source: FastGAN's released code, which has ``decay`` from the first step on; the ramp is that of TensorFlow's
     ``ExponentialMovingAverage``.
     """
-    keep = min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(average.parameters()), list(latest.parameters()), 1 - keep)
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def blend(average: list[Tensor], latest: list[Tensor], keep: Float[Tensor, ""]) -> None:
+    """Move averaged parameters towards the latest: ``average = keep * average + (1 - keep) * latest``."""
+    torch._foreach_lerp_(average, latest, [1 - keep] * len(average))
 
 
 @torch.no_grad()

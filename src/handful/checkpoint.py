@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from handful.blocks import Decoder
 from handful.config import TrainConfig
 from handful.discriminator import Discriminator
 from handful.errors import UsageError
@@ -22,6 +23,8 @@ from handful.latent import Purpose, fold
 from handful.spectral import SpectralAdam
 
 FILE = "state.safetensors"
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What the convolutions' weights are kept in, by the run's ``precision``."""
 
 
 @dataclass
@@ -46,11 +49,25 @@ class State:
         for network in (generator, discriminator):
             initialise(network, random)
             network.to(device)
-        adam = partial(SpectralAdam, learning_rate=config.learning_rate, betas=config.betas, random=random)
-        generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
-        # The average starts from the normalised weights, which the optimisers have just written.
         average = copy.deepcopy(generator).eval().requires_grad_(False)
-        return cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer)
+        for module in (*generator.modules(), *discriminator.modules()):
+            if isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = False  # only the average is ever used in eval mode
+            if isinstance(module, (Generator, Discriminator, Decoder)):
+                module.recompute = config.recompute
+        adam = partial(
+            SpectralAdam,
+            learning_rate=config.learning_rate,
+            betas=config.betas,
+            random=random,
+            precision=PRECISIONS[config.precision],
+        )
+        generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
+        state = cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer)
+        # The average starts from the normalised weights, which the optimisers have just written.
+        with torch.no_grad():
+            torch._foreach_copy_(list(average.parameters()), generator_optimizer.precise())
+        return state
 
     def tensors(self) -> dict[str, Tensor]:
         """Give every tensor of the state by name: the living ones, not copies.
@@ -59,9 +76,8 @@ class State:
         """
         tensors = {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for player in ("generator", "discriminator"):
-            network, optimizer = getattr(self, player), getattr(self, f"{player}_optimizer")
-            own = {name: value for name, value in network.state_dict().items() if name not in optimizer.normalised}
-            tensors |= {f"{player}.{name}": value for name, value in own.items()}
+            optimizer = getattr(self, f"{player}_optimizer")
+            tensors |= {f"{player}.{name}": value.detach() for name, value in optimizer.others.items()}
             tensors |= {f"{player}_optimizer.{name}": value for name, value in optimizer.state().items()}
         return tensors
 

@@ -37,6 +37,7 @@ MAY_CHANGE = frozenset(
 Augmentation = Literal["color", "translation", "cutout"]
 Fit = Literal["crop", "squash"]
 Preset = Literal["default", "paper", "tiny"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ class TrainConfig:
     """Seed of everything random. Same seed, device and thread count: same weights, bit for bit."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."""
+    precision: Precision = "auto"
+    """What convolutions compute in; weights are kept in fp32 beside. auto: bf16 where the machine is fast at it, fp16
+    on older GPUs, otherwise fp32. tf32: fp32 on the tensor cores of CUDA."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the networks for this machine, which takes a minute or two at the start. auto: in long runs."""
+    recompute: bool = False
+    """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     sle: bool = True
@@ -187,10 +195,12 @@ class TrainConfig:
         unknown = sorted(saved.keys() - {entry.name for entry in dataclasses.fields(cls)})
         if unknown:
             raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
-        saved = {"hold_back": 0.0} | saved  # runs from before there was such an option trained on all images
+        # What runs from before there were such options did.
+        saved = {"hold_back": 0.0, **EAGER} | saved
         return cls(**saved | {name: tuple(value) for name, value in saved.items() if isinstance(value, list)})
 
 
+EAGER: dict[str, Any] = {"precision": "fp32", "compile": "off"}
 TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"}
 # Measured in LOG.md, 2026-11-24: at these lengths the published values leave the discriminator far behind.
 TINY |= {"learning_rate": 5e-4, "reconstruction_weight": 2.0}

@@ -9,7 +9,16 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from handful.blocks import Decoder, DownBlock, Excitation, ResidualDownBlock, batch_norm, conv, leaky
+from handful.blocks import (
+    Decoder,
+    DownBlock,
+    Excitation,
+    ResidualDownBlock,
+    batch_norm,
+    conv,
+    kept_or_recomputed,
+    leaky,
+)
 from handful.config import GeneratorConfig
 from handful.generator import small_size
 
@@ -55,6 +64,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: GeneratorConfig, *, reconstruction: bool = True) -> None:
         super().__init__()
+        self.recompute = False
         width = config.width
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY) if size <= config.size}
         self.stem = stem(config.size, channels)
@@ -76,15 +86,17 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"], small: Float[Tensor, "b 3 s s"]) -> View:
         """View images in [-1, 1] and their small versions."""
-        x = self.stem(images)
+        precision = self.small_head.weight.dtype
+        images, small = images.to(precision), small.to(precision)
+        x = kept_or_recomputed(self.stem, images, recompute=self.recompute)
         maps = {x.shape[-1]: x}
         for name, block in self.blocks.items():
             size = int(name)
-            x = block(maps[2 * size])
+            x = kept_or_recomputed(block, maps[2 * size], recompute=self.recompute)
             maps[size] = self.gates[name](maps[8 * size], x) if name in self.gates else x
         small_map = self.small(small)
         logits = torch.cat([self.head(maps[8]).flatten(1), self.small_head(small_map).flatten(1)], dim=1)  # [b 50]
-        return View(logits, maps[16], maps[8], small_map)
+        return View(logits.float(), maps[16], maps[8], small_map)
 
 
 def stem(size: int, channels: dict[int, int]) -> nn.Sequential:
@@ -105,6 +117,6 @@ def quadrant(x: Float[Tensor, "b c h w"], corner: Int64[Tensor, ""]) -> Float[Te
 
     The corner is a tensor so that choosing it on a GPU does not make the program wait for the GPU.
     """
-    b, c, height, width = x.shape
-    quarters = x.view(b, c, 2, height // 2, 2, width // 2).permute(2, 4, 0, 1, 3, 5)  # [2 2 b c h/2 w/2]
-    return quarters.index_select(0, corner[None] // 2)[0].index_select(0, corner[None] % 2)[0]
+    height, width = x.shape[2] // 2, x.shape[3] // 2
+    half = torch.where(corner >= 2, x[:, :, height:], x[:, :, :height])  # [b c h/2 w]
+    return torch.where(corner % 2 == 1, half[..., width:], half[..., :width])

@@ -15,7 +15,8 @@ from handful.discriminator import Decoders, View, quadrant
 SMALLEST_MARGIN = 0.8
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Two batches of images ``[b 3 h w]`` to their distances ``[b]``; gradients reach the first."""
+"""Images ``[m 3 h w]`` and targets ``[n 3 h w]`` in [-1, 1] to the ``[m]`` distances of image i from target i modulo n,
+for n to m images; gradients reach the images. So a target of several images is looked at once."""
 
 
 def discriminator_loss(
@@ -59,15 +60,17 @@ def reconstruction_loss(
     Source: FastGAN (Liu et al. 2021), section 3.2, equation 2. The paper cuts its part anywhere, the released code one
     of four quadrants, the same for the whole batch.
     """
-    made = decoders(view, corner)
+    whole, quarter, reduced = decoders(view, corner)
     part = shrink(quadrant(images, corner), small.shape[-1])
-    pairs = zip(made, (small, part, small), strict=True)
-    return torch.stack([distance(image, target) for image, target in pairs]).sum(dim=0).mean()
+    # The whole and the small image have one target, the first.
+    distances = distance(torch.cat([whole, quarter, reduced]), torch.cat([small, part]))
+    return distances.sum() / len(images)
 
 
-def absolute_difference(images: Float[Tensor, "b c h w"], targets: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-    """Give the mean absolute difference of each pair of images in [-1, 1], the distance where LPIPS is not wanted."""
-    return (images - targets).abs().mean(dim=(1, 2, 3))
+def absolute_difference(images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, " m"]:
+    """Give the mean absolute difference of images from their targets, the ``Distance`` where LPIPS is not wanted."""
+    parts = torch.split(images, len(targets))
+    return torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
 
 
 @torch.no_grad()

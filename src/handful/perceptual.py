@@ -1,5 +1,7 @@
 """LPIPS: how far apart two images look, as the features of a frozen VGG16 see it."""
 
+import copy
+from itertools import pairwise
 from pathlib import Path
 from typing import final
 
@@ -8,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handful import weights
+from handful.blocks import kept_or_recomputed, layout
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """VGG16's blocks: (channels, convolutions). A 2x2 max-pool lies between two blocks; LPIPS reads the end of each."""
@@ -42,15 +45,15 @@ class Trunk(nn.Module):
                 layers += [nn.Conv2d(previous, channels, 3, padding=1, device="meta"), nn.ReLU(inplace=True)]
                 previous = channels
         self.features = nn.Sequential(*layers)
+        self.recompute = False
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3, each half the size of the one before."""
-        taps = []
-        for layer in self.features:
-            if isinstance(layer, nn.MaxPool2d):
-                taps.append(x)
-            x = layer(x)
-        return [*taps, x]
+        taps: list[Tensor] = []
+        pools = [place for place, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        for start, end in pairwise([0, *pools, len(self.features)]):
+            taps.append(kept_or_recomputed(self.features[start:end], taps[-1] if taps else x, recompute=self.recompute))
+        return taps
 
 
 @final
@@ -99,8 +102,18 @@ class Perceptual(nn.Module):
         weights.fill(dict(perceptual.trunk.named_parameters()), trunk, trunk_path)
         return perceptual
 
-    def forward(self, images: Float[Tensor, "b 3 h w"], targets: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
-        """Return the distance of each pair of images in [-1, 1].
+    def reduced(self, precision: torch.dtype, recompute: bool = False) -> "Perceptual":
+        """Return a copy for training, whose convolutions compute in this precision; scores stay with the original.
+
+        With ``recompute`` its maps are not kept for the backward pass but computed again then.
+        """
+        made = copy.deepcopy(self)
+        made.trunk.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]
+        made.trunk.recompute = recompute
+        return made
+
+    def forward(self, images: Float[Tensor, "m 3 h w"], targets: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "m"]:
+        """Return the distance of each image in [-1, 1] from its target, image i from target i modulo n.
 
         0 for equal images, seldom above 1 with the pretrained weights. The gradient goes to ``images`` and not to
         ``targets``.
@@ -115,9 +128,8 @@ class Perceptual(nn.Module):
     def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return the five taps, each feature vector scaled to length 1 (or 0 where nothing fired).
 
-        For several images against one target, take the target's features once and call ``distance`` for each.
-        The taps are float32 at least, whatever autocast does before: in half precision a sum of squares overflows and
-        EPSILON is 0.
+        The taps are float32 at least, whatever the convolutions compute in: in half precision a sum of squares
+        overflows and EPSILON is 0.
 
         Raises:
             ValueError: A side of the images is below ``SMALLEST_SIDE``.
@@ -128,17 +140,18 @@ class Perceptual(nn.Module):
                 f"images are {width}x{height} pixels, but the perceptual loss halves them four times and needs "
                 f"{SMALLEST_SIDE} pixels or more a side: enlarge them"
             )
-        return [_normalise(tap) for tap in self.trunk((images - self.shift) / self.scale)]
+        precision = next(self.trunk.parameters()).dtype
+        return [_normalise(tap) for tap in self.trunk(((images - self.shift) / self.scale).to(precision))]
 
     def distance(
-        self, features: list[Float[Tensor, "b _ _ _"]], target_features: list[Float[Tensor, "#b _ _ _"]]
-    ) -> Float[Tensor, "b"]:
-        """Return the distance of each pair, from what ``features`` gave; a target of batch 1 serves every image."""
+        self, features: list[Float[Tensor, "m _ _ _"]], target_features: list[Float[Tensor, "n _ _ _"]]
+    ) -> Float[Tensor, "m"]:
+        """Return the distance of each image from its target, i modulo n for image i, from what ``features`` gave."""
         # The mean over pixels and the head commute, and the mean first leaves only c numbers an image to weigh.
-        terms = [
-            ((tap - target_tap).square().mean(dim=(2, 3)) * head.flatten()).sum(dim=1)
-            for head, tap, target_tap in zip(self.heads, features, target_features, strict=True)
-        ]
+        terms = []
+        for head, tap, targets in zip(self.heads, features, target_features, strict=True):
+            parts = [(part - targets[: len(part)]).square().mean(dim=(2, 3)) for part in torch.split(tap, len(targets))]
+            terms.append((torch.cat(parts) * head.flatten()).sum(dim=1))
         return torch.stack(terms).sum(dim=0)
 
 

@@ -7,16 +7,18 @@ import dataclasses
 import platform
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from handful import track
-from handful.config import TrainConfig
+from handful import machine, track
+from handful.checkpoint import PRECISIONS
+from handful.config import Precision, TrainConfig
 from handful.data import Dataset, readable
-from handful.errors import WeightsError
+from handful.errors import UsageError, WeightsError
 from handful.latent import Purpose, fold
 from handful.log import Watch
 from handful.losses import Distance, absolute_difference
@@ -24,6 +26,8 @@ from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
 from handful.perceptual import Perceptual
 
+NARROW = 32
+"""Width of networks whose steps are too cheap for compiling them to pay on a CPU (LOG.md, 2026-11-24)."""
 FEWEST_TO_HOLD_BACK = 40
 MOST_HELD_BACK = 32
 NAMED = 20
@@ -31,25 +35,31 @@ NAMED = 20
 
 
 def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, Extractor]:
-    """Settle what is automatic: the device, how reconstructions are judged, and what scores look through.
+    """Settle what is automatic: device, precision, compiling, how reconstructions are judged, what scores look through.
 
     Raises:
-        UsageError: if the device or TensorBoard is not there.
+        UsageError: if the device or TensorBoard is not there, or the device has not the precision.
         WeightsError: if weight files were asked for and cannot be had.
     """
     if config.track:
         track.require()
-    config = dataclasses.replace(config, device=str(choose_device(config.device)))
-    perceptual, distance = config.perceptual, absolute_difference
-    bar = lambda name, done, total: watch.advance(f"downloading {name}", done, total)  # noqa: E731
+    device = choose_device(config.device)
+    precision = choose_precision(config, device)
+    compiled = choose_compile(config, device, watch)
+    config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
+    words = "compiled at the first steps" if compiled == "on" else "not compiled"
+    watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
+    perceptual = config.perceptual
     if not config.reconstruction:
         if perceptual == "vgg16":
             watch.note("--perceptual vgg16 has no effect with --no-reconstruction")
         else:
             perceptual = "none"
-    elif perceptual != "none":
+    network: Perceptual | None = None
+    bar = lambda name, done, total: watch.advance(f"downloading {name}", done, total)  # noqa: E731
+    if config.reconstruction and perceptual != "none":
         try:
-            distance = Perceptual.pretrained(config.weights, progress=bar).to(config.device)
+            network = Perceptual.pretrained(config.weights, progress=bar).to(device)
             perceptual = "vgg16"
         except WeightsError as error:
             if perceptual == "vgg16":
@@ -58,13 +68,43 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
             perceptual = "none"
     features = config.score_features
     if features == "auto":
-        features = "vgg16" if isinstance(distance, Perceptual) else "random"
-    device = torch.device(config.device)
-    if features == "vgg16" and isinstance(distance, Perceptual):
-        extractor = vgg16(distance, device)
+        features = "random" if network is None else "vgg16"
+    if features == "vgg16" and network is not None:
+        extractor = vgg16(network, device)
     else:
         extractor = load_extractor(features, device, config.weights, progress=bar)
+    distance = absolute_difference if network is None else network.reduced(PRECISIONS[precision], config.recompute)
     return dataclasses.replace(config, perceptual=perceptual, score_features=features), distance, extractor
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """Give the precision to compute in.
+
+    Raises:
+        UsageError: if the device has not the one that was asked for.
+    """
+    if config.precision == "auto":
+        return machine.best_precision(device)
+    if config.precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"--precision tf32: is for CUDA, and the device is {device}; use fp32 or auto")
+    return config.precision
+
+
+def choose_compile(config: TrainConfig, device: torch.device, watch: Watch) -> Literal["on", "off"]:
+    """Say whether to compile: in runs long enough to repay it, where it can be done.
+
+    Raises:
+        UsageError: if it was asked for and cannot be done.
+    """
+    short = config.steps < machine.COMPILE_STEPS or (device.type == "cpu" and config.width < NARROW)
+    if config.compile == "off" or (config.compile == "auto" and short):
+        return "off"
+    if machine.can_compile(device):
+        return "on"
+    if config.compile == "on":
+        raise UsageError(f"--compile on: {device} needs {machine.COMPILERS}; install that, or use auto")
+    watch.note(f"not compiled, since there is no {machine.COMPILERS}")
+    return "off"
 
 
 def hold_back(

@@ -23,15 +23,17 @@ from torch import Tensor, nn
 
 from handful import latent
 from handful.augment import augment
-from handful.average import blend
+from handful.average import blend, kept
 from handful.blocks import shrink
+from handful.capture import Captured, compile_networks
 from handful.checkpoint import State
 from handful.config import TrainConfig
 from handful.generator import small_size
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Console, Watch
-from handful.losses import accuracy, discriminator_loss, generator_loss, reconstruction_loss
+from handful.losses import Distance, accuracy, discriminator_loss, generator_loss, reconstruction_loss
+from handful.machine import arithmetic
 from handful.model import Model
 from handful.run import Run
 
@@ -52,55 +54,81 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
 
     Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
     """
-    # On CUDA, cuDNN's usual choice of algorithms would let two equal runs drift apart.
-    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True)
-    with Run.open(config, watch or Console()) as run, stop_signals() as stop, exact:
-        config, images, device = run.config, run.images, run.device
-        state = State.fresh(config, device)
+    with Run.open(config, watch or Console()) as run, stop_signals() as stop, arithmetic(run.config.precision):
+        state = State.fresh(run.config, run.device)
         run.resume(state)
-        generator, discriminator = state.generator, state.discriminator
-
+        step = Step(run.config, state, run.images, run.distance)
         while run.ended is None and not stop.is_set():
-            random = torch.Generator(device).manual_seed(fold(Purpose.STEP, config.seed, state.step))
-            real = augment(draw(images, config, state.step, random), config.augment, random)
-            real_small = shrink(real, small_size(config.size))
-            z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
-            fake, fake_small = (augment(made, config.augment, random) for made in generator(z, noise))
-
-            # Discriminator: tell real from fake, and reconstruct the real.
-            view = discriminator(real, real_small)
-            fake_logits = discriminator(fake.detach(), fake_small.detach()).logits
-            d_loss = discriminator_loss(view.logits, fake_logits, random)
-            rebuilt = torch.zeros((), device=device)
-            if discriminator.decoders is not None:
-                corner = torch.randint(4, (), device=device, generator=random)
-                rebuilt = reconstruction_loss(discriminator.decoders, view, real, real_small, corner, run.distance)
-            state.discriminator_optimizer.minimise(d_loss + config.reconstruction_weight * rebuilt)
-
-            # Generator: raise the score of what it made, through a discriminator held still.
-            with frozen(discriminator):
-                g_loss = generator_loss(discriminator(fake, fake_small).logits)
-                state.generator_optimizer.minimise(g_loss)
-
-            # Average: the network that pictures are drawn from.
-            blend(state.average, generator, config.average_decay, state.step)
-
+            losses = step()
             state.step += 1
-            losses = {"discriminator": d_loss, "generator": g_loss, "reconstruction": rebuilt}
-            run.report(state, losses | accuracy(view.logits, fake_logits))
+            run.report(state, losses)
         return run.finish(state)
 
 
-def draw(
-    images: UInt8[Tensor, "n 3 h w"], config: TrainConfig, step: int, random: torch.Generator
-) -> Float[Tensor, "b 3 h w"]:
-    """Take the images of a step, half of them mirrored if the run mirrors, in [-1, 1] on the generator's device."""
-    picked = torch.tensor(picks(config.seed, step, config.batch, len(images)))
-    batch = from_bytes(images[picked.to(images.device)].to(random.device))
-    if not config.mirror:
-        return batch
-    mirrored = torch.rand(len(batch), 1, 1, 1, device=random.device, generator=random) < 0.5
-    return torch.where(mirrored, batch.flip(-1), batch)
+class Step:
+    """One step of training, to be called again and again.
+
+    What differs from step to step comes in through ``batch``, ``keep`` and the seed of ``random``, which stay where
+    they are in memory; ``take`` does the rest and never waits for the device. So a GPU can replay it as one CUDA graph.
+    """
+
+    def __init__(self, config: TrainConfig, state: State, images: UInt8[Tensor, "n 3 h w"], distance: Distance) -> None:
+        device = next(state.generator.parameters()).device
+        self.config, self.state, self.images, self.distance = config, state, images, distance
+        self.batch = torch.empty(config.batch, *images.shape[1:], dtype=torch.uint8, device=device)
+        self.keep = torch.empty((), device=device)
+        self.random = torch.Generator(device)
+        if config.compile == "on":
+            compile_networks(state, distance)
+        self.run = Captured(self.take, self.random) if device.type == "cuda" else self.take
+
+    def __call__(self) -> dict[str, Float[Tensor, ""]]:
+        """Take the next step and give its losses, which stay on the device."""
+        seed, step = self.config.seed, self.state.step
+        picked = torch.tensor(picks(seed, step, self.config.batch, len(self.images)))
+        self.batch.copy_(self.images[picked.to(self.images.device)])
+        self.keep.fill_(kept(self.config.average_decay, step))
+        self.random.manual_seed(fold(Purpose.STEP, seed, step))
+        return self.run()
+
+    def take(self) -> dict[str, Float[Tensor, ""]]:
+        """Take a step with what lies in ``batch`` and ``keep``."""
+        config, state, random = self.config, self.state, self.random
+        generator, discriminator = state.generator, state.discriminator
+
+        # Draw: real and generated images, changed as the discriminator sees them.
+        real = from_bytes(self.batch)
+        real = augment(mirror(real, random) if config.mirror else real, config.augment, random)
+        real_small = shrink(real, small_size(config.size))
+        z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
+        fake, fake_small = (augment(made, config.augment, random) for made in generator(z, noise))
+
+        # Discriminator: tell real from fake, and reconstruct the real.
+        view = discriminator(real, real_small)
+        fake_logits = discriminator(fake.detach(), fake_small.detach()).logits
+        d_loss = discriminator_loss(view.logits, fake_logits, random)
+        rebuilt = torch.zeros_like(d_loss)
+        if discriminator.decoders is not None:
+            corner = torch.randint(4, (), device=real.device, generator=random)
+            rebuilt = reconstruction_loss(discriminator.decoders, view, real, real_small, corner, self.distance)
+        state.discriminator_optimizer.minimise(d_loss + config.reconstruction_weight * rebuilt)
+
+        # Generator: raise the score of what it made, through a discriminator held still.
+        with frozen(discriminator):
+            g_loss = generator_loss(discriminator(fake, fake_small).logits)
+            state.generator_optimizer.minimise(g_loss)
+
+        # Average: the network that pictures are drawn from.
+        blend([*state.average.parameters()], state.generator_optimizer.precise(), self.keep)
+
+        losses = {"discriminator": d_loss, "generator": g_loss, "reconstruction": rebuilt}
+        return {name: loss.detach() for name, loss in losses.items()} | accuracy(view.logits, fake_logits)
+
+
+def mirror(images: Float[Tensor, "b 3 h w"], random: torch.Generator) -> Float[Tensor, "b 3 h w"]:
+    """Mirror each image left to right, or not, as chance has it."""
+    mirrored = torch.rand(len(images), 1, 1, 1, device=images.device, generator=random) < 0.5
+    return torch.where(mirrored, images.flip(-1), images)
 
 
 def picks(seed: int, step: int, batch: int, count: int) -> list[int]:

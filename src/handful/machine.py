@@ -1,0 +1,107 @@
+"""What the machine at hand is good at: precision, threads, memory, compiling. Measured or asked, never assumed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from handful.config import Precision
+
+PAYS = 1.3
+"""Half precision is taken if it is this much faster. Where a processor has it, it is about twice as fast, and where it
+has not it is slower, so no noise turns one into the other."""
+COMPILE_STEPS = 1_000
+"""Steps after which compiling, a minute or so, has paid for itself."""
+
+
+COMPILERS = "C++ compiler (g++ or clang++) for the CPU or Triton for CUDA"
+
+
+def best_precision(device: torch.device) -> Precision:
+    """Name the fastest precision: bf16 where there is hardware for it, else fp16 on CUDA, else fp32."""
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return "bf16" if major >= 8 else "fp16" if major >= 7 else "fp32"
+    fp32, bf16 = interleaved([convolution(device, torch.float32), convolution(device, torch.bfloat16)], rounds=7)
+    return "bf16" if fp32 / bf16 > PAYS else "fp32"
+
+
+def convolution(device: torch.device, precision: torch.dtype) -> Callable[[], object]:
+    """Make a convolution to be timed, forwards and backwards."""
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False).to(device, precision)
+    images = torch.ones(4, 64, 64, 64, device=device, dtype=precision)
+
+    def run() -> Tensor:
+        (gradient,) = torch.autograd.grad(layer(images).sum(), layer.weight)
+        return gradient
+
+    return run
+
+
+def interleaved(functions: list[Callable[[], object]], rounds: int) -> list[float]:
+    """Give the median seconds of each function, after one warm-up; called in turn, so that a disturbance meets all."""
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(rounds + 1):
+        for function, taken in zip(functions, times, strict=True):
+            taken.append(seconds(function))
+    return [statistics.median(taken[1:]) for taken in times]
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Time one call, until the device is done with it."""
+    wait()
+    start = time.perf_counter()
+    function()
+    wait()
+    return time.perf_counter() - start
+
+
+def wait() -> None:
+    """Wait until the GPU, if there is one, has done what it was given."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.accelerator.synchronize()
+
+
+def can_compile(device: torch.device) -> bool:
+    """Say whether there is what compiling needs: a C++ compiler for the CPU, Triton for CUDA; MPS is left alone."""
+    if device.type == "cpu":
+        return sys.platform != "win32" and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+    return device.type == "cuda" and torch.utils._triton.has_triton()
+
+
+def keep_memory() -> None:
+    """Tell the allocator of glibc not to give memory back to the system between steps.
+
+    It otherwise returns every large map when it is freed, and the pages are cleared and mapped anew at the next step.
+    Costs about a tenth more memory. Does nothing elsewhere.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        most_mapped, trim_threshold, top_pad = -4, -1, -2  # M_MMAP_MAX and so on in malloc.h
+        for option, value in ((most_mapped, 0), (trim_threshold, 2**31 - 1), (top_pad, 256 * 2**20)):
+            mallopt(option, value)
+
+
+@contextmanager
+def arithmetic(precision: str) -> Iterator[None]:
+    """Within the block, CUDA computes repeatably, and in TensorFloat-32 only if that is the precision."""
+    # cuDNN's usual choice of algorithms would let two equal runs drift apart.
+    quick = precision == "tf32"
+    usual = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = quick
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=quick):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = usual
