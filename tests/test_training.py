@@ -112,6 +112,22 @@ def test_a_longer_run_is_the_same_run_going_on(photos, tmp_path, finished):
     assert any("going on from step 3 of 6" in line for line in notes.lines)
 
 
+@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"precision": "fp16"}, {"recompute": True}])
+def test_a_longer_run_is_the_same_run_going_on_in_every_mode(photos, tmp_path, options):
+    whole, parts = (small(photos, tmp_path / name, steps=5, **options) for name in ("whole", "parts"))
+    train(whole, Quiet())
+    train(dataclasses.replace(parts, steps=2), Quiet())
+    train(dataclasses.replace(parts, precision="auto"), Quiet())
+    assert weights(parts) == weights(whole)
+
+
+def test_a_resume_refuses_another_precision(photos, tmp_path):
+    config = small(photos, tmp_path / "run", steps=1, precision="bf16")
+    train(config, Quiet())
+    with pytest.raises(UsageError, match="--precision was bf16 and is now fp32"):
+        train(dataclasses.replace(config, precision="fp32", steps=2), Quiet())
+
+
 def test_a_state_goes_through_a_checkpoint_bit_for_bit(photos, finished):
     config = dataclasses.replace(finished, precision="fp16")  # the one with most to keep
     state, fresh = (State.fresh(config, torch.device("cpu")) for _ in range(2))

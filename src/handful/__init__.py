@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from handful.benchmark import Benchmark, bench
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.errors import TrainingError, UsageError, WeightsError
     from handful.metrics.evaluation import Evaluation, evaluate
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from handful.training import train
 
 HOME = {
+    "Benchmark": "benchmark",
     "Evaluation": "metrics.evaluation",
     "GeneratorConfig": "config",
     "Model": "model",
@@ -29,6 +31,7 @@ HOME = {
     "TrainingError": "errors",
     "UsageError": "errors",
     "WeightsError": "errors",
+    "bench": "benchmark",
     "default": "config",
     "evaluate": "metrics.evaluation",
     "generate": "sample",
@@ -38,8 +41,17 @@ HOME = {
     "tiny": "config",
     "train": "training",
 }
-__all__ = ["Evaluation", "GeneratorConfig", "Model", "TrainConfig", "TrainingError", "UsageError", "WeightsError"]
-__all__ += ["default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
+__all__ = [
+    "Benchmark",
+    "Evaluation",
+    "GeneratorConfig",
+    "Model",
+    "TrainConfig",
+    "TrainingError",
+    "UsageError",
+    "WeightsError",
+]
+__all__ += ["bench", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
 
 
 def __getattr__(name: str) -> object:

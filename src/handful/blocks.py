@@ -171,10 +171,11 @@ class UpBlock(nn.Module):
         super().__init__()
         self.conv = UpConv(inputs, 2 * outputs)
         self.norm = nn.BatchNorm2d(2 * outputs, track_running_stats=running)
+        self.recompute = False
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
-        return glu(self.norm(self.conv(x)))  # [b k 2h 2w]
+        return kept_or_recomputed(lambda x: glu(self.norm(self.conv(x))), x, recompute=self.recompute)  # [b k 2h 2w]
 
 
 class NoisyUpBlock(nn.Module):
@@ -191,13 +192,21 @@ class NoisyUpBlock(nn.Module):
         self.conv2 = conv(outputs, 2 * outputs, 3, padding=1)
         self.noise2 = Noise()
         self.norm2 = nn.BatchNorm2d(2 * outputs)
+        self.recompute = False
 
     def forward(
         self, x: Float[Tensor, "b c h w"], first: Float[Tensor, "b 1 2*h 2*w"], second: Float[Tensor, "b 1 2*h 2*w"]
     ) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
-        x = glu(self.norm1(self.noise1(self.conv1(x), first)))  # [b k 2h 2w]
-        return glu(self.norm2(self.noise2(self.conv2(x), second)))
+
+        def enlarge(x: Tensor, noise: Tensor) -> Tensor:
+            return glu(self.norm1(self.noise1(self.conv1(x), noise)))  # [b k 2h 2w]
+
+        def refine(x: Tensor, noise: Tensor) -> Tensor:
+            return glu(self.norm2(self.noise2(self.conv2(x), noise)))
+
+        x = kept_or_recomputed(enlarge, x, first, recompute=self.recompute)
+        return kept_or_recomputed(refine, x, second, recompute=self.recompute)
 
 
 class DownBlock(nn.Module):
@@ -232,12 +241,17 @@ class ResidualDownBlock(nn.Module):
             batch_norm(outputs),
             leaky(),
         )
+        self.recompute = False
         self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), batch_norm(outputs), leaky())
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""
-        halved: Tensor = (self.main(x) + self.direct(x)) / 2  # [b k h/2 w/2]
-        return halved
+
+        def halve(x: Tensor) -> Tensor:
+            halved: Tensor = (self.main(x) + self.direct(x)) / 2  # [b k h/2 w/2]
+            return halved
+
+        return kept_or_recomputed(halve, x, recompute=self.recompute)
 
 
 class Decoder(nn.Module):
@@ -248,7 +262,6 @@ class Decoder(nn.Module):
 
     def __init__(self, inputs: int, size: int, width: int) -> None:
         super().__init__()
-        self.recompute = False
         self.blocks = nn.ModuleList()
         resolution = 8
         while resolution < size:
@@ -262,5 +275,5 @@ class Decoder(nn.Module):
     def forward(self, x: Float[Tensor, "b c 8 8"]) -> Float[Tensor, "b 3 h w"]:
         """Give the image, in [-1, 1]."""
         for block in self.blocks:
-            x = kept_or_recomputed(block, x, recompute=self.recompute)
+            x = block(x)
         return torch.tanh(self.to_image(x).float())

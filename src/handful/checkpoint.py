@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from handful.blocks import Decoder
+from handful.blocks import NoisyUpBlock, ResidualDownBlock, UpBlock
 from handful.config import TrainConfig
 from handful.discriminator import Discriminator
 from handful.errors import UsageError
@@ -53,7 +53,7 @@ class State:
         for module in (*generator.modules(), *discriminator.modules()):
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = False  # only the average is ever used in eval mode
-            if isinstance(module, (Generator, Discriminator, Decoder)):
+            if isinstance(module, (UpBlock, NoisyUpBlock, ResidualDownBlock)):
                 module.recompute = config.recompute
         adam = partial(
             SpectralAdam,

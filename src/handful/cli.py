@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import tyro
 
-from handful.config import PRESETS, Fit, Preset, TrainConfig, parse_seeds
+from handful.config import PRESETS, Fit, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
 from handful.settings import read_settings
@@ -181,6 +181,46 @@ class Describe:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Measure how fast this machine trains and generates, and how much memory it takes. Writes nothing."""
+
+    size: int | None = None
+    """Height and width of the images, in pixels. Default: the preset's."""
+    batch: int | None = None
+    """Images a step sees. Default: the preset's."""
+    preset: Preset = "default"
+    """Whose networks."""
+    perceptual: Flag = False
+    """With LPIPS in the step, as published; with random weights, which take as long."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    precision: Precision = "auto"
+    """auto, fp32, tf32, bf16 or fp16; auto as training has it."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """auto: as a long run has it."""
+    recompute: Flag = False
+    """Compute maps again in the backward pass instead of keeping them."""
+    rounds: int = 7
+    """Times that everything is measured; medians are given."""
+    json: Flag = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        """Measure, and print a table."""
+        from handful.benchmark import bench, table
+
+        result = bench(
+            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "json"}
+        )
+        if self.json:
+            print(json_format.dumps(result.to_json(), indent=2))
+            return
+        from rich.console import Console
+
+        Console().print(table(result), highlight=False)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Draw a small image folder and train on it: the whole thing in minutes, with nothing of your own."""
 
@@ -260,6 +300,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
+        | Annotated[Bench, tyro.conf.subcommand("bench")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]
     )
     markers = (tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone)

@@ -9,16 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from handful.blocks import (
-    Decoder,
-    DownBlock,
-    Excitation,
-    ResidualDownBlock,
-    batch_norm,
-    conv,
-    kept_or_recomputed,
-    leaky,
-)
+from handful.blocks import Decoder, DownBlock, Excitation, ResidualDownBlock, batch_norm, conv, leaky
 from handful.config import GeneratorConfig
 from handful.generator import small_size
 
@@ -64,7 +55,6 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: GeneratorConfig, *, reconstruction: bool = True) -> None:
         super().__init__()
-        self.recompute = False
         width = config.width
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY) if size <= config.size}
         self.stem = stem(config.size, channels)
@@ -88,11 +78,11 @@ class Discriminator(nn.Module):
         """View images in [-1, 1] and their small versions."""
         precision = self.small_head.weight.dtype
         images, small = images.to(precision), small.to(precision)
-        x = kept_or_recomputed(self.stem, images, recompute=self.recompute)
+        x = self.stem(images)
         maps = {x.shape[-1]: x}
         for name, block in self.blocks.items():
             size = int(name)
-            x = kept_or_recomputed(block, maps[2 * size], recompute=self.recompute)
+            x = block(maps[2 * size])
             maps[size] = self.gates[name](maps[8 * size], x) if name in self.gates else x
         small_map = self.small(small)
         logits = torch.cat([self.head(maps[8]).flatten(1), self.small_head(small_map).flatten(1)], dim=1)  # [b 50]

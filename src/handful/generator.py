@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from handful.blocks import Excitation, FirstBlock, NoisyUpBlock, UpBlock, conv, kept_or_recomputed
+from handful.blocks import Excitation, FirstBlock, NoisyUpBlock, UpBlock, conv
 from handful.config import GeneratorConfig
 
 # Channels by resolution, at the paper's width of 64.
@@ -40,7 +40,6 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        self.recompute = False
         channels = {size: max(4, full * config.width // 64) for size, full in CHANNELS.items() if size <= config.size}
         self.first = FirstBlock(config.latent, channels[4])
         self.blocks = nn.ModuleDict()
@@ -72,8 +71,7 @@ class Generator(nn.Module):
         sites = iter(noise)
         for name, block in self.blocks.items():
             size = int(name)
-            inputs = maps[size // 2], *(next(sites) for _ in range(2 if size in NOISY else 0))
-            x = kept_or_recomputed(block, *inputs, recompute=self.recompute)
+            x = block(maps[size // 2], *(next(sites) for _ in range(2 if size in NOISY else 0)))
             maps[size] = self.gates[name](maps[GATES[size]], x) if name in self.gates else x
         small = self.to_small(maps[small_size(self.config.size)])
         return torch.tanh(self.to_image(maps[self.config.size]).float()), torch.tanh(small.float())

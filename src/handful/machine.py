@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -91,6 +92,27 @@ def keep_memory() -> None:
         most_mapped, trim_threshold, top_pad = -4, -1, -2  # M_MMAP_MAX and so on in malloc.h
         for option, value in ((most_mapped, 0), (trim_threshold, 2**31 - 1), (top_pad, 256 * 2**20)):
             mallopt(option, value)
+
+
+def prepare(device: torch.device) -> None:
+    """Set this process up to compute on the device: on the CPU, memory and threads."""
+    if device.type == "cpu":
+        keep_memory()
+        quota = cpu_quota(Path("/sys/fs/cgroup/cpu.max"))
+        if "OMP_NUM_THREADS" not in os.environ and quota is not None and torch.get_num_threads() > quota:
+            torch.set_num_threads(quota)
+
+
+def cpu_quota(file: Path) -> int | None:
+    """Give the processors that a container may use, which PyTorch does not ask for; none if it may use all it sees.
+
+    More threads than that are stopped again and again while the others wait for them.
+    """
+    try:
+        quota, period = file.read_text(encoding="utf-8").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):  # not in a container of this kind, or "max"
+        return None
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
     if config.track:
         track.require()
     device = choose_device(config.device)
+    machine.prepare(device)
     precision = choose_precision(config, device)
     compiled = choose_compile(config, device, watch)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
@@ -102,7 +103,7 @@ def choose_compile(config: TrainConfig, device: torch.device, watch: Watch) -> L
     if machine.can_compile(device):
         return "on"
     if config.compile == "on":
-        raise UsageError(f"--compile on: {device} needs {machine.COMPILERS}; install that, or use auto")
+        raise UsageError(f"--compile on: {device} needs a {machine.COMPILERS}; install that, or train with off")
     watch.note(f"not compiled, since there is no {machine.COMPILERS}")
     return "off"
 

@@ -1,0 +1,110 @@
+"""Time a step as the published code takes it: to compare with, on the same machine in the same session.
+
+    python benchmarks/published_step.py --size 256 --batch 8 --perceptual --steps 3
+
+Our own networks have the released ones' layers; here they are run the way the released code runs them. In float32,
+operation by operation, each map enlarged before it is convolved, spectral norm by one power iteration at every forward
+pass, real and generated images passed backwards apart, the discriminator's weights not held still in the generator's
+step, the average taken parameter by parameter, LPIPS pair by pair, and glibc's allocator as it comes. Nothing is taken
+from the released code; the facts are those of docs/method.md. Prints JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from handful import blocks, latent
+from handful.augment import augment
+from handful.blocks import shrink
+from handful.config import paper
+from handful.discriminator import Discriminator, quadrant
+from handful.generator import Generator, initialise, small_size
+from handful.losses import discriminator_loss, generator_loss
+from handful.perceptual import Perceptual
+
+
+class Published:
+    """Networks, optimisers and average of the published training loop, and its step."""
+
+    def __init__(self, size: int, batch: int, perceptual: bool) -> None:
+        blocks.SMALL_MAP = 2**20  # every map is enlarged, then convolved
+        blocks.glu = lambda x: F.glu(x, dim=1)
+        self.config = paper("-", size=size, batch=batch)
+        self.random = torch.Generator().manual_seed(0)
+        self.generator, self.discriminator = Generator(self.config.generator), Discriminator(self.config.generator)
+        for network in (self.generator, self.discriminator):
+            initialise(network, self.random)
+            for layer in network.modules():
+                if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                    nn.utils.spectral_norm(layer)
+        self.average = [value.detach().clone() for value in self.generator.parameters()]
+        adam = lambda network: torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999), foreach=False)  # noqa: E731
+        self.generator_adam, self.discriminator_adam = adam(self.generator), adam(self.discriminator)
+        self.lpips = Perceptual() if perceptual else None
+
+    def distance(self, made: Tensor, target: Tensor) -> Tensor:
+        """Compare one reconstruction with its target."""
+        if self.lpips is None:
+            return (made - target).abs().mean()
+        return self.lpips(made, target).sum()
+
+    def step(self) -> None:
+        """Take a step."""
+        config, random = self.config, self.random
+        real = torch.rand(config.batch, 3, config.size, config.size, generator=random) * 2 - 1
+        real = augment(real, config.augment, random)
+        small = shrink(real, small_size(config.size))
+        z, noise = latent.draw(config.batch, 256, self.generator.noise_sizes, random)
+        fake = [augment(made, config.augment, random) for made in self.generator(z, noise)]
+
+        self.discriminator.zero_grad()
+        view = self.discriminator(real, small)
+        corner = torch.randint(4, (), generator=random)
+        whole, quarter, reduced = self.discriminator.decoders(view, corner)
+        part = shrink(quadrant(real, corner), small.shape[-1])
+        loss = discriminator_loss(view.logits, torch.full_like(view.logits, -9.0), random)
+        loss = loss + self.distance(whole, small) + self.distance(quarter, part) + self.distance(reduced, small)
+        loss.backward()
+        logits = self.discriminator(*(made.detach() for made in fake)).logits
+        discriminator_loss(torch.full_like(logits, 9.0), logits, random).backward()
+        self.discriminator_adam.step()
+
+        self.generator.zero_grad()
+        generator_loss(self.discriminator(*fake).logits).backward()
+        self.generator_adam.step()
+        with torch.no_grad():
+            for average, latest in zip(self.average, self.generator.parameters(), strict=True):
+                average.mul_(0.999).add_(latest, alpha=0.001)
+
+
+def main() -> None:
+    """Time steps and print their median."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--perceptual", action="store_true")
+    parser.add_argument("--steps", type=int, default=3)
+    options = parser.parse_args()
+    published = Published(options.size, options.batch, options.perceptual)
+    with FlopCounterMode(display=False) as counter:
+        published.step()
+    times = []
+    for _ in range(options.steps):
+        start = time.perf_counter()
+        published.step()
+        times.append(time.perf_counter() - start)
+    median = statistics.median(times)
+    gflop = counter.get_total_flops() / 1e9
+    print(json.dumps({"seconds_per_step": median, "gflop_per_step": gflop, "gflops": gflop / median}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What the machine is asked, and what is chosen from the answers."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from handful import machine, resolve
+from handful.config import default, tiny
+from handful.errors import UsageError
+from handful.log import Quiet
+from handful.machine import arithmetic, best_precision, can_compile, cpu_quota, interleaved
+from handful.resolve import choose_compile, choose_precision
+
+CPU = torch.device("cpu")
+
+
+def test_half_precision_is_taken_where_it_is_clearly_faster(monkeypatch):
+    for speed, expected in ((2.1, "bf16"), (1.2, "fp32"), (0.3, "fp32")):
+        monkeypatch.setattr(machine, "interleaved", lambda functions, rounds, speed=speed: [speed, 1.0])
+        assert best_precision(CPU) == expected
+
+
+def test_the_two_precisions_are_really_timed(monkeypatch):
+    asked = []
+    monkeypatch.setattr(machine, "convolution", lambda device, precision: asked.append(precision) or (lambda: None))
+    best_precision(CPU)
+    assert asked == [torch.float32, torch.bfloat16]
+    torch.testing.assert_close(interleaved([lambda: None], 3)[0], 0.0, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((9, 0), "bf16"), ((8, 0), "bf16"), ((7, 5), "fp16"), ((6, 1), "fp32")]
+)
+def test_a_gpu_takes_what_its_generation_has(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert best_precision(torch.device("cuda")) == expected
+
+
+def test_a_precision_that_was_asked_for_is_taken_or_refused():
+    assert choose_precision(tiny("-", precision="fp16"), CPU) == "fp16"
+    assert choose_precision(tiny("-", precision="tf32"), torch.device("cuda")) == "tf32"
+    with pytest.raises(UsageError, match="--precision tf32: is for CUDA"):
+        choose_precision(tiny("-", precision="tf32"), CPU)
+
+
+def test_long_runs_of_wide_networks_are_compiled_and_others_only_when_asked():
+    choose = lambda config: choose_compile(config, CPU, Quiet())  # noqa: E731
+    if not can_compile(CPU):
+        pytest.skip("no C++ compiler here")
+    assert choose(default("-")) == "on"
+    assert choose(default("-", steps=100)) == "off"
+    assert choose(default("-", compile="off")) == "off"
+    assert choose(tiny("-")) == "off"
+    assert choose(tiny("-", compile="on")) == "on"
+
+
+def test_without_a_compiler_auto_says_so_and_on_is_refused(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    notes = []
+
+    class Notes(Quiet):
+        def note(self, text):
+            notes.append(text)
+
+    assert choose_compile(default("-"), CPU, Notes()) == "off"
+    assert "no C++ compiler" in notes[0]
+    with pytest.raises(UsageError, match=r"--compile on: cpu needs a C\+\+ compiler"):
+        choose_compile(default("-", compile="on"), CPU, Quiet())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("200000 100000\n", 2), ("50000 100000\n", 1), ("250000 100000\n", 2), ("max 100000\n", None)],
+)
+def test_a_container_says_how_many_processors_it_may_use(tmp_path, text, expected):
+    (tmp_path / "cpu.max").write_text(text)
+    assert cpu_quota(tmp_path / "cpu.max") == expected
+    assert cpu_quota(tmp_path / "nothing") is None
+
+
+def test_no_more_threads_than_processors(monkeypatch):
+    monkeypatch.setattr(machine, "cpu_quota", lambda file: 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    set_to = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    machine.prepare(CPU)
+    assert set_to == []  # OMP_NUM_THREADS is set in these tests: the user's word counts
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    machine.prepare(CPU)
+    assert set_to == [1]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for page faults")
+def test_memory_is_kept_between_steps():
+    """Counted in a process of its own, since the setting stays: pages fetched anew for a map of 256 MB."""
+    script = """
+import resource, sys, torch
+from handful import machine
+if sys.argv[1] == "keep":
+    machine.keep_memory()
+def fill(): torch.empty(64 * 2**20).fill_(1.0)
+for _ in range(6): fill()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3): fill()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", script, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("keep", "leave")
+    ]
+    if faults[1] < 1000:
+        pytest.skip("this allocator keeps memory by itself")
+    assert faults[0] < faults[1] / 20
+
+
+@pytest.mark.parametrize(("precision", "quick"), [("fp32", False), ("tf32", True), ("bf16", False)])
+def test_tensorfloat_is_used_only_where_it_was_asked_for(precision, quick):
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    with arithmetic(precision):
+        assert torch.backends.cudnn.allow_tf32 is quick
+        assert torch.backends.cuda.matmul.allow_tf32 is quick
+        assert torch.backends.cudnn.deterministic
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
+
+
+def test_what_was_chosen_is_printed_and_kept(tmp_path):
+    notes = []
+
+    class Notes(Quiet):
+        def note(self, text):
+            notes.append(text)
+
+    config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16"), Notes())
+    assert (config.precision, config.compile) == ("bf16", "off")
+    assert any("in bf16, not compiled" in note for note in notes)
