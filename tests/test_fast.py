@@ -13,9 +13,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from handful import training
 from handful.blocks import UpConv, kernel_after_upsampling, layout, upsample
-from handful.checkpoint import PRECISIONS, State
+from handful.checkpoint import State
 from handful.config import TrainConfig, tiny
 from handful.losses import absolute_difference
+from handful.machine import PRECISIONS
 from handful.perceptual import Perceptual
 from handful.training import Step
 
@@ -323,6 +324,7 @@ from handful import machine
 from handful.checkpoint import State
 from handful.config import tiny
 from handful.losses import absolute_difference
+from handful.machine import PRECISIONS
 from handful.training import Step
 from pathlib import Path
 machine.keep_memory()
@@ -348,6 +350,7 @@ import torch
 from handful.checkpoint import State
 from handful.config import tiny
 from handful.losses import absolute_difference
+from handful.machine import PRECISIONS
 from handful.training import Step
 
 def run(compile, precision):

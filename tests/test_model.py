@@ -1,5 +1,6 @@
 """A trained generator: a seed means one picture, and files bring it back."""
 
+import copy
 import json
 
 import numpy as np
@@ -63,11 +64,23 @@ def test_a_picture_is_drawn_with_the_calibrated_statistics_and_leaves_them_alone
     pictures = model.sample(range(2))
     for name, value in model.network.state_dict().items():
         assert torch.equal(value, before[name]), name
+    changed = copy.deepcopy(model.network)
     with torch.no_grad():
-        model.network.blocks["64"].norm.running_var.mul_(4)
-    other = model.sample(range(2))
-    model.network.load_state_dict(before)
-    assert not torch.equal(pictures, other)
+        changed.blocks["64"].norm.running_var.mul_(4)
+    assert not torch.equal(pictures, Model(changed).sample(range(2)))
+
+
+def test_half_precision_draws_nearly_the_same_picture(model):
+    exact = model.sample(range(4)).int()
+    for precision, most in (("bf16", 1.5), ("fp16", 0.3)):
+        difference = (Model(model.network, precision).sample(range(4)).int() - exact).abs().float()
+        assert 0 < difference.mean() < most
+
+
+def test_compiling_without_a_compiler_is_refused(model, monkeypatch):
+    monkeypatch.setattr("handful.model.can_compile", lambda device: False)
+    with pytest.raises(UsageError, match=r"--compile: cpu needs a C\+\+ compiler"):
+        Model(model.network, compile=True)
 
 
 def test_different_seeds_give_different_pictures(model):

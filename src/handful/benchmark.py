@@ -24,14 +24,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from handful import latent
 from handful.average import calibrate
-from handful.checkpoint import PRECISIONS, State
-from handful.config import PRESETS, Precision, Preset, TrainConfig
+from handful.checkpoint import State
+from handful.config import PRESETS, Drawing, Precision, Preset, TrainConfig
 from handful.errors import UsageError
-from handful.fold import Folded
 from handful.log import Console, Watch, peak_memory
 from handful.losses import Distance, absolute_difference
-from handful.machine import arithmetic, prepare, seconds
-from handful.model import choose_device
+from handful.machine import PRECISIONS, arithmetic, prepare, seconds
+from handful.model import Model, choose_device
 from handful.perceptual import Perceptual
 from handful.resolve import choose_compile, choose_precision, hardware
 from handful.training import Step
@@ -163,14 +162,14 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
 
     calibrate(state.average)
     fitting = [batch for batch in BATCHES if batch == 1 or batch * config.size**2 <= LARGEST_DRAW]
-    batches = {batch: drawing(state, config, device, batch) for batch in fitting}
-    rates = {batch: batch / min(seconds(draw) for _ in range(3)) for batch, draw in batches.items()}
+    plain = {batch: drawing(state, config, device, batch, compile=False) for batch in fitting}
+    rates = {batch: batch / min(seconds(draw) for _ in range(3)) for batch, draw in plain.items()}
     best = max(rates, key=lambda batch: rates[batch])
-    single = batches[1]
+    single, several = (drawing(state, config, device, batch, config.compile == "on") for batch in (1, best))
     multiply = multiplication(device, precision)
     multiply()
 
-    pieces = {"before": multiply, "train": train, "single": single, "best": batches[best], "after": multiply}
+    pieces = {"before": multiply, "train": train, "single": single, "best": several, "after": multiply}
     repeats = {name: max(1, round(SHORTEST / seconds(piece))) for name, piece in pieces.items()}
     table: list[dict[str, float]] = []
     for done in range(rounds):
@@ -232,18 +231,13 @@ def count(config: TrainConfig, device: torch.device, images: Tensor, distance: D
     return counted[0] + (config.batch - 2) * (counted[1] - counted[0])
 
 
-def drawing(state: State, config: TrainConfig, device: torch.device, batch: int) -> Callable[[], object]:
+def drawing(state: State, config: TrainConfig, device: torch.device, batch: int, compile: bool) -> Callable[[], object]:
     """Make the averaged generator ready to draw a batch, again and again."""
-    folded = Folded(state.average, PRECISIONS[config.precision])
+    precision: Drawing = config.precision if config.precision in ("bf16", "fp16") else "fp32"
+    model = Model(state.average, precision, compile=compile)
     random = torch.Generator(device).manual_seed(0)
     z, noise = latent.draw(batch, config.generator.latent, state.average.noise_sizes, random)
-
-    @torch.no_grad()
-    def draw() -> Tensor:
-        made: Tensor = folded(z, noise)
-        return made
-
-    return draw
+    return lambda: model.draw(z, noise)
 
 
 def multiplication(device: torch.device, precision: torch.dtype) -> Callable[[], object]:

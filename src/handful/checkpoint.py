@@ -20,11 +20,10 @@ from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.generator import Generator, initialise
 from handful.latent import Purpose, fold
+from handful.machine import PRECISIONS
 from handful.spectral import SpectralAdam
 
 FILE = "state.safetensors"
-PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What the convolutions' weights are kept in, by the run's ``precision``."""
 
 
 @dataclass

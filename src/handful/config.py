@@ -38,6 +38,8 @@ Augmentation = Literal["color", "translation", "cutout"]
 Fit = Literal["crop", "squash"]
 Preset = Literal["default", "paper", "tiny"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+Drawing = Literal["fp32", "bf16", "fp16"]
+"""Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from torch import Tensor
 
 from handful.config import Precision
 
+PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What convolutions compute in, by the option's name."""
 PAYS = 1.3
 """Half precision is taken if it is this much faster. Where a processor has it, it is about twice as fast, and where it
 has not it is slower, so no noise turns one into the other."""

@@ -4,47 +4,81 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from handful import latent
-from handful.config import GeneratorConfig
+from handful.config import Drawing, GeneratorConfig
 from handful.errors import UsageError
 from handful.files import replacing, write_json
+from handful.fold import Folded
 from handful.generator import Generator
 from handful.images import to_bytes, to_image
+from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile
 from handful.verdict import BEST
 
 WEIGHTS = "model.safetensors"
 FORMAT = "handful generator 1"
+AT_ONCE = 2**22
+"""Pixels computed at once on a GPU, where nothing else is asked for: 64 images of 256 px, 4 of 1024 px."""
 
 
 class Model:
-    """A generator in eval mode, ready to draw from.
+    """A generator in eval mode, ready to draw from, as it is when its first picture is drawn.
 
     A picture depends on the weights and its seed alone: not on the other seeds asked for, their order or the batch
     size. On the CPU that holds bit for bit, since images are computed one at a time there; a GPU may round otherwise
-    at another batch size.
+    at another batch size. ``precision`` and ``compile`` make drawing faster, and round otherwise (docs/benchmarks.md).
+
+    Args:
+        network: An averaged generator with its statistics; the model keeps it.
+        precision: What convolutions compute in: fp32, bf16 or fp16.
+        compile: Compile for this machine at the first picture, which takes half a minute. For hundreds of pictures.
+
+    Raises:
+        UsageError: if the precision is unknown, or there is no compiler.
     """
 
-    def __init__(self, network: Generator) -> None:
+    def __init__(self, network: Generator, precision: Drawing = "fp32", compile: bool = False) -> None:
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.device = next(network.parameters()).device
+        self.precision, self.compile = precision, compile
+        if precision not in get_args(Drawing):
+            raise UsageError(f"--precision {precision}: choose one of {', '.join(get_args(Drawing))}")
+        if compile and not can_compile(self.device):
+            raise UsageError(f"--compile: {self.device} needs a {COMPILERS}; install that, or draw without")
 
-    def sample(self, seeds: Sequence[int], batch: int = 16) -> UInt8[Tensor, "n 3 h w"]:
+    @cached_property
+    def folded(self) -> Callable[[Tensor, list[Tensor]], Tensor]:
+        """The network made ready to draw from."""
+        folded = Folded(self.network, PRECISIONS[self.precision])
+        if self.compile:
+            folded.compile(dynamic=False)
+        return folded
+
+    @torch.no_grad()
+    def draw(self, z: Float[Tensor, "b z"], noise: list[Float[Tensor, "b 1 _ _"]]) -> Float[Tensor, "b 3 h w"]:
+        """Draw from latents and noise maps (see ``Generator.forward``): images in [-1, 1], on the model's device."""
+        with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
+            return self.folded(z, noise)
+
+    def sample(self, seeds: Sequence[int], batch: int | None = None) -> UInt8[Tensor, "n 3 h w"]:
         """Draw one image for each seed.
 
         Args:
             seeds: Any numbers from 0 up.
-            batch: Images computed at once on a GPU; the CPU computes one at a time.
+            batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
 
         Returns:
             RGB images, on the CPU.
@@ -54,12 +88,11 @@ class Model:
         """
         return torch.cat(list(self.stream(seeds, batch)))
 
-    def images(self, seeds: Sequence[int], batch: int = 16) -> list[Image.Image]:
+    def images(self, seeds: Sequence[int], batch: int | None = None) -> list[Image.Image]:
         """Draw one Pillow image for each seed; see ``sample``."""
         return [to_image(image) for image in self.sample(seeds, batch)]
 
-    @torch.no_grad()
-    def stream(self, seeds: Sequence[int], batch: int = 16) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+    def stream(self, seeds: Sequence[int], batch: int | None = None) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
         """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch.
 
         Raises:
@@ -69,14 +102,15 @@ class Model:
             raise UsageError("no seeds were given: ask for at least one")
         if min(seeds) < 0:
             raise UsageError(f"seed {min(seeds)}: must not be negative")
-        if batch < 1:
+        if batch is not None and batch < 1:
             raise UsageError(f"--size-of-batch {batch}: must be at least 1")
-        step = 1 if self.device.type == "cpu" else batch
-        for start in range(0, len(seeds), step):
-            z, noise = latent.from_seeds(
-                seeds[start : start + step], self.config.latent, self.network.noise_sizes, self.device
-            )
-            images = self.network(z, noise)[0]
+        size = 1 if self.device.type == "cpu" else batch or max(1, AT_ONCE // self.config.size**2)
+        for start in range(0, len(seeds), size):
+            asked = seeds[start : start + size]
+            # A last batch that is not full would be compiled anew, so it is filled up with its last seed.
+            filled = [*asked, *[asked[-1]] * (size - len(asked))] if self.compile else asked
+            z, noise = latent.from_seeds(filled, self.config.latent, self.network.noise_sizes, self.device)
+            images = self.draw(z, noise)[: len(asked)]
             if not images.isfinite().all():
                 raise UsageError(f"seed {seeds[start]}: the generator gives numbers that are not finite; it is damaged")
             yield to_bytes(images).cpu()
@@ -91,13 +125,27 @@ class Model:
         write_json(folder / "config.json", config)
 
 
-def load(source: Path | str, device: str = "auto") -> Model:
+def frozen_weights() -> AbstractContextManager[None]:
+    """Within the block, what is compiled has its weights laid out for its kernels once, since they never change."""
+    import torch._inductor.config  # takes a second, and only compiling needs it
+
+    frozen: AbstractContextManager[None] = torch._inductor.config.patch(freezing=True)
+    return frozen
+
+
+def load(source: Path | str, device: str = "auto", precision: Drawing = "fp32", compile: bool = False) -> Model:
     """Load a generator from a run folder, a model folder or a ``.safetensors`` file.
 
     Of a run folder it is the best one by the run's scores, or the newest one if none is kept as the best.
 
+    Args:
+        source: Where it is.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        precision: See ``Model``.
+        compile: See ``Model``.
+
     Raises:
-        UsageError: if there is no model, or the file is not one of ours.
+        UsageError: if there is no model, or the file is not one of ours, or as ``Model``.
     """
     source = Path(source)
     path = find_weights(source)
@@ -116,7 +164,7 @@ def load(source: Path | str, device: str = "auto") -> Model:
         raise UsageError(f"{path}: was not written by handful, or by another version of it ({FORMAT!r} is wanted)")
     network = Generator(GeneratorConfig(**config)).to(chosen)
     network.load_state_dict(weights)
-    return Model(network)
+    return Model(network, precision, compile)
 
 
 def find_weights(source: Path) -> Path | None:

@@ -15,7 +15,6 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import machine, track
-from handful.checkpoint import PRECISIONS
 from handful.config import Precision, TrainConfig
 from handful.data import Dataset, readable
 from handful.errors import UsageError, WeightsError
@@ -74,7 +73,9 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
         extractor = vgg16(network, device)
     else:
         extractor = load_extractor(features, device, config.weights, progress=bar)
-    distance = absolute_difference if network is None else network.reduced(PRECISIONS[precision], config.recompute)
+    distance: Distance = absolute_difference
+    if network is not None:
+        distance = network.reduced(machine.PRECISIONS[precision], config.recompute)
     return dataclasses.replace(config, perceptual=perceptual, score_features=features), distance, extractor
 
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from handful import images
+from handful.config import Drawing
 from handful.errors import UsageError
 from handful.log import Console, Watch
-from handful.model import WEIGHTS, find_weights, load
+from handful.machine import best_precision, prepare
+from handful.model import WEIGHTS, Model, find_weights, load
 
 LARGEST_GRID = 300_000_000
 """Pixels; a larger grid takes more memory than most viewers have."""
+WRITERS = 4
+"""Threads that encode and write; Pillow lets others run while it compresses."""
+IN_FLIGHT = 32
+"""Pictures that wait to be written, at most."""
+ENOUGH_TO_TELL = 64
+"""Pictures from which on the rate is worth a word."""
+WAITING = 0.1
+"""Share of the time spent waiting for files, above which writing is what limits."""
 
 
 def generate(
@@ -21,19 +35,25 @@ def generate(
     seeds: Sequence[int],
     out: Path | str | None = None,
     grid: Path | str | None = None,
-    batch: int = 16,
+    batch: int | None = None,
     device: str = "auto",
+    precision: Drawing = "fp32",
+    compile: bool = False,
     watch: Watch | None = None,
 ) -> list[Path]:
     """Write one PNG a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
+
+    While one picture is computed those before it are encoded and written.
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
         seeds: Numbers from 0 up; each names its picture, ``seed-000042.png``.
         out: Folder for the single pictures, made if need be.
         grid: File for the grid; its pictures stand in the order of the seeds.
-        batch: Images computed at once on a GPU; the CPU computes one at a time.
+        batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
         device: auto, cpu, cuda, cuda:1 or mps.
+        precision: What convolutions compute in: fp32, bf16 or fp16. See ``Model``.
+        compile: Compile for this machine first. See ``Model``.
         watch: Is told how it goes; the terminal by default.
 
     Returns:
@@ -41,10 +61,12 @@ def generate(
 
     Raises:
         UsageError: if there is no model in ``source``, nothing to write to, or an option makes no sense.
+        OSError: if a file cannot be written; those before it are there.
     """
     if out is None and grid is None:
         raise UsageError("nowhere to write to: give --out DIR for one file a seed, --grid FILE for one grid, or both")
-    model = load(source, device)
+    model = load(source, device, precision, compile)
+    prepare(model.device)
     if grid is not None and len(seeds) * model.config.size**2 > LARGEST_GRID:
         most = LARGEST_GRID // model.config.size**2
         raise UsageError(f"--grid of {len(seeds)} images at {model.config.size} px is too large: {most} at most")
@@ -52,21 +74,81 @@ def generate(
     best = Path(source) / "best"
     if find_weights(Path(source)) == best / WEIGHTS:
         watch.note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
-    written: list[Path] = []
-    kept: list[torch.Tensor] = []
+    kept: list[Tensor] = []
     try:
-        names = iter(seeds)
-        for drawn in model.stream(seeds, batch):
-            for image, seed in zip(drawn, names, strict=False):
-                if out is not None:
-                    written.append(Path(out) / f"seed-{seed:06d}.png")
-                    images.write_png(written[-1], images.to_image(image))
-                if grid is not None:
-                    kept.append(image)
-                watch.advance("generating", len(kept) or len(written), len(seeds))
+        with Writer(Path(out) if out is not None else None) as writer:
+            names = iter(seeds)
+            for drawn in model.stream(seeds, batch):
+                for image, seed in zip(drawn, names, strict=False):
+                    writer.take(seed, image)
+                    if grid is not None:
+                        kept.append(image)
+                watch.advance("generating", writer.taken, len(seeds))
+        if len(seeds) >= ENOUGH_TO_TELL and out is not None:
+            watch.note(writer.pace(model))
     finally:
         watch.close()
-    if grid is not None:
-        written.append(Path(grid))
-        images.write_png(written[-1], images.grid(kept))
-    return written
+    if grid is None:
+        return writer.written
+    images.write_png(Path(grid), images.grid(kept))
+    return [*writer.written, Path(grid)]
+
+
+class Writer:
+    """Encodes and writes pictures beside the work of the thread that hands them over; memory holds only a few.
+
+    An error in writing is raised at the next picture, or at the end, and nothing more is written.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.pool = ThreadPoolExecutor(WRITERS)
+        self.pending: deque[Future[None]] = deque()
+        self.written: list[Path] = []
+        self.taken = 0
+        self.waited = 0.0
+        self.began = self.first = time.perf_counter()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            while self.pending and error[0] is None:
+                self.settle()
+        finally:
+            self.pool.shutdown(cancel_futures=True)
+
+    def take(self, seed: int, image: UInt8[Tensor, "3 h w"]) -> None:
+        """Have a picture written, as soon as there is room."""
+        if self.taken == 0:
+            self.first = time.perf_counter()
+        self.taken += 1
+        if self.folder is None:
+            return
+        while self.pending and (len(self.pending) >= IN_FLIGHT or self.pending[0].done()):
+            self.settle()
+        path = self.folder / f"seed-{seed:06d}.png"
+        self.pending.append(self.pool.submit(images.write_png, path, images.to_image(image)))
+        self.written.append(path)
+
+    def settle(self) -> None:
+        """Wait for the oldest picture, and raise what went wrong with it."""
+        since = time.perf_counter()
+        self.pending.popleft().result()
+        self.waited += time.perf_counter() - since
+
+    def pace(self, model: Model) -> str:
+        """Say how fast it went, what it waited for, and what would help."""
+        seconds = time.perf_counter() - self.first
+        rate = f"{(self.taken - 1) / seconds:.1f} images/s"
+        if self.waited > WAITING * seconds:
+            return (
+                f"{rate}, limited by writing files: {self.waited / seconds:.0%} of the time was spent waiting for them"
+            )
+        ways = []
+        if model.precision == "fp32" and best_precision(model.device) == "bf16":
+            ways.append("--precision bf16")
+        if not model.compile:
+            ways.append("--compile")
+        return f"{rate}, limited by computing" + (f"; faster, and rounded otherwise: {' '.join(ways)}" if ways else "")

@@ -60,4 +60,4 @@ def walk(model: Model, ends: tuple[int, int], steps: int, noise_of: int = 0) -> 
     z, _ = drawn(ends, device=model.device)
     _, first = drawn((noise_of,), device=model.device)
     for step in range(steps + 1):
-        yield to_bytes(model.network(latent.slerp(z[:1], z[1:], step / steps), first)[0]).cpu()
+        yield to_bytes(model.draw(latent.slerp(z[:1], z[1:], step / steps), first)).cpu()

@@ -1,0 +1,123 @@
+"""Pictures into files: written beside the computing, whole or not at all, and errors are not lost."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from handful import images, sample
+from handful.average import calibrate
+from handful.config import GeneratorConfig
+from handful.generator import Generator, initialise
+from handful.log import Quiet
+from handful.model import Model
+from handful.sample import IN_FLIGHT, WRITERS, generate
+
+
+class Notes(Quiet):
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    network = Generator(GeneratorConfig(size=32, width=8))
+    initialise(network, torch.Generator().manual_seed(0))
+    calibrate(network)
+    return Model(network)
+
+
+@pytest.fixture(scope="module")
+def source(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    model.save(folder)
+    return folder
+
+
+def test_files_hold_the_pictures_of_their_seeds(model, source, tmp_path):
+    seeds = [5, 3, *range(100, 140)]
+    written = generate(source, seeds, tmp_path, watch=Quiet(), device="cpu")
+    assert [path.name for path in written] == [f"seed-{seed:06d}.png" for seed in seeds]
+    for path, pixels in zip(written, model.sample(seeds), strict=True):
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image).transpose(2, 0, 1), pixels.numpy())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in written)
+
+
+def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypatch):
+    usual, begun = images.write_png, []
+
+    def full(path, image):
+        begun.append(path.name)
+        if path.name == "seed-000003.png":
+            raise OSError(28, "No space left on device", str(path))
+        usual(path, image)
+
+    monkeypatch.setattr(images, "write_png", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        generate(source, range(500), tmp_path, watch=Quiet(), device="cpu")
+    assert len(begun) < 500
+    assert (tmp_path / "seed-000002.png").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_error_in_the_last_file_is_not_lost(source, tmp_path, monkeypatch):
+    usual = images.write_png
+
+    def full(path, image):
+        if path.name == "seed-000001.png":
+            time.sleep(0.2)
+            raise OSError("the disk is gone")
+        usual(path, image)
+
+    monkeypatch.setattr(images, "write_png", full)
+    with pytest.raises(OSError, match="the disk is gone"):
+        generate(source, range(2), tmp_path, watch=Quiet(), device="cpu")
+
+
+def blank(model, seeds, batch):
+    return (torch.zeros(1, 3, 32, 32, dtype=torch.uint8) for _ in seeds)
+
+
+def test_slow_writing_holds_the_computing_back_and_is_named(source, tmp_path, monkeypatch):
+    waiting, most, lock = [0], [0], threading.Lock()
+    usual = images.to_image
+
+    def converted(image):
+        with lock:
+            waiting[0] += 1
+            most[0] = max(most[0], waiting[0])
+        return usual(image)
+
+    def slow(path, image):
+        time.sleep(0.01)
+        with lock:
+            waiting[0] -= 1
+
+    monkeypatch.setattr(images, "to_image", converted)
+    monkeypatch.setattr(images, "write_png", slow)
+    monkeypatch.setattr(Model, "stream", blank)
+    notes = Notes()
+    generate(source, range(200), tmp_path, watch=notes, device="cpu")
+    assert IN_FLIGHT <= most[0] <= IN_FLIGHT + WRITERS
+    assert "limited by writing" in notes.lines[-1]
+    assert "images/s" in notes.lines[-1]
+
+
+def test_slow_computing_is_named_with_what_helps(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "write_png", lambda path, image: None)
+    monkeypatch.setattr(sample, "best_precision", lambda device: "bf16")
+    notes = Notes()
+    generate(source, range(64), tmp_path, watch=notes, device="cpu")
+    assert "limited by computing; faster, and rounded otherwise: --precision bf16 --compile" in notes.lines[-1]
+    generate(source, range(64), tmp_path, watch=notes, device="cpu", precision="bf16")
+    assert notes.lines[-1].endswith("rounded otherwise: --compile")
+    notes = Notes()
+    generate(source, range(8), tmp_path, watch=notes, device="cpu")
+    assert not any("limited" in line for line in notes.lines)
