@@ -1,5 +1,6 @@
 """What the machine is asked, and what is chosen from the answers."""
 
+import os
 import subprocess
 import sys
 
@@ -136,3 +137,13 @@ def test_what_was_chosen_is_printed_and_kept(tmp_path):
     config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16"), Notes())
     assert (config.precision, config.compile) == ("bf16", "off")
     assert any("in bf16, not compiled" in note for note in notes)
+
+
+def test_what_is_compiled_is_kept_in_the_cache_folder_unless_the_user_said_where(monkeypatch, tmp_path):
+    monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    machine.keep_compiled()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
+    machine.keep_compiled()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"

@@ -50,6 +50,15 @@ def test_files_hold_the_pictures_of_their_seeds(model, source, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in written)
 
 
+def test_a_seed_that_is_asked_for_twice_is_written_once_and_stands_twice_in_the_grid(source, tmp_path):
+    sheet = tmp_path / "grid.png"
+    written = generate(source, [7] * 40 + [8], tmp_path / "out", sheet, watch=Quiet(), device="cpu")
+    assert [path.name for path in written] == ["seed-000007.png", "seed-000008.png", "grid.png"]
+    with Image.open(sheet) as image, Image.open(written[0]) as first:
+        for place in (0, 34):
+            assert np.array_equal(np.asarray(image)[:32, place : place + 32], np.asarray(first))
+
+
 def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypatch):
     usual, begun = images.write_png, []
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from handful.checkpoint import State
 from handful.losses import Distance
+from handful.machine import keep_compiled
 
 WARM_UP = 3
 """Steps taken one operation at a time before one is recorded: libraries set themselves up in them."""
@@ -20,6 +21,7 @@ def compile_networks(state: State, distance: Distance) -> None:
 
     Source: PyTorch 2 (Ansel et al. 2024).
     """
+    keep_compiled()
     state.generator.compile(dynamic=False)
     state.discriminator.compile(dynamic=False)
     if state.discriminator.decoders is not None:

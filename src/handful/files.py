@@ -65,3 +65,10 @@ def remove(path: Path) -> None:
         path.rmdir()
     else:
         path.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Say where things are kept that can be made again: ``$HANDFUL_CACHE``, or the user's cache folder."""
+    if os.environ.get("HANDFUL_CACHE"):
+        return Path(os.environ["HANDFUL_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handful"

@@ -7,7 +7,7 @@ no map is normalised any more; and the kernels that also upsample are summed up 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import final
 
@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from handful import latent
 from handful.blocks import FirstBlock, Noise, NoisyUpBlock, UpBlock, UpConv, glu, kernel_after_upsampling, layout
 from handful.generator import GATES, Generator
 
@@ -41,7 +40,7 @@ class FirstStage(nn.Module):
 
     def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:
         """Turn latents into 4 x 4 maps."""
-        return glu(torch.addmm(self.bias, z, self.weight).unflatten(1, (-1, 4, 4)))  # [b c 4 4]
+        return glu(torch.addmm(self.bias, z, self.weight).view(len(z), -1, 4, 4))  # [b c 4 4]
 
 
 @final
@@ -73,12 +72,13 @@ class Stage(nn.Module):
         return glu(x)  # [b k h w]
 
 
-def stages(block: UpBlock | NoisyUpBlock) -> nn.ModuleList:
+def stages(block: nn.Module) -> nn.ModuleList:
     """Fold a block: one stage for each of its convolutions."""
-    if isinstance(block, UpBlock):
-        return nn.ModuleList([Stage(block.conv, block.norm)])
-    first = Stage(block.conv1, block.norm1, block.noise1)
-    return nn.ModuleList([first, Stage(block.conv2, block.norm2, block.noise2)])
+    if isinstance(block, NoisyUpBlock):
+        first = Stage(block.conv1, block.norm1, block.noise1)
+        return nn.ModuleList([first, Stage(block.conv2, block.norm2, block.noise2)])
+    assert isinstance(block, UpBlock)
+    return nn.ModuleList([Stage(block.conv, block.norm)])
 
 
 @final
@@ -96,7 +96,8 @@ class Folded(nn.Module):
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
         self.gates = copy.deepcopy(network.gates)
         self.to_image = copy.deepcopy(network.to_image)
-        self.requires_grad_(False).to(precision, memory_format=layout(precision))
+        self.requires_grad_(False)
+        self.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]  # its stub lacks this
 
     def forward(self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]]) -> Float[Tensor, "b 3 h w"]:
         """Give the images, in [-1, 1]; the inputs are those of the generator."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from handful.config import Precision
+from handful.files import cache_folder
 
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What convolutions compute in, by the option's name."""
@@ -79,6 +80,14 @@ def can_compile(device: torch.device) -> bool:
     if device.type == "cpu":
         return sys.platform != "win32" and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
     return device.type == "cuda" and torch.utils._triton.has_triton()
+
+
+def keep_compiled() -> None:
+    """Have what is compiled kept for the next run in handful's cache folder, where it outlives a restart.
+
+    PyTorch's own place is the folder for temporary files; a place that the user named is left.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
 
 
 def keep_memory() -> None:

@@ -24,7 +24,7 @@ from handful.files import replacing, write_json
 from handful.fold import Folded
 from handful.generator import Generator
 from handful.images import to_bytes, to_image
-from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile
+from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
 from handful.verdict import BEST
 
 WEIGHTS = "model.safetensors"
@@ -64,6 +64,7 @@ class Model:
         """The network made ready to draw from."""
         folded = Folded(self.network, PRECISIONS[self.precision])
         if self.compile:
+            keep_compiled()
             folded.compile(dynamic=False)
         return folded
 

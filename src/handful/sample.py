@@ -89,7 +89,7 @@ def generate(
     finally:
         watch.close()
     if grid is None:
-        return writer.written
+        return list(writer.written)
     images.write_png(Path(grid), images.grid(kept))
     return [*writer.written, Path(grid)]
 
@@ -104,7 +104,7 @@ class Writer:
         self.folder = folder
         self.pool = ThreadPoolExecutor(WRITERS)
         self.pending: deque[Future[None]] = deque()
-        self.written: list[Path] = []
+        self.written: dict[Path, None] = {}  # in order, each once
         self.taken = 0
         self.waited = 0.0
         self.began = self.first = time.perf_counter()
@@ -129,8 +129,10 @@ class Writer:
         while self.pending and (len(self.pending) >= IN_FLIGHT or self.pending[0].done()):
             self.settle()
         path = self.folder / f"seed-{seed:06d}.png"
+        if path in self.written:  # the same picture, which two threads would be writing under one name
+            return
         self.pending.append(self.pool.submit(images.write_png, path, images.to_image(image)))
-        self.written.append(path)
+        self.written[path] = None
 
     def settle(self) -> None:
         """Wait for the oldest picture, and raise what went wrong with it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from handful.files import replacing
+from handful.files import cache_folder, replacing
 from handful.metrics.copying import Matches, Space, nearer, thumbnails
 from handful.metrics.features import Extractor
 from handful.metrics.gather import BATCH
-
-CACHE_VARIABLE = "HANDFUL_CACHE"
 
 
 @final
@@ -97,14 +94,10 @@ def look(
 
 def cached(images: UInt8[Tensor, "n 3 h w"], extractor: Extractor) -> Path:
     """Say where features of images are kept: below ``$HANDFUL_CACHE``, or the user's cache folder."""
-    place = os.environ.get(CACHE_VARIABLE) or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    root = Path(place).expanduser()
-    if not os.environ.get(CACHE_VARIABLE):
-        root /= "handful"
     # A folder's fingerprint would not do: how files become pixels depends on size, fit and Pillow's version too.
     whole = hashlib.sha256(f"{extractor.name} {tuple(images.shape)}".encode())
     whole.update(images.contiguous().numpy().data)
     # Nor would the network's name: what it says of a ramp tells other weights and another version of it apart.
     ramp = torch.arange(3 * 64 * 64).remainder(256).to(torch.uint8).view(1, 3, 64, 64)
     whole.update(extractor(ramp).float().numpy().data)
-    return root / "features" / f"{whole.hexdigest()}.safetensors"
+    return cache_folder() / "features" / f"{whole.hexdigest()}.safetensors"
