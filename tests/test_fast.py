@@ -156,8 +156,7 @@ def test_the_average_takes_the_weights_before_they_are_rounded():
     for exact, (name, rounded) in zip(optimizer.precise(), step.state.generator.named_parameters(), strict=True):
         assert exact.dtype == torch.float32
         assert torch.equal(exact.to(rounded.dtype), rounded), name
-    weight = dict(step.state.average.named_parameters())["to_image.weight"]
-    assert not torch.equal(weight.bfloat16().float(), weight)
+        assert rounded.dtype == torch.float32 or not torch.equal(exact, rounded.float()), name
 
 
 def test_an_overflow_leaves_the_step_out_and_halves_the_scale():

@@ -139,7 +139,6 @@ class UpConv(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
-        x = x.contiguous(memory_format=layout(x.dtype))
         if x.shape[-1] <= SMALL_MAP:
             return F.conv2d(upsample(x), self.weight, padding=1)
         return F.conv_transpose2d(x, kernel_after_upsampling(self.weight), stride=2, padding=1)
