@@ -96,14 +96,14 @@ def test_no_more_threads_than_processors(monkeypatch):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for page faults")
 def test_memory_is_kept_between_steps():
-    """Counted in a process of its own, since the setting stays: pages fetched anew for a map of 256 MB."""
+    """Counted in a process of its own, since the setting stays: pages fetched anew for a map of 64 MB."""
     script = """
 import resource, sys, torch
 from handful import machine
 if sys.argv[1] == "keep":
     machine.keep_memory()
-def fill(): torch.empty(64 * 2**20).fill_(1.0)
-for _ in range(6): fill()
+def fill(): torch.empty(16 * 2**20).fill_(1.0)
+for _ in range(20): fill()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3): fill()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)

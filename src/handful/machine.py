@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,14 +34,19 @@ def best_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return "bf16" if major >= 8 else "fp16" if major >= 7 else "fp32"
-    fp32, bf16 = interleaved([convolution(device, torch.float32), convolution(device, torch.bfloat16)], rounds=7)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other where other programs run
+    try:
+        fp32, bf16 = interleaved([convolution(device, torch.float32), convolution(device, torch.bfloat16)], rounds=9)
+    finally:
+        torch.set_num_threads(threads)
     return "bf16" if fp32 / bf16 > PAYS else "fp32"
 
 
 def convolution(device: torch.device, precision: torch.dtype) -> Callable[[], object]:
     """Make a convolution to be timed, forwards and backwards."""
     layer = torch.nn.Conv2d(64, 64, 3, padding=1, bias=False).to(device, precision)
-    images = torch.ones(4, 64, 64, 64, device=device, dtype=precision)
+    images = torch.ones(2, 64, 48, 48, device=device, dtype=precision)
 
     def run() -> Tensor:
         (gradient,) = torch.autograd.grad(layer(images).sum(), layer.weight)
@@ -52,12 +56,12 @@ def convolution(device: torch.device, precision: torch.dtype) -> Callable[[], ob
 
 
 def interleaved(functions: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Give the median seconds of each function, after one warm-up; called in turn, so that a disturbance meets all."""
+    """Give the fewest seconds of each function, which are called in turn: other programs only ever add to them."""
     times: list[list[float]] = [[] for _ in functions]
-    for _ in range(rounds + 1):
+    for _ in range(rounds):
         for function, taken in zip(functions, times, strict=True):
             taken.append(seconds(function))
-    return [statistics.median(taken[1:]) for taken in times]
+    return [min(taken) for taken in times]
 
 
 def seconds(function: Callable[[], object]) -> float:

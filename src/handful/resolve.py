@@ -47,7 +47,7 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
     precision = choose_precision(config, device)
     compiled = choose_compile(config, device, watch)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
-    words = "compiled at the first steps" if compiled == "on" else "not compiled"
+    words = "compiled in the first step, a minute or two" if compiled == "on" else "not compiled"
     watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
     perceptual = config.perceptual
     if not config.reconstruction:

@@ -106,6 +106,7 @@ class Judge:
             for name, images in (("seen", self.training[chosen]), ("unseen", self.unseen[:count])):
                 for batch in batches(images, self.config.batch - self.config.batch % 2):
                     shown = augment(from_bytes(batch.to(device)), self.config.augment, random)
-                    logits = discriminator(shown, shrink(shown, small_size(self.config.size))).logits
+                    # Not called as a module: that would compile it anew for other batches, a minute each.
+                    logits = discriminator.forward(shown, shrink(shown, small_size(self.config.size))).logits
                     right[name].append((logits > 0).double().flatten().cpu())
         return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())
