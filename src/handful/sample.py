@@ -107,7 +107,7 @@ class Writer:
         self.written: dict[Path, None] = {}  # in order, each once
         self.taken = 0
         self.waited = 0.0
-        self.began = self.first = time.perf_counter()
+        self.first = time.perf_counter()
 
     def __enter__(self) -> Writer:
         return self
