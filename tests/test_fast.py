@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from handful import training
-from handful.blocks import UpConv, kernel_after_upsampling, layout, upsample
+from handful.blocks import PixelConv, UpConv, kernel_after_upsampling, layout, upsample
 from handful.checkpoint import State
 from handful.config import TrainConfig, tiny
 from handful.losses import absolute_difference
@@ -69,6 +69,21 @@ def plain_perceptual(network: Perceptual, made: torch.Tensor, target: torch.Tens
     for head, f, g in zip(network.heads, network.features(made), network.features(target), strict=True):
         total = total + ((f - g) ** 2 * head).sum(dim=1).mean()
     return total
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_one_pixel_as_a_product_is_the_transposed_convolution(channels_last):
+    layer = PixelConv(5, 6).double()
+    if channels_last:
+        layer.weight.data = layer.weight.data.permute(1, 2, 3, 0).contiguous().permute(3, 0, 1, 2)
+        assert layer.weight.flatten(1).data_ptr() == layer.weight.data_ptr()
+    z = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    plain = F.conv_transpose2d(z[:, :, None, None], layer.weight)
+    towards = torch.randn_like(plain)
+    assert torch.allclose(layer(z), plain, rtol=0, atol=1e-13)
+    fast, slow = (torch.autograd.grad(made, (z, layer.weight), towards) for made in (layer(z), plain))
+    for quick, exact in zip(fast, slow, strict=True):
+        assert torch.allclose(quick, exact, rtol=0, atol=1e-12)
 
 
 def test_the_batched_perceptual_loss_is_the_sum_of_its_pairs():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from handful.generator import initialise
-from handful.spectral import SpectralAdam, as_matrix
+from handful.spectral import SpectralAdam, as_matrix, outputs_first
 
 
 def network() -> nn.Sequential:
@@ -20,8 +20,8 @@ def network() -> nn.Sequential:
     return layers
 
 
-def wrapped(net: nn.Module) -> SpectralAdam:
-    return SpectralAdam(net, 0.01, (0.5, 0.999), torch.Generator().manual_seed(2))
+def wrapped(net: nn.Module, precision: torch.dtype = torch.float32) -> SpectralAdam:
+    return SpectralAdam(net, 0.01, (0.5, 0.999), torch.Generator().manual_seed(2), precision)
 
 
 def test_the_networks_weights_have_spectral_norm_one():
@@ -31,33 +31,31 @@ def test_the_networks_weights_have_spectral_norm_one():
         optimizer.iterate()
     optimizer.write()
     for layer in optimizer.layers.values():
-        assert torch.linalg.svdvals(as_matrix(layer, layer.weight.detach()))[0].item() == pytest.approx(1, rel=1e-4)
+        matrix = as_matrix(outputs_first(layer, layer.weight.detach()))
+        assert torch.linalg.svdvals(matrix)[0].item() == pytest.approx(1, rel=1e-4)
 
 
 def test_the_masters_keep_the_values_that_were_there_before():
     net = network()
     before = net[2].weight.detach().clone()
     optimizer = wrapped(net)
-    assert torch.equal(optimizer.masters["2"], before.flatten(1))
+    assert torch.equal(optimizer.masters["2"], before)
     assert optimizer.masters["2"].std().item() == pytest.approx(0.02, rel=0.2)
 
 
-def test_the_masters_get_the_gradient_that_autograd_finds_through_the_norm():
-    net = network()
-    optimizer = wrapped(net)
-    x = torch.randn(3, 5, 1, 1, generator=torch.Generator().manual_seed(3))
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])  # the latter lies channels last
+def test_the_masters_get_the_gradient_that_autograd_finds_through_the_norm(precision):
+    net = network().to(precision)
+    optimizer = wrapped(net, precision)
+    x = torch.randn(3, 5, 1, 1, dtype=precision, generator=torch.Generator().manual_seed(3))
     target = lambda output: output.square().mean() + output.mean()  # noqa: E731
 
     masters = {name: master.detach().clone().requires_grad_() for name, master in optimizer.masters.items()}
     weights = {}
     for name, master in masters.items():
         layer = optimizer.layers[name]
-        normalised = master / (optimizer.u[name] @ master @ optimizer.v[name])
-        if isinstance(layer, nn.ConvTranspose2d):
-            inputs, outputs, *kernel = layer.weight.shape
-            weights[f"{name}.weight"] = normalised.view(outputs, inputs, *kernel).transpose(0, 1)
-        else:
-            weights[f"{name}.weight"] = normalised.view_as(layer.weight)
+        normalised = master / (optimizer.u[name] @ as_matrix(master) @ optimizer.v[name])
+        weights[f"{name}.weight"] = outputs_first(layer, normalised)
     target(torch.func.functional_call(net, weights, (x,))).backward()
 
     net.zero_grad()
@@ -101,3 +99,16 @@ def test_steps_lower_the_loss():
         losses.append(loss.item())
         optimizer.minimise(loss)
     assert losses[-1] < losses[0] / 2
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_masters_lie_in_memory_as_the_weights_do(precision):
+    net = network()
+    optimizer = wrapped(net, precision)
+    for name, layer in optimizer.layers.items():
+        master = optimizer.masters[name]
+        assert master.dtype == torch.float32
+        assert master.stride() == outputs_first(layer, layer.weight).stride(), name
+        assert optimizer.matrices[name].data_ptr() == master.data_ptr()
+        for moment in ("exp_avg", "exp_avg_sq"):
+            assert optimizer.adam.state[master][moment].stride() == master.stride()

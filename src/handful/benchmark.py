@@ -148,7 +148,6 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
         step()
         state.step += 1
 
-    flop = count(config, device, images, distance)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
@@ -159,6 +158,7 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
         watch.advance("warming up", done, WARM_UP - 1)
         train()
     memory = peak_memory(device)
+    flop = count(config, device, images, distance)
 
     calibrate(state.average)
     fitting = [batch for batch in BATCHES if batch == 1 or batch * config.size**2 <= LARGEST_DRAW]
@@ -207,12 +207,13 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
 
 
 def repeated(function: Callable[[], object], times: int) -> float:
-    """Give the seconds of a call, over several."""
+    """Give the seconds of a call, over several. One more comes before them, which finds what other pieces left."""
 
     def all_of_them() -> None:
         for _ in range(times):
             function()
 
+    function()
     return seconds(all_of_them) / times
 
 

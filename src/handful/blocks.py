@@ -144,6 +144,21 @@ class UpConv(nn.Conv2d):
         return F.conv_transpose2d(x, kernel_after_upsampling(self.weight), stride=2, padding=1)
 
 
+@final
+class PixelConv(nn.ConvTranspose2d):
+    """Spread vectors out as 4 x 4 maps: a transposed convolution of one pixel, done as the matrix product that it is.
+
+    As a convolution it is five times slower on a CPU.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, bias=False)
+
+    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:  # type: ignore[override]
+        """Spread the vectors out."""
+        return (z @ self.weight.flatten(1)).view(len(z), -1, 4, 4)
+
+
 class FirstBlock(nn.Module):
     """Turn a latent vector into a 4 x 4 map.
 
@@ -152,12 +167,12 @@ class FirstBlock(nn.Module):
 
     def __init__(self, latent: int, outputs: int) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(latent, 2 * outputs, 4, bias=False)
+        self.conv = PixelConv(latent, 2 * outputs)
         self.norm = nn.BatchNorm2d(2 * outputs)
 
     def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:
-        """View the vector as one pixel and spread it out."""
-        return glu(self.norm(self.conv(z[:, :, None, None])))  # [b c 4 4]
+        """Spread a vector out, normalise, gate."""
+        return glu(self.norm(self.conv(z)))  # [b c 4 4]
 
 
 class UpBlock(nn.Module):

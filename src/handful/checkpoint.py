@@ -63,9 +63,9 @@ class State:
         )
         generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
         state = cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer)
-        # The average starts from the normalised weights, which the optimisers have just written.
-        with torch.no_grad():
-            torch._foreach_copy_(list(average.parameters()), generator_optimizer.precise())
+        # The average starts from the normalised weights, which the optimisers have just written, and lies as they do.
+        for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
+            parameter.data = exact.detach().clone()
         return state
 
     def tensors(self) -> dict[str, Tensor]:

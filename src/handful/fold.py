@@ -35,7 +35,7 @@ class FirstStage(nn.Module):
     def __init__(self, block: FirstBlock) -> None:
         super().__init__()
         scale, shift = scale_and_shift(block.norm)
-        self.weight = nn.Buffer((block.conv.weight * scale[:, None, None]).flatten(1))  # [z 2c*4*4]
+        self.weight = nn.Buffer((block.conv.weight * scale[:, None, None]).flatten(1).contiguous())  # [z 2c*4*4]
         self.bias = nn.Buffer(shift.repeat_interleave(4 * 4))
 
     def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:

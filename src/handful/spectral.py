@@ -47,16 +47,15 @@ class SpectralAdam:
             name: layer for name, layer in network.named_modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
         }
         device = next(network.parameters()).device
-        self.masters = {name: as_matrix(layer, layer.weight.detach().clone()) for name, layer in self.layers.items()}
-        self.u = {name: unit_vector(len(master), random).to(device) for name, master in self.masters.items()}
-        self.v = {name: torch.empty_like(master[0]) for name, master in self.masters.items()}
-        self.sigma = {name: torch.empty_like(master[0, 0]) for name, master in self.masters.items()}
+        self.masters = {name: master_of(layer, precision) for name, layer in self.layers.items()}
+        self.matrices = {name: as_matrix(master) for name, master in self.masters.items()}
+        self.u = {name: unit_vector(len(matrix), random).to(matrix) for name, matrix in self.matrices.items()}
+        self.v = {name: torch.empty_like(matrix[0]) for name, matrix in self.matrices.items()}
+        self.sigma = {name: torch.empty_like(matrix[0, 0]) for name, matrix in self.matrices.items()}
         self.normalised = {f"{name}.weight" for name in self.layers}
         self.others = {name: value for name, value in network.named_parameters() if name not in self.normalised}
-        for layer in self.layers.values():
-            layer.weight.data = layer.weight.data.to(precision)
-            if isinstance(layer, nn.Conv2d):
-                layer.weight.data = layer.weight.data.contiguous(memory_format=layout(precision))
+        for name, layer in self.layers.items():
+            layer.weight.data = outputs_first(layer, self.masters[name].to(precision, copy=True))
         self.learned = [*(master.requires_grad_() for master in self.masters.values()), *self.others.values()]
         self.adam = torch.optim.Adam(self.learned, learning_rate, betas, fused=True, capturable=device.type == "cuda")
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
@@ -88,17 +87,17 @@ class SpectralAdam:
             assert layer.weight.grad is not None
             if master.grad is None:
                 master.grad = torch.empty_like(master)
-            master.grad.copy_(as_matrix(layer, layer.weight.grad)).div_(sigma)
-            along = torch.dot(master.grad.flatten(), master.detach().flatten()) / sigma
-            master.grad.addr_(self.u[name], self.v[name] * along, alpha=-1)
+            gradient = as_matrix(master.grad.copy_(outputs_first(layer, layer.weight.grad)).div_(sigma))
+            along = torch.dot(gradient.flatten(), self.matrices[name].flatten()) / sigma
+            gradient.addr_(self.u[name], self.v[name] * along, alpha=-1)
 
     @torch.no_grad()
     def iterate(self) -> None:
         """Bring the singular vectors and values one power iteration nearer to the largest ones."""
-        masters, u, v, sigma = (list(each.values()) for each in (self.masters, self.u, self.v, self.sigma))
-        products = [vector @ master for master, vector in zip(masters, u, strict=True)]
+        matrices, u, v, sigma = (list(each.values()) for each in (self.matrices, self.u, self.v, self.sigma))
+        products = [vector @ matrix for matrix, vector in zip(matrices, u, strict=True)]
         torch._foreach_copy_(v, torch._foreach_div(products, torch._foreach_norm(products)))
-        products = [master @ vector for master, vector in zip(masters, v, strict=True)]
+        products = [matrix @ vector for matrix, vector in zip(matrices, v, strict=True)]
         # u = W v / |W v|, and so sigma = u' W v = |W v|.
         torch._foreach_copy_(sigma, torch._foreach_norm(products))
         torch._foreach_copy_(u, torch._foreach_div(products, sigma))
@@ -107,16 +106,15 @@ class SpectralAdam:
     def write(self) -> None:
         """Write the normalised weights into the network, in place."""
         for name, layer in self.layers.items():
-            weight = outputs_first(layer, layer.weight)
-            weight.copy_((self.masters[name] / self.sigma[name]).view_as(weight))
+            outputs_first(layer, layer.weight).copy_(self.masters[name] / self.sigma[name])
 
     @torch.no_grad()
     def precise(self) -> list[Tensor]:
         """Give what the network computes with before it is rounded to its precision, in the order of its parameters."""
-        exact: dict[str, Tensor] = {}
-        for name, layer in self.layers.items():
-            weight = outputs_first(layer, layer.weight)
-            exact[f"{name}.weight"] = outputs_first(layer, (self.masters[name] / self.sigma[name]).view(weight.shape))
+        exact = {
+            f"{name}.weight": outputs_first(layer, self.masters[name] / self.sigma[name])
+            for name, layer in self.layers.items()
+        }
         return [exact.get(name, value) for name, value in self.network.named_parameters()]
 
     def state(self) -> dict[str, Tensor]:
@@ -144,13 +142,22 @@ class SpectralAdam:
 
 
 def outputs_first(layer: nn.Module, weight: Float[Tensor, "i j k k"]) -> Float[Tensor, "o c k k"]:
-    """View a weight with its output channels first, which a transposed convolution has second."""
+    """View a weight with its output channels first, which a transposed convolution has second; or back again."""
     return weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
 
 
-def as_matrix(layer: nn.Module, weight: Float[Tensor, "i j k k"]) -> Float[Tensor, "o ckk"]:
-    """Lay a convolution's weight out as the matrix whose largest singular value is its spectral norm."""
-    return outputs_first(layer, weight).flatten(1)
+def master_of(layer: nn.Module, precision: torch.dtype) -> Float[Tensor, "o c k k"]:
+    """Copy a layer's weight, laid out in memory as the layer will have it, so that copying between the two is quick."""
+    assert isinstance(layer.weight, Tensor)
+    # A transposed convolution of one pixel is a product with this layout's matrix as it lies (blocks.PixelConv).
+    memory = torch.channels_last if isinstance(layer, nn.ConvTranspose2d) else layout(precision)
+    return outputs_first(layer, layer.weight.detach()).clone(memory_format=memory)
+
+
+def as_matrix(weight: Float[Tensor, "o c k k"]) -> Float[Tensor, "o ckk"]:
+    """View a weight as the matrix whose largest singular value is its spectral norm, columns in memory's order."""
+    last = weight.is_contiguous(memory_format=torch.channels_last)
+    return (weight.permute(0, 2, 3, 1) if last else weight).view(len(weight), -1)
 
 
 def unit_vector(length: int, random: torch.Generator) -> Float[Tensor, " n"]:
