@@ -12,8 +12,8 @@ test: .venv/installed
 	$(BIN)/pytest -n auto
 
 check: .venv/installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks experiments
+	$(BIN)/ruff format --check src tests benchmarks experiments
 	$(BIN)/mypy
 
 # constraints.txt pins what was tested. pip takes the build of torch that the machine's package index offers.

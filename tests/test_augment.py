@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handful.augment import POLICIES, augment, color, cutout, translation
+from handful.augment import LARGEST_SCALING, POLICIES, apply, augment, color, draw, rotation, translation, zoom
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -22,10 +22,10 @@ def pictures(count: int = 4, size: int = 16) -> torch.Tensor:
 def test_a_policy_depends_on_its_generator_alone(policy):
     x = pictures()
     torch.manual_seed(1)
-    first = POLICIES[policy](x, seeded(5))
+    first = augment(x, [policy], seeded(5))
     torch.manual_seed(2)
-    assert torch.equal(first, POLICIES[policy](x, seeded(5)))
-    assert not torch.equal(first, POLICIES[policy](x, seeded(6)))
+    assert torch.equal(first, augment(x, [policy], seeded(5)))
+    assert not torch.equal(first, augment(x, [policy], seeded(6)))
 
 
 def test_an_empty_policy_changes_nothing():
@@ -34,14 +34,15 @@ def test_an_empty_policy_changes_nothing():
 
 def test_policies_are_applied_in_the_order_given():
     x = pictures()
-    random = seeded(3)
-    assert torch.equal(augment(x, ("color", "translation"), seeded(3)), translation(color(x, random), random))
+    colors, shifts = draw(len(x), ("color", "translation"), seeded(3))
+    assert torch.equal(augment(x, ("color", "translation"), seeded(3)), translation(color(x, colors), shifts))
 
 
 def test_color_is_brightness_then_saturation_then_contrast():
     x = pictures(3).double()
-    made = color(x, seeded(4))
-    brightness, saturation, contrast = torch.rand(3, 3, generator=seeded(4)).double()
+    units = torch.rand(3, 3, generator=seeded(4)).double()
+    made = color(x, units)
+    brightness, saturation, contrast = units
     for image, result, b, s, c in zip(x, made, brightness, saturation, contrast, strict=True):
         expected = image + (b - 0.5)
         grey = expected.mean(0, keepdim=True)
@@ -52,7 +53,7 @@ def test_color_is_brightness_then_saturation_then_contrast():
 
 def test_brightness_saturation_and_contrast_reach_their_published_ranges():
     draws = torch.rand(3, 1000, generator=seeded())
-    flat = color(torch.zeros(1000, 3, 2, 2), seeded())
+    flat = augment(torch.zeros(1000, 3, 2, 2), ["color"], seeded())
     assert torch.allclose(flat[:, 0, 0, 0], draws[0] - 0.5, atol=1e-6)
     assert flat.max() > 0.49
     assert flat.min() < -0.49
@@ -70,7 +71,7 @@ def shifted(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
 @given(st.integers(0, 10_000), st.sampled_from([8, 16]))
 def test_a_translation_is_a_shift_of_at_most_an_eighth_with_zeros_behind_it(seed, size):
     x = pictures(3, size) + 3  # nowhere zero
-    made = translation(x, seeded(seed))
+    made = augment(x, ["translation"], seeded(seed))
     most = size // 8
     for image, result in zip(x, made, strict=True):
         shifts = itertools.product(range(-most, most + 1), repeat=2)
@@ -80,7 +81,7 @@ def test_a_translation_is_a_shift_of_at_most_an_eighth_with_zeros_behind_it(seed
 
 def test_every_shift_comes_up():
     ramp = torch.arange(1.0, 17)[None, None, :, None].expand(2000, 1, 16, 16)
-    made = translation(ramp, seeded())
+    made = augment(ramp, ["translation"], seeded())
     # Where the middle row went says what the shift was.
     assert set((9 - made[:, 0, 8, 8]).tolist()) == {-2, -1, 0, 1, 2}
 
@@ -88,7 +89,7 @@ def test_every_shift_comes_up():
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_cutout_blanks_one_rectangle_of_at_most_half_a_side(seed):
-    made = cutout(torch.ones(4, 3, 16, 16), seeded(seed))
+    made = augment(torch.ones(4, 3, 16, 16), ["cutout"], seeded(seed))
     for image in made:
         hole = image[0] == 0
         assert torch.equal(image == 0, hole.expand(3, -1, -1))
@@ -101,4 +102,65 @@ def test_a_cutout_blanks_one_rectangle_of_at_most_half_a_side(seed):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_gradients_pass_through_a_policy(policy):
     x = pictures(2, 8).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda y: POLICIES[policy](y, seeded(7)), x)
+    assert torch.autograd.gradcheck(lambda y: augment(y, [policy], seeded(7)), x)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_change_of_probability_zero_leaves_every_image_as_it_is(policy):
+    x = pictures()
+    assert torch.allclose(augment(x, [policy], seeded(2), torch.tensor(0.0)), x, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["color", "rotation", "flip", "zoom"])
+def test_the_probability_is_how_often_an_image_is_changed(policy):
+    x = pictures(1, 8).expand(2000, -1, -1, -1)
+    changed = (augment(x, [policy], seeded(2), torch.tensor(0.3)) - x).abs().amax(dim=(1, 2, 3)) > 1e-3
+    expected = 0.15 if policy == "flip" else 0.3  # every second flip does nothing
+    assert changed.float().mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_a_rotation_by_a_quarter_and_a_half_turns_the_pixels():
+    x = pictures(2, 8)
+    quarter = rotation(x, torch.tensor([[0.75, 0.75]]))
+    assert torch.allclose(quarter, x.rot90(1, (2, 3)), atol=1e-5)
+    assert torch.allclose(rotation(x, torch.zeros(1, 2)), x.flip(2, 3), atol=1e-5)
+
+
+def test_a_zoom_keeps_the_middle_and_reaches_its_range():
+    ramp = torch.arange(33.0)[None, None, None, :].expand(2, 1, 33, 33) - 16
+    far = zoom(ramp, torch.tensor([[0.0, 1.0]]))[:, 0, 16]
+    assert far[:, 16].tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert far[0, 20].item() == pytest.approx(4 * 2**-LARGEST_SCALING, abs=1e-4)
+    assert far[1, 20].item() == pytest.approx(4 * 2**LARGEST_SCALING, abs=1e-4)
+
+
+def test_an_image_and_its_small_version_are_changed_alike():
+    wide = pictures(8, 64)
+    policy = ("color", "translation", "rotation")
+    smooth = torch.nn.functional.avg_pool2d(wide, 9, 1, 4)
+    half = torch.nn.functional.avg_pool2d(smooth, 2)
+    changes = draw(8, policy, seeded(1))
+    after = torch.nn.functional.avg_pool2d(apply(smooth, policy, changes), 2)
+    other = apply(half, policy, draw(8, policy, seeded(2)))
+    together = apply(half, policy, changes)
+    middle = (..., slice(8, 24), slice(8, 24))
+    assert (together - after)[middle].abs().mean() < 0.25 * (other - after)[middle].abs().mean()
+
+
+def test_what_is_only_changed_at_times_does_not_leak():
+    """The right distribution is told from a turned one by what the discriminator sees, however the changes fall.
+
+    With a change made of every image, upright and turned pictures look the same; with it made of four in five, one
+    in five is seen as it is.
+    """
+    arrow = torch.zeros(1, 1, 9, 9)
+    arrow[..., :4, 4] = 1
+    upright, turned = arrow.expand(4000, -1, -1, -1), arrow.rot90(1, (2, 3)).expand(4000, -1, -1, -1)
+
+    def seen(images: torch.Tensor, probability: float) -> torch.Tensor:
+        return augment(images, ["rotation"], seeded(3), torch.tensor(probability)).mean(0)
+
+    leak_free = (seen(upright, 0.8) - seen(turned, 0.8)).abs().max()
+    always = (seen(upright, 1.0) - seen(turned, 1.0)).abs().max()
+    assert leak_free > 0.15
+    assert always < 0.05

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from handful import training
+from handful import losses, training
 from handful.blocks import PixelConv, UpConv, kernel_after_upsampling, layout, upsample
 from handful.checkpoint import State
 from handful.config import TrainConfig, tiny
@@ -21,6 +21,16 @@ from handful.perceptual import Perceptual
 from handful.training import Step
 
 CPU = torch.device("cpu")
+RECIPE = {
+    "normalisation": "chain",
+    "lecam": 0.3,
+    "augment_schedule": "adaptive",
+    "augment_probability": 0.8,
+    "augment_ramp": 10,
+    "augment_together": True,
+    "normalised_latent": True,
+}
+"""All parts beyond the published recipe."""
 
 
 def config(**options) -> TrainConfig:
@@ -273,7 +283,14 @@ class Taped:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"precision": "bf16", "augment": ("color", "translation", "cutout")}, {"precision": "fp16"}]
+    "options",
+    [
+        {},
+        {"precision": "bf16", "augment": ("color", "translation", "cutout")},
+        {"precision": "fp16"},
+        RECIPE,
+        RECIPE | {"precision": "bf16", "augment_schedule": "linear", "augment": ("zoom", "rotation", "flip")},
+    ],
 )
 def test_a_recorded_step_can_be_replayed_in_the_same_memory(options):
     """No waiting for the device, no number from the host, nothing that moves: what a CUDA graph needs."""
@@ -285,13 +302,13 @@ def test_a_recorded_step_can_be_replayed_in_the_same_memory(options):
 
 
 def test_a_step_that_waits_for_the_device_is_noticed(monkeypatch):
-    usual = training.generator_loss
+    usual = losses.generator_loss
 
     def waiting(logits):
         loss = usual(logits)
         return loss if loss.item() < 1e9 else -loss
 
-    monkeypatch.setattr(training, "generator_loss", waiting)
+    monkeypatch.setattr(losses, "generator_loss", waiting)
     step = step_of(config())
     step.run = Taped(step.take, step.random)
     with pytest.raises(AssertionError, match="waits for the device"):

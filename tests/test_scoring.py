@@ -124,7 +124,7 @@ def give(monkeypatch, kids: list[float], **changes) -> None:
     """Let the judge say what the test wants."""
     given = iter(kids)
 
-    def score(self, model, discriminator, step, since):
+    def score(self, model, discriminator, step, since, probability):
         known = {"kid_error": 0.001, "copies_among_training": 0.0, "novelty": 0.9, "score_seconds": 0.01}
         seen = {"copies": 0.0, "spread": 0.9, "accuracy_seen": None, "accuracy_unseen": None}
         return Score(step=step, kid=next(given), **known | seen | changes)
@@ -251,11 +251,11 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
     training, unseen = images[:34], images[34:]
     judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
 
-    def by_heart(shown, small):
+    def by_heart(shown, small, chance):
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
         logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
         maps = torch.zeros(len(shown), 1, 16, 16)
-        return View(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8])
+        return View(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8], torch.zeros(()))
 
     discriminator = State.fresh(config, CPU).discriminator
     discriminator.forward = by_heart

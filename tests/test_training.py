@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import training
+from handful import losses, training
 from handful.checkpoint import State, every
 from handful.config import TrainConfig, tiny
 from handful.errors import TrainingError, UsageError, WeightsError
@@ -181,6 +181,17 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, t
     assert steps[-1] == 30
 
 
+def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
+    recipe = {"normalisation": "chain", "lecam": 0.3, "augment_schedule": "adaptive", "augment_ramp": 10}
+    recipe |= {"augment_together": True, "normalised_latent": True}
+    whole = small(photos, tmp_path / "whole", steps=6, **recipe)
+    train(whole, Quiet())
+    parted = small(photos, tmp_path / "parted", steps=3, **recipe)
+    train(parted, Quiet())
+    train(dataclasses.replace(parted, steps=6), Quiet())
+    assert weights(parted) == weights(whole)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_run_and_leaves(photos, tmp_path, number):
     config = small(photos, tmp_path / "run", steps=100_000, checkpoint_every=3)
@@ -264,13 +275,13 @@ def test_two_processes_do_not_train_in_one_folder(photos, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(photos, tmp_path, monkeypatch):
     config = small(photos, tmp_path / "run", steps=50, checkpoint_every=4, log_every=10)
-    usual, calls = training.discriminator_loss, []
+    usual, calls = losses.discriminator_loss, []
 
     def spoiled(*arguments):
         calls.append(None)
         return usual(*arguments) * (float("nan") if len(calls) == 6 else 1)
 
-    monkeypatch.setattr(training, "discriminator_loss", spoiled)
+    monkeypatch.setattr(losses, "discriminator_loss", spoiled)
     with pytest.raises(TrainingError, match=r"step 6: the discriminator loss is nan; .*step-00000004") as error:
         train(config, Quiet())
     assert "--learning-rate" in str(error.value)
@@ -295,7 +306,21 @@ def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_p
     assert every(config.folder / "checkpoints")[-1].name == "step-00000003"
 
 
-@pytest.mark.parametrize("options", [{"sle": False}, {"reconstruction": False}, {"augment": ()}, {"mirror": False}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sle": False},
+        {"reconstruction": False},
+        {"augment": ()},
+        {"mirror": False},
+        {"normalisation": "chain"},
+        {"lecam": 0.3},
+        {"augment_schedule": "adaptive"},
+        {"augment": ("flip", "zoom", "rotation"), "augment_probability": 0.5},
+        {"augment_together": True},
+        {"normalised_latent": True},
+    ],
+)
 def test_each_switch_trains(photos, tmp_path, options):
     config = small(photos, tmp_path / "run", steps=2, **options)
     train(config, Quiet())

@@ -13,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from handful.blocks import NoisyUpBlock, ResidualDownBlock, UpBlock
+from handful.blocks import ChainDownBlock, NoisyUpBlock, ResidualDownBlock, UpBlock
 from handful.config import TrainConfig
+from handful.controls import Controls
 from handful.discriminator import Discriminator
 from handful.errors import UsageError
 from handful.files import remove, replacing
@@ -35,6 +36,7 @@ class State:
     discriminator: Discriminator
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
+    controls: Controls
     step: int = 0
     seconds: float = 0.0
     """Time spent in training so far, over all sittings."""
@@ -44,7 +46,8 @@ class State:
         """Make the networks and their optimisers; the weights depend on the seed, not on the device."""
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
         generator = Generator(config.generator)
-        discriminator = Discriminator(config.generator, reconstruction=config.reconstruction)
+        chained = config.normalisation == "chain"
+        discriminator = Discriminator(config.generator, reconstruction=config.reconstruction, chained=chained)
         for network in (generator, discriminator):
             initialise(network, random)
             network.to(device)
@@ -52,7 +55,7 @@ class State:
         for module in (*generator.modules(), *discriminator.modules()):
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = False  # only the average is ever used in eval mode
-            if isinstance(module, (UpBlock, NoisyUpBlock, ResidualDownBlock)):
+            if isinstance(module, (UpBlock, NoisyUpBlock, ResidualDownBlock, ChainDownBlock)):
                 module.recompute = config.recompute
         adam = partial(
             SpectralAdam,
@@ -62,7 +65,8 @@ class State:
             precision=PRECISIONS[config.precision],
         )
         generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
-        state = cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer)
+        controls = Controls(config, discriminator.strength)
+        state = cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer, controls)
         # The average starts from the normalised weights, which the optimisers have just written, and lies as they do.
         for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
             parameter.data = exact.detach().clone()
@@ -78,7 +82,7 @@ class State:
             optimizer = getattr(self, f"{player}_optimizer")
             tensors |= {f"{player}.{name}": value.detach() for name, value in optimizer.others.items()}
             tensors |= {f"{player}_optimizer.{name}": value for name, value in optimizer.state().items()}
-        return tensors
+        return tensors | {f"controls.{name}": value for name, value in self.controls.state().items()}
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:

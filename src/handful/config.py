@@ -34,7 +34,11 @@ MAY_CHANGE = frozenset(
 )
 """Options that a resumed run takes anew; the others would make it another run."""
 
-Augmentation = Literal["color", "translation", "cutout"]
+Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
+LEAK_FREE = 0.8
+"""Probability up to which no kind of change finds its way into generated images (ADA, figure 4 and appendix C)."""
+LEAKING = ("flip", "rotation")
+"""Changes that, always made, could not be told from what the images are like; so they are only made at times."""
 Fit = Literal["crop", "squash"]
 Preset = Literal["default", "paper", "tiny"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
@@ -54,6 +58,8 @@ class GeneratorConfig:
     """Skip-Layer Excitation."""
     latent: int = 256
     """Length of the latent vector z."""
+    normalised_latent: bool = False
+    """Bring z to the sphere of radius sqrt(latent) first."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,26 @@ class TrainConfig:
     weights: Path | None = None
     """Folder with the weight files of other networks (vgg16). Default: $HANDFUL_WEIGHTS, then torch's own cache."""
     augment: tuple[Augmentation, ...] = ("color", "translation")
-    """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout."""
+    """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout;
+    and flip, zoom, rotation, which are for pictures that have no right way up or side."""
+    augment_probability: float = 1.0
+    """How often each change is made of each image; with another schedule than constant, the most that it comes to."""
+    augment_schedule: Literal["constant", "linear", "adaptive"] = "constant"
+    """How the probability moves from 0 to that. linear: evenly, over the ramp. adaptive: up while the discriminator is
+    sure of the images it trains on, down while it is not (ADA)."""
+    augment_ramp: int = 10_000
+    """Steps from probability 0 to the full one, linear; also the speed of adaptive."""
+    augment_together: bool = False
+    """Change the small image that the generator makes as its large one is changed, as is done with real images."""
+    normalisation: Literal["batch", "chain"] = "batch"
+    """Of the discriminator's maps. batch: BatchNorm, as published. chain: CHAIN, which keeps its gradients small and
+    acts the more, the surer the discriminator is of the images it trains on."""
+    chain_weight: float = 20.0
+    """Weight of CHAIN's pull of each channel's mean towards zero."""
+    lecam: float = 0.0
+    """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
+    normalised_latent: bool = False
+    """Bring latents to the sphere, so that all are equally long."""
     learning_rate: float = 2e-4
     """Step size of Adam, for both networks."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -149,7 +174,16 @@ class TrainConfig:
             raise UsageError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}; the nearest is {near}")
         if self.preset == "paper" and self.size not in PAPER_SIZES:
             raise UsageError(f"--size {self.size}: the paper has networks for 256, 512 and 1024; use --preset default")
-        for name in ("batch", "width", "steps", "log_every", "sample_every", "checkpoint_every", "keep"):
+        for name in (
+            "batch",
+            "width",
+            "steps",
+            "augment_ramp",
+            "log_every",
+            "sample_every",
+            "checkpoint_every",
+            "keep",
+        ):
             if getattr(self, name) < 1:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be at least 1")
         if self.batch < 2:
@@ -167,8 +201,17 @@ class TrainConfig:
         for name in ("learning_rate", "checkpoint_minutes"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
-        if not 0 <= self.reconstruction_weight < math.inf:
-            raise UsageError(f"--reconstruction-weight {self.reconstruction_weight}: must be 0 or above")
+        for name in ("reconstruction_weight", "chain_weight", "lecam"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
+        if not 0 < self.augment_probability <= 1:
+            raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
+        leaking = [name for name in LEAKING if name in self.augment]
+        if leaking and self.augment_probability > LEAK_FREE:
+            raise UsageError(
+                f"--augment {' '.join(leaking)}: made of every image, the generator would learn it;"
+                f" add --augment-probability {LEAK_FREE} or less"
+            )
         for name, values in (("betas", self.betas), ("average_decay", (self.average_decay,))):
             if not all(0 <= value < 1 for value in values):
                 raise UsageError(f"{option(name)} {' '.join(map(str, values))}: must be at least 0 and below 1")
@@ -181,7 +224,7 @@ class TrainConfig:
     @property
     def generator(self) -> GeneratorConfig:
         """The part that describes the generator."""
-        return GeneratorConfig(size=self.size, width=self.width, sle=self.sle)
+        return GeneratorConfig(size=self.size, width=self.width, sle=self.sle, normalised_latent=self.normalised_latent)
 
     def to_json(self) -> dict[str, Any]:
         """Give every option as JSON has it."""

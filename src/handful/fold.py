@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handful.blocks import FirstBlock, Noise, NoisyUpBlock, UpBlock, UpConv, glu, kernel_after_upsampling, layout
-from handful.generator import GATES, Generator
+from handful.generator import GATES, Generator, normalised
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
@@ -92,6 +92,7 @@ class Folded(nn.Module):
     @torch.no_grad()
     def __init__(self, network: Generator, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self.normalised_latent = network.config.normalised_latent
         self.first = FirstStage(network.first)
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
         self.gates = copy.deepcopy(network.gates)
@@ -101,6 +102,8 @@ class Folded(nn.Module):
 
     def forward(self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]]) -> Float[Tensor, "b 3 h w"]:
         """Give the images, in [-1, 1]; the inputs are those of the generator."""
+        if self.normalised_latent:
+            z = normalised(z)
         x = self.first(z.to(self.first.weight.dtype))
         sources = {4: x}
         sites = iter(noise)

@@ -66,6 +66,8 @@ class Generator(nn.Module):
             z: Latents, from the standard normal distribution.
             noise: One map per site, of the sizes that ``noise_sizes`` lists.
         """
+        if self.config.normalised_latent:
+            z = normalised(z)
         precision = self.to_image.weight.dtype
         maps = {4: self.first(z.to(precision))}
         sites = iter(noise)
@@ -75,6 +77,14 @@ class Generator(nn.Module):
             maps[size] = self.gates[name](maps[GATES[size]], x) if name in self.gates else x
         small = self.to_small(maps[small_size(self.config.size)])
         return torch.tanh(self.to_image(maps[self.config.size]).float()), torch.tanh(small.float())
+
+
+def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
+    """Bring latents to the sphere of radius ``sqrt(z)``, where nearly all of the normal distribution lies.
+
+    Source: ProGAN (Karras et al. 2018), appendix A.1; Projected GAN (Sauer et al. 2021) on a FastGAN generator.
+    """
+    return z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:

@@ -188,7 +188,7 @@ class Run:
         since = time.monotonic()
         self.require_finite(state)
         model = self.model(state)
-        score = self.judge.score(model, state.discriminator, state.step, since)
+        score = self.judge.score(model, state.discriminator, state.step, since, state.controls.probability)
         self.history.append(score)
         if best(self.history) is score:
             keep_best(model, score, self.config.folder / "best")

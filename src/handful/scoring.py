@@ -7,7 +7,7 @@ from functools import partial
 from typing import final
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from handful.augment import augment
@@ -50,7 +50,14 @@ class Judge:
         self.training = images
         self.reference: Reference | None = None
 
-    def score(self, model: Model, discriminator: Discriminator, step: int, since: float) -> Score:
+    def score(
+        self,
+        model: Model,
+        discriminator: Discriminator,
+        step: int,
+        since: float,
+        probability: Float[Tensor, ""] | None = None,
+    ) -> Score:
         """Score the averaged generator and the discriminator; neither is changed.
 
         Args:
@@ -58,6 +65,7 @@ class Judge:
             discriminator: As it is after the step.
             step: Steps done.
             since: When the work for this score began, by ``time.monotonic``.
+            probability: How often the discriminator sees each change of augmentation; none for always.
         """
         if self.reference is None:
             look = partial(self.watch.advance, "looking at the images")
@@ -72,7 +80,7 @@ class Judge:
         features = torch.cat(rows)
         matches = reference.match(features, torch.cat(small))
         distance, error = kid(features, reference.features)
-        seen, unseen = self.accuracies(discriminator, step)
+        seen, unseen = self.accuracies(discriminator, step, probability)
         return Score(
             step=step,
             kid=distance,
@@ -87,7 +95,9 @@ class Judge:
         )
 
     @torch.no_grad()
-    def accuracies(self, discriminator: Discriminator, step: int) -> tuple[float | None, float | None]:
+    def accuracies(
+        self, discriminator: Discriminator, step: int, probability: Float[Tensor, ""] | None = None
+    ) -> tuple[float | None, float | None]:
         """Say how often patches of images that were trained on, and of images that were held back, pass for real.
 
         A discriminator that has learned to see what is real is as often right on both; one that has learned its
@@ -105,8 +115,9 @@ class Judge:
             chosen = [(view * count + place) % len(self.training) for place in range(count)]
             for name, images in (("seen", self.training[chosen]), ("unseen", self.unseen[:count])):
                 for batch in batches(images, self.config.batch - self.config.batch % 2):
-                    shown = augment(from_bytes(batch.to(device)), self.config.augment, random)
+                    shown = augment(from_bytes(batch.to(device)), self.config.augment, random, probability)
                     # Not called as a module: that would compile it anew for other batches, a minute each.
-                    logits = discriminator.forward(shown, shrink(shown, small_size(self.config.size))).logits
+                    small = shrink(shown, small_size(self.config.size))
+                    logits = discriminator.forward(shown, small, discriminator.chance(len(shown), random)).logits
                     right[name].append((logits > 0).double().flatten().cpu())
         return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())

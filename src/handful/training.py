@@ -22,7 +22,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from handful import latent
-from handful.augment import augment
+from handful.augment import Changes, apply, draw
 from handful.average import blend, kept
 from handful.blocks import shrink
 from handful.capture import Captured, compile_networks
@@ -32,7 +32,7 @@ from handful.generator import small_size
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Console, Watch
-from handful.losses import Distance, accuracy, discriminator_loss, generator_loss, reconstruction_loss
+from handful.losses import Distance, Objective
 from handful.machine import arithmetic
 from handful.model import Model
 from handful.run import Run
@@ -74,10 +74,11 @@ class Step:
 
     def __init__(self, config: TrainConfig, state: State, images: UInt8[Tensor, "n 3 h w"], distance: Distance) -> None:
         device = next(state.generator.parameters()).device
-        self.config, self.state, self.images, self.distance = config, state, images, distance
+        self.config, self.state, self.images = config, state, images
         self.batch = torch.empty(config.batch, *images.shape[1:], dtype=torch.uint8, device=device)
         self.keep = torch.empty((), device=device)
         self.random = torch.Generator(device)
+        self.objective = Objective(config, state.controls, distance)
         if config.compile == "on":
             compile_networks(state, distance)
         self.run = Captured(self.take, self.random) if device.type == "cuda" else self.take
@@ -98,31 +99,31 @@ class Step:
 
         # Draw: real and generated images, changed as the discriminator sees them.
         real = from_bytes(self.batch)
-        real = augment(mirror(real, random) if config.mirror else real, config.augment, random)
+        real = apply(mirror(real, random) if config.mirror else real, config.augment, self.changes())
         real_small = shrink(real, small_size(config.size))
         z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
-        fake, fake_small = (augment(made, config.augment, random) for made in generator(z, noise))
+        fake, fake_small = generator(z, noise)
+        changes = self.changes()
+        fake = apply(fake, config.augment, changes)
+        fake_small = apply(fake_small, config.augment, changes if config.augment_together else self.changes())
 
         # Discriminator: tell real from fake, and reconstruct the real.
-        view = discriminator(real, real_small)
-        fake_logits = discriminator(fake.detach(), fake_small.detach()).logits
-        d_loss = discriminator_loss(view.logits, fake_logits, random)
-        rebuilt = torch.zeros_like(d_loss)
-        if discriminator.decoders is not None:
-            corner = torch.randint(4, (), device=real.device, generator=random)
-            rebuilt = reconstruction_loss(discriminator.decoders, view, real, real_small, corner, self.distance)
-        state.discriminator_optimizer.minimise(d_loss + config.reconstruction_weight * rebuilt)
+        loss, losses = self.objective.discriminator(discriminator, real, real_small, fake, fake_small, random)
+        state.discriminator_optimizer.minimise(loss)
 
         # Generator: raise the score of what it made, through a discriminator held still.
         with frozen(discriminator):
-            g_loss = generator_loss(discriminator(fake, fake_small).logits)
-            state.generator_optimizer.minimise(g_loss)
+            losses["generator"] = self.objective.generator(discriminator, fake, fake_small, random)
+            state.generator_optimizer.minimise(losses["generator"])
 
         # Average: the network that pictures are drawn from.
         blend([*state.average.parameters()], state.generator_optimizer.precise(), self.keep)
 
-        losses = {"discriminator": d_loss, "generator": g_loss, "reconstruction": rebuilt}
-        return {name: loss.detach() for name, loss in losses.items()} | accuracy(view.logits, fake_logits)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def changes(self) -> Changes:
+        """Draw how the discriminator is to see a batch."""
+        return draw(self.config.batch, self.config.augment, self.random, self.state.controls.probability)
 
 
 def mirror(images: Float[Tensor, "b 3 h w"], random: torch.Generator) -> Float[Tensor, "b 3 h w"]:

@@ -27,6 +27,7 @@ from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import Gathered, batches, gather
 from handful.metrics.latents import path_length
 from handful.metrics.manifold import density_coverage, precision_recall
+from handful.metrics.periodicity import excess_periodicity
 from handful.metrics.protocol import PROTOCOLS, FeatureName, Protocol, ProtocolName, Resize
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, open_source
@@ -76,6 +77,8 @@ class Evaluation:
     swd: float | None = None
     """Mean over the levels, times 1,000."""
     swd_levels: dict[int, float] = field(default_factory=dict)
+    periodicity: float | None = None
+    """Decibels by which grids stand out beyond those of the training images."""
     path_length: float | None = None
     copies: float | None = None
     """Share of samples, 0 to 1."""
@@ -205,6 +208,9 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
     of_training = gather(batches(training.images), len(training.images), source.size, None, tools.bar("patches"))
     scores.swd_levels = swd(samples.patches, of_training.patches)
     scores.swd = statistics.fmean(scores.swd_levels.values())
+    scores.periodicity = excess_periodicity(samples.spectrum, of_training.spectrum)
+    if scores.periodicity is None:
+        scores.why["periodicity"] = f"images of {source.size} px are too small to tell a grid from what they show"
 
     matches, among = reference.match(samples.features, samples.thumbnails), reference.among
     scores.copies, scores.novelty = matches.share, matches.novelty

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from handful.metrics.copying import thumbnails
 from handful.metrics.features import Extractor
+from handful.metrics.periodicity import Spectrum
 from handful.metrics.wasserstein import Patches
 
 BATCH = 16
@@ -29,6 +30,7 @@ class Gathered:
     """None without an extractor."""
     thumbnails: Float64[Tensor, "n t"]
     patches: Patches
+    spectrum: Spectrum
     kept: UInt8[Tensor, "k 3 h w"]
 
 
@@ -40,7 +42,7 @@ def gather(
     progress: Callable[[int, int], None],
 ) -> Gathered:
     """Go through ``count`` images of ``size`` pixels a side, a batch in memory at a time."""
-    patches = Patches(count, size)
+    patches, spectrum = Patches(count, size), Spectrum(size)
     wanted = {place * count // KEPT for place in range(KEPT)} if count > KEPT else range(count)
     features: list[Tensor] = []
     small: list[Tensor] = []
@@ -51,10 +53,11 @@ def gather(
             features.append(extractor(batch))
         small.append(thumbnails(batch))
         patches.add(batch)
+        spectrum.add(batch)
         kept += [image.clone() for place, image in enumerate(batch, start=done) if place in wanted]
         done += len(batch)
         progress(done, count)
-    return Gathered(torch.cat(features) if features else None, torch.cat(small), patches, torch.stack(kept))
+    return Gathered(torch.cat(features) if features else None, torch.cat(small), patches, spectrum, torch.stack(kept))
 
 
 def batches(images: UInt8[Tensor, "n 3 h w"], size: int = BATCH) -> Iterator[UInt8[Tensor, "b 3 h w"]]:

@@ -1,0 +1,206 @@
+"""Train every variant of a table on every image set with every seed, score each run, and rank the variants.
+
+    python experiments/run.py experiments/parts.toml --sets emoji=PHOTOS/emoji cells=PHOTOS/cells --out runs/parts
+
+A table is a TOML file (parts.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` what
+each differs by; both are options of ``TrainConfig``, beside ``preset``. The first variant is what the others are
+compared with. With ``minutes`` among the common options the comparison is at equal time, otherwise at equal steps.
+
+Each run has a folder of its own and its scores in ``result.json`` there. What is done is not done again, and a run that
+was stopped goes on, so the same command finishes what was begun; ``table.md`` is written anew after each run. Runs of
+one seed come before those of the next, so that a table of what is there compares like with like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+import tomllib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handful.config import PRESETS, TrainConfig
+
+SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty")
+SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3, "steps": 0, "seconds": 0}
+"""What the table shows, and decimals."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the table."""
+
+    variant: str
+    images: Path
+    set: str
+    seed: int
+    folder: Path
+    options: dict[str, Any]
+    features: str
+
+    def config(self) -> TrainConfig:
+        """Give the options of the run."""
+        options = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
+        make = PRESETS[options.pop("preset", "default")]
+        return make(self.images, run=self.folder, seed=self.seed, **options)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, help="TOML file with the variants")
+    parser.add_argument("--sets", nargs="+", required=True, metavar="NAME=FOLDER", help="image sets to train on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the runs and the tables")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; the others are left out")
+    parser.add_argument("--features", default="random", help="what scores look through, as in handful evaluate")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each with its share of the processors")
+    given = parser.parse_args(arguments)
+    cells = plan(given.table, given.sets, given.out, given.seeds, given.only, given.features)
+    failed = 0
+    threads = max(1, (os.cpu_count() or 1) // given.jobs)
+    spawn = multiprocessing.get_context("spawn")  # a fork would share what torch has set up
+    with ProcessPoolExecutor(given.jobs, spawn, initializer=set_threads, initargs=(threads,)) as pool:
+        waiting = {pool.submit(run, cell): cell for cell in cells}
+        for done, future in enumerate(as_completed(waiting), 1):
+            cell = waiting[future]
+            try:
+                outcome = f"KID {future.result()['kid']:.4f}"
+            except Exception as error:  # the other runs are to go on
+                failed += 1
+                outcome = f"failed: {error!r}"
+            print(f"{done} of {len(cells)}: {cell.set} {cell.variant} {cell.seed}: {outcome}", file=sys.stderr)
+            write_table(given.out, cells)
+    print((given.out / "table.md").read_text(encoding="utf-8"))
+    return 1 if failed else 0
+
+
+def plan(
+    table: Path, sets: list[str], out: Path, seeds: list[int], only: list[str] | None, features: str
+) -> list[Cell]:
+    """List the runs in the order of their doing.
+
+    Raises:
+        SystemExit: if the table or an argument makes no sense; before anything is done.
+    """
+    read = tomllib.loads(table.read_text(encoding="utf-8"))
+    common, variants = read.get("common", {}), read["variants"]
+    unknown = sorted(set(only or ()) - variants.keys())
+    if unknown:
+        raise SystemExit(f"--only {' '.join(unknown)}: {table} has {', '.join(variants)}")
+    folders = dict(entry.partition("=")[::2] for entry in sets)
+    for name, folder in folders.items():
+        if not Path(folder).is_dir():
+            raise SystemExit(f"--sets {name}={folder}: there is no such folder")
+    cells = []
+    for seed in seeds:
+        for name, folder in folders.items():
+            for variant, options in variants.items():
+                if only and variant not in only:
+                    continue
+                place = out / name / variant / f"seed-{seed}"
+                cell = Cell(variant, Path(folder), name, seed, place, common | options, features)
+                cell.config()  # a wrong option is found before hours have gone by
+                cells.append(cell)
+    return cells
+
+
+def set_threads(count: int) -> None:
+    """Give a process its share of the processors."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def run(cell: Cell) -> dict[str, Any]:
+    """Train and score one cell, unless that is done."""
+    result = cell.folder / "result.json"
+    if result.exists():
+        known: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        if known["options"] != cell.options:
+            raise ValueError(f"{result} is of other options; delete its folder or use another --out")
+        return known
+    import handful
+    from handful.log import Quiet
+
+    watch = Quiet()
+    handful.train(cell.config(), watch)
+    scores = handful.evaluate(cell.folder, cell.images, features=cell.features, watch=watch).to_json()
+    last = json.loads((cell.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    known = {"set": cell.set, "variant": cell.variant, "seed": cell.seed, "options": cell.options}
+    known |= {"steps": last["step"], "seconds": last["seconds"], **{name: scores[name] for name in SCORES}}
+    partly = result.with_suffix(".partly")
+    partly.write_text(json.dumps(known, indent=2), encoding="utf-8")
+    partly.replace(result)
+    return known
+
+
+def write_table(out: Path, cells: list[Cell]) -> None:
+    """Write what is known so far, ranked, as ``table.md`` and, one object a run, ``results.json``."""
+    paths = [cell.folder / "result.json" for cell in cells]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    (out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    first = cells[0].variant
+    lines = ["Mean and standard deviation over seeds.", ""]
+    for name in dict.fromkeys(cell.set for cell in cells):
+        mine = [result for result in results if result["set"] == name]
+        lines += [f"### {name}", "", *header("variant", "seeds", *SHOWN)]
+        groups = grouped(mine)
+        for variant in sorted(groups, key=lambda variant: mean(groups[variant], "kid")):
+            rows = groups[variant]
+            lines.append(line(variant, len(rows), *(spread(rows, key, digits) for key, digits in SHOWN.items())))
+        lines.append("")
+    lines += [f"### Against {first}", "", "Over all sets, each run beside that of the same set and seed.", ""]
+    lines += header("variant", "pairs", "KID, times", "better in", "recall, more by", "copies, more by")
+    against = {(result["set"], result["seed"]): result for result in results if result["variant"] == first}
+    table = []
+    for variant, rows in grouped(results).items():
+        pairs = [(row, against[row["set"], row["seed"]]) for row in rows if (row["set"], row["seed"]) in against]
+        if pairs:
+            logs = [math.log(max(row["kid"], 1e-4) / max(base["kid"], 1e-4)) for row, base in pairs]
+            better = sum(ratio < 0 for ratio in logs)
+            more = [statistics.mean(row[key] - base[key] for row, base in pairs) for key in ("recall", "copies")]
+            table.append((statistics.mean(logs), variant, len(pairs), better, *more))
+    for ratio, variant, count, better, recall, copies in sorted(table):
+        lines.append(line(variant, count, f"{math.exp(ratio):.2f}", better, f"{recall:+.3f}", f"{copies:+.3f}"))
+    (out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def grouped(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Part results by variant."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(result["variant"], []).append(result)
+    return groups
+
+
+def mean(rows: list[dict[str, Any]], key: str) -> float:
+    """Average one score."""
+    return statistics.mean(row[key] for row in rows)
+
+
+def spread(rows: list[dict[str, Any]], key: str, digits: int) -> str:
+    """Write the mean of one score, with its standard deviation where there are several."""
+    words = f"{mean(rows, key):.{digits}f}"
+    return words + (f" ± {statistics.stdev(row[key] for row in rows):.{digits}f}" if len(rows) > 1 else "")
+
+
+def header(*names: str) -> list[str]:
+    """Write the head of a Markdown table."""
+    return [line(*names), line(*("---" for _ in names))]
+
+
+def line(*cells: object) -> str:
+    """Write a row of a Markdown table."""
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What a run holds on to about its discriminator, and the strengths that follow from it as training goes.
+
+Few images are learned by heart sooner or later, and the discriminator's logits show it. So the strength of what holds
+it back, augmentation and CHAIN, can follow how sure it is of the images that it trains on.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from handful.config import TrainConfig
+
+SIGN_KEPT = 0.9
+"""Share of the mean sign that a step keeps (CHAIN's code)."""
+LOGIT_KEPT = 0.99
+"""Share of the mean logits that a step keeps (LeCam's code)."""
+AUGMENT_TARGET = 0.6
+"""Mean sign of real logits that adaptive augmentation aims at (ADA, section 2.3)."""
+CHAIN_TARGET = 0.5
+"""Mean sign of real logits that CHAIN aims at (its code)."""
+CHAIN_SPEED = 0.001
+"""What CHAIN's probability changes by in a step (its code)."""
+LECAM_START = 1_000
+"""Steps after which the mean logits are worth holding to (LeCam's code)."""
+
+
+class Controls:
+    """Numbers that a step reads and moves; all of them stay on the device and where they are in memory.
+
+    Attributes:
+        steps: Steps seen.
+        sign: Running mean of the sign of real logits: 1 if the discriminator is sure of the training images.
+        real, fake: Running means of the logits.
+        augment: Probability of each change of augmentation.
+        chain: Probability that CHAIN normalises; the discriminator's own.
+    """
+
+    def __init__(self, config: TrainConfig, chain: Float[Tensor, ""]) -> None:
+        self.config = config
+        self.steps, self.sign, self.real, self.fake = (torch.zeros_like(chain) for _ in range(4))
+        first = config.augment_probability if config.augment_schedule == "constant" else 0.0
+        self.augment = torch.full_like(chain, first)
+        self.chain = chain
+
+    @property
+    def probability(self) -> Float[Tensor, ""] | None:
+        """How often each change of augmentation is made; none where every image is changed."""
+        always = self.config.augment_schedule == "constant" and self.config.augment_probability == 1
+        return None if always else self.augment
+
+    def moving(self) -> dict[str, Float[Tensor, ""]]:
+        """Give copies of the strengths that move in this run, for the log."""
+        moving = {}
+        if self.config.augment_schedule != "constant":
+            moving["augment_probability"] = self.augment.clone()
+        if self.config.normalisation == "chain":
+            moving["chain_probability"] = self.chain.clone()
+        return moving
+
+    @torch.no_grad()
+    def update(self, real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> None:
+        """Take in the logits of a step.
+
+        Source: ADA (Karras et al. 2020), section 2.3, and its released schedules; CHAIN (Ni and Koniusz 2024),
+        section 4, and its code; LeCam (Tseng et al. 2021), section 3.
+        """
+        self.steps += 1
+        self.sign.lerp_(real.sign().mean(), 1 - SIGN_KEPT)
+        for mean, logits in ((self.real, real), (self.fake, fake)):
+            # A plain mean at first: a running one would start from zero.
+            mean.lerp_(logits.mean(), torch.clamp(1 / self.steps, min=1 - LOGIT_KEPT))
+        most, ramp = self.config.augment_probability, self.config.augment_ramp
+        if self.config.augment_schedule == "linear":
+            self.augment.copy_(torch.clamp(self.steps / ramp, max=1) * most)
+        elif self.config.augment_schedule == "adaptive":
+            self.augment += (self.sign - AUGMENT_TARGET).sign() * (most / ramp)
+            self.augment.clamp_(0, most)
+        if self.config.normalisation == "chain":
+            self.chain += (self.sign - CHAIN_TARGET).sign() * CHAIN_SPEED
+            self.chain.clamp_(0, 1)
+
+    def state(self) -> dict[str, Float[Tensor, ""]]:
+        """Give by name all that the next step depends on: the living tensors, not copies."""
+        names = ("steps", "sign", "real", "fake", "augment", "chain")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,130 @@
+"""The parts that hold the discriminator back, and what their strength follows."""
+
+import pytest
+import torch
+
+from handful.blocks import ChainDownBlock, chain
+from handful.config import GeneratorConfig, tiny
+from handful.controls import AUGMENT_TARGET, CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
+from handful.discriminator import Discriminator
+from handful.losses import lecam_loss
+
+SURE, UNSURE = torch.ones(4, 5), -torch.ones(4, 5)
+
+
+def controls(**options) -> Controls:
+    return Controls(tiny("-", **options), torch.zeros(()))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_chain_is_its_formula():
+    x = torch.randn(4, 3, 5, 5, generator=seeded()) * torch.tensor([1.0, 2.0, 3.0])[:, None, None] + 0.5
+    chosen = torch.tensor([[True, False, True]]).expand(4, 3)
+    made, off_centre = chain(x, chosen)
+    size = torch.stack([torch.sqrt((x[:, c] ** 2).mean() + 1e-5) for c in range(3)])
+    assert torch.allclose(made[:, 1], x[:, 1])
+    for c in (0, 2):
+        assert torch.allclose(made[:, c], x[:, c] / size[c] * size.min(), atol=1e-6)
+    assert off_centre.item() == pytest.approx(sum(x[:, c].mean().item() ** 2 for c in range(3)), rel=1e-5)
+
+
+def test_chain_does_not_let_gradients_grow():
+    x = (3 * torch.randn(4, 6, 5, 5, generator=seeded())).requires_grad_()
+    towards = torch.randn(4, 6, 5, 5, generator=seeded(1))
+    (gradient,) = torch.autograd.grad(chain(x, torch.ones(4, 6, dtype=torch.bool))[0], x, towards)
+    assert (gradient.square().sum((0, 2, 3)) <= towards.square().sum((0, 2, 3)) + 1e-5).all()
+
+
+def test_recomputing_a_chained_block_changes_nothing():
+    block = ChainDownBlock(3, 4)
+    x = torch.randn(2, 3, 8, 8, generator=seeded(), requires_grad=True)
+    chosen = torch.rand(3, 2, 4, generator=seeded(1)) < 0.5
+    results = []
+    for recompute in (False, True):
+        block.recompute = recompute
+        made, off_centre = block(x, chosen)
+        results.append((made, off_centre, *torch.autograd.grad(made.sum() + off_centre, x)))
+    assert all(torch.equal(kept, again) for kept, again in zip(*results, strict=True))
+
+
+def test_chains_strength_decides_what_its_draws_do():
+    discriminator = Discriminator(GeneratorConfig(size=64, width=8), chained=True)
+    images = torch.rand(2, 3, 64, 64, generator=seeded()) * 2 - 1
+    small = torch.nn.functional.avg_pool2d(images, 2)
+
+    def logits(seed: int, strength: float) -> torch.Tensor:
+        discriminator.strength.fill_(strength)
+        return discriminator(images, small, discriminator.chance(2, seeded(seed))).logits
+
+    assert torch.equal(logits(1, 0.0), logits(2, 0.0))
+    assert not torch.equal(logits(1, 0.5), logits(2, 0.5))
+    assert torch.equal(logits(1, 1.0), logits(2, 1.0))
+    assert not torch.equal(logits(1, 1.0), logits(1, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "change"),
+    [
+        ({"normalisation": "chain"}, "chain", CHAIN_SPEED),
+        ({"augment_schedule": "adaptive", "augment_probability": 0.8, "augment_ramp": 100}, "augment", 0.008),
+    ],
+)
+def test_a_strength_rises_while_the_discriminator_is_sure_and_falls_when_it_is_not(options, name, change):
+    held = controls(**options)
+    seen = []
+    for logits in [SURE] * 30 + [UNSURE] * 20:
+        before = getattr(held, name).item()
+        held.update(logits, UNSURE)
+        sure = held.sign.item() > {"chain": CHAIN_TARGET, "augment": AUGMENT_TARGET}[name]
+        seen.append(sure)
+        expected = max(0.0, before + (change if sure else -change))
+        assert getattr(held, name).item() == pytest.approx(expected, abs=1e-6)
+    assert seen[29]
+    assert not seen[-1]
+    for _ in range(2000):
+        held.update(SURE, UNSURE)
+    assert getattr(held, name).item() == pytest.approx(1.0 if name == "chain" else 0.8)
+
+
+def test_linear_augmentation_reaches_its_probability_at_the_end_of_the_ramp():
+    held = controls(augment_schedule="linear", augment_probability=0.6, augment_ramp=10)
+    made = []
+    for _ in range(12):
+        made.append(held.augment.item())
+        held.update(UNSURE, UNSURE)
+    assert made == pytest.approx([0.06 * step for step in range(10)] + [0.6, 0.6])
+
+
+def test_what_a_run_does_not_have_does_not_move():
+    held = controls()
+    assert held.probability is None
+    held.update(SURE, UNSURE)
+    assert held.chain == 0
+    assert held.moving() == {}
+
+
+def test_the_mean_logits_are_plain_means_at_first_and_running_ones_later():
+    held = controls()
+    for value in (1.0, 2.0, 6.0):
+        held.update(torch.full((2, 3), value), torch.full((2, 3), -value))
+    assert held.real.item() == pytest.approx(3)
+    assert held.fake.item() == pytest.approx(-3)
+    for _ in range(2000):
+        held.update(SURE, UNSURE)
+    assert held.real.item() == pytest.approx(1, abs=1e-3)
+    held.update(2 * SURE, UNSURE)
+    assert held.real.item() == pytest.approx(1.01, abs=1e-3)
+
+
+def test_lecam_is_its_formula_and_waits_for_its_means():
+    held = controls(lecam=0.3)
+    held.real.fill_(0.7)
+    held.fake.fill_(-0.4)
+    real, fake = torch.tensor([[0.5, -2.0]]), torch.tensor([[0.1, 3.0]])
+    assert lecam_loss(real, fake, held) == 0
+    held.steps.fill_(LECAM_START)
+    expected = ((0.5 + 0.4) ** 2 + 0) / 2 + ((0.7 - 0.1) ** 2 + 0) / 2
+    assert lecam_loss(real, fake, held).item() == pytest.approx(expected)

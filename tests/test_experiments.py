@@ -1,0 +1,107 @@
+"""The experiment runner: what it plans, that it goes on where it was, and what its table says."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).parents[1] / "experiments" / "run.py"
+spec = importlib.util.spec_from_file_location("experiments_run", PATH)
+experiments = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(experiments)
+
+TABLE = """
+[common]
+preset = "tiny"
+size = 32
+steps = 2
+batch = 4
+augment = ["color"]
+
+[variants.plain]
+
+[variants.held]
+lecam = 0.3
+"""
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    path = tmp_path / "table.toml"
+    path.write_text(TABLE)
+    return path
+
+
+def planned(table: Path, tmp_path: Path, **changes):
+    given = {"sets": [f"a={tmp_path}", f"b={tmp_path}"], "seeds": [0, 1], "only": None, "features": "random"} | changes
+    return experiments.plan(table, out=tmp_path / "out", **given)
+
+
+def test_all_of_one_seed_comes_before_the_next(table, tmp_path):
+    cells = planned(table, tmp_path)
+    assert [(cell.seed, cell.set, cell.variant) for cell in cells][:5] == [
+        (0, "a", "plain"),
+        (0, "a", "held"),
+        (0, "b", "plain"),
+        (0, "b", "held"),
+        (1, "a", "plain"),
+    ]
+    config = cells[1].config()
+    assert (config.lecam, config.augment, config.width, config.seed) == (0.3, ("color",), 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"only": ["lost"]}, "--only lost: .* has plain, held"),
+        ({"sets": ["a=nowhere"]}, "--sets a=nowhere: there is no"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(table, tmp_path, changes, message):
+    with pytest.raises(SystemExit, match=message):
+        planned(table, tmp_path, **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_table_in_the_repository_can_be_planned(tmp_path):
+    for path in PATH.parent.glob("*.toml"):
+        assert planned(path, tmp_path)
+
+
+def test_a_run_is_done_once_and_only_for_its_own_options(table, tmp_path, monkeypatch):
+    from handful.drawings import draw
+
+    draw(tmp_path / "photos", 12, 32)
+    (cell,) = planned(table, tmp_path, sets=[f"a={tmp_path / 'photos'}"], seeds=[0], only=["held"])
+    first = experiments.run(cell)
+    assert first["steps"] == 2
+    assert set(experiments.SCORES) <= first.keys()
+    monkeypatch.setattr("handful.train", lambda *_: pytest.fail("trained again"), raising=False)
+    assert experiments.run(cell) == first
+    cell.options["lecam"] = 0.1
+    with pytest.raises(ValueError, match=r"result\.json is of other options"):
+        experiments.run(cell)
+
+
+def result(variant: str, seed: int, kid: float) -> dict:
+    scores = dict.fromkeys(experiments.SHOWN, 0.5) | {"kid": kid, "recall": 0.4 + (variant == "held") / 10}
+    return {"set": "a", "variant": variant, "seed": seed} | scores
+
+
+def test_the_table_ranks_and_compares_runs_of_the_same_set_and_seed(table, tmp_path):
+    cells = planned(table, tmp_path, sets=[f"a={tmp_path}"])
+    kids = {("plain", 0): 0.1, ("plain", 1): 0.3, ("held", 0): 0.05, ("held", 1): 0.15}
+    for cell in cells:
+        cell.folder.mkdir(parents=True)
+        entry = result(cell.variant, cell.seed, kids[cell.variant, cell.seed])
+        (cell.folder / "result.json").write_text(json.dumps(entry))
+    experiments.write_table(tmp_path / "out", cells)
+    lines = (tmp_path / "out" / "table.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith(("| plain", "| held"))]
+    assert rows[0].startswith("| held | 2 | 0.1000 ± 0.0707 | 0.500 ± 0.000 |")
+    assert rows[1].startswith("| plain | 2 | 0.2000 ± 0.1414 |")
+    assert rows[2] == "| held | 2 | 0.50 | 2 | +0.100 | +0.000 |"
+    assert rows[3] == "| plain | 2 | 1.00 | 0 | +0.000 | +0.000 |"
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 4
