@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from handful.blocks import ChainDownBlock, chain
+from handful.blocks import ChainDownBlock, chain, upsample_smoothly
 from handful.config import GeneratorConfig, tiny
 from handful.controls import AUGMENT_TARGET, CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
 from handful.discriminator import Discriminator
@@ -36,6 +36,15 @@ def test_chain_does_not_let_gradients_grow():
     towards = torch.randn(4, 6, 5, 5, generator=seeded(1))
     (gradient,) = torch.autograd.grad(chain(x, torch.ones(4, 6, dtype=torch.bool))[0], x, towards)
     assert (gradient.square().sum((0, 2, 3)) <= towards.square().sum((0, 2, 3)) + 1e-5).all()
+
+
+def test_smooth_enlarging_is_the_binomial_1_3_3_1():
+    x = torch.randn(2, 3, 6, 6, generator=seeded())
+    line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
+    kernel = (line[:, None] * line).expand(3, 1, 4, 4)
+    spread = torch.nn.functional.conv_transpose2d(x, kernel, stride=2, padding=1, groups=3)
+    inner = (..., slice(1, -1), slice(1, -1))  # at the edges bilinear repeats the last pixel
+    assert torch.allclose(upsample_smoothly(x)[inner], spread[inner], atol=1e-6)
 
 
 def test_recomputing_a_chained_block_changes_nothing():

@@ -29,6 +29,7 @@ RECIPE = {
     "augment_ramp": 10,
     "augment_together": True,
     "normalised_latent": True,
+    "smooth": True,
 }
 """All parts beyond the published recipe."""
 

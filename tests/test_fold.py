@@ -16,10 +16,10 @@ from handful.generator import Generator, initialise
 CPU = torch.device("cpu")
 
 
-def trained(size: int, sle: bool = True, width: int = 8) -> Generator:
+def trained(size: int, sle: bool = True, width: int = 8, **options) -> Generator:
     """A generator with noise, statistics, gains and shifts that are not those of a fresh one."""
     random = torch.Generator().manual_seed(0)
-    network = Generator(GeneratorConfig(size=size, width=width, sle=sle))
+    network = Generator(GeneratorConfig(size=size, width=width, sle=sle, **options))
     initialise(network, random)
     with torch.no_grad():
         for name, value in network.named_parameters():
@@ -30,9 +30,13 @@ def trained(size: int, sle: bool = True, width: int = 8) -> Generator:
     return network.requires_grad_(False)
 
 
-@pytest.mark.parametrize(("size", "sle"), [(32, True), (64, True), (64, False), (128, True), (256, True), (512, True)])
-def test_a_folded_generator_draws_the_same_picture(size, sle):
-    network = trained(size, sle)
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [(size, {}) for size in (32, 64, 128, 256, 512)]
+    + [(64, {"sle": False}), (64, {"smooth": True}), (64, {"normalised_latent": True})],
+)
+def test_a_folded_generator_draws_the_same_picture(size, options):
+    network = trained(size, **options)
     z, noise = latent.from_seeds(range(2), 256, network.noise_sizes, CPU)
     folded = Folded(network)(z, noise)
     assert folded.abs().mean() > 0.05

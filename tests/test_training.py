@@ -183,7 +183,7 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, t
 
 def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
     recipe = {"normalisation": "chain", "lecam": 0.3, "augment_schedule": "adaptive", "augment_ramp": 10}
-    recipe |= {"augment_together": True, "normalised_latent": True}
+    recipe |= {"augment_together": True, "normalised_latent": True, "smooth": True}
     whole = small(photos, tmp_path / "whole", steps=6, **recipe)
     train(whole, Quiet())
     parted = small(photos, tmp_path / "parted", steps=3, **recipe)
@@ -319,6 +319,7 @@ def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_p
         {"augment": ("flip", "zoom", "rotation"), "augment_probability": 0.5},
         {"augment_together": True},
         {"normalised_latent": True},
+        {"smooth": True},
     ],
 )
 def test_each_switch_trains(photos, tmp_path, options):

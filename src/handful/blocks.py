@@ -52,6 +52,14 @@ def upsample(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
+def upsample_smoothly(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
+    """Double height and width; each new pixel is 9, 3, 3 and 1 sixteenths of the four nearest.
+
+    Source: StyleGAN2 (Karras et al. 2020), its resampling by the binomial 1 3 3 1; bilinear enlarging is the same.
+    """
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 def shrink(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c {size} {size}"]:
     """Average square areas of pixels so that ``size`` rows and columns remain."""
     return F.avg_pool2d(x, x.shape[-1] // size)
@@ -133,13 +141,19 @@ class Excitation(nn.Module):
 
 @final
 class UpConv(nn.Conv2d):
-    """Upsample by two, then convolve with a 3x3 kernel; see ``kernel_after_upsampling``."""
+    """Upsample by two, then convolve with a 3x3 kernel; see ``kernel_after_upsampling``.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Done ``smoothly``, there is no such short cut, and it costs more than twice as much.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False) -> None:
         super().__init__(inputs, outputs, 3, padding=1, bias=False)
+        self.smoothly = smoothly
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
+        if self.smoothly:
+            return F.conv2d(upsample_smoothly(x), self.weight, padding=1)
         if x.shape[-1] <= SMALL_MAP:
             return F.conv2d(upsample(x), self.weight, padding=1)
         return F.conv_transpose2d(x, kernel_after_upsampling(self.weight), stride=2, padding=1)
@@ -182,9 +196,9 @@ class UpBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 3.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, running: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False, running: bool = True) -> None:
         super().__init__()
-        self.conv = UpConv(inputs, 2 * outputs)
+        self.conv = UpConv(inputs, 2 * outputs, smoothly=smoothly)
         self.norm = nn.BatchNorm2d(2 * outputs, track_running_stats=running)
         self.recompute = False
 
@@ -199,9 +213,9 @@ class NoisyUpBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 3; which resolutions have it is the released network's choice.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False) -> None:
         super().__init__()
-        self.conv1 = UpConv(inputs, 2 * outputs)
+        self.conv1 = UpConv(inputs, 2 * outputs, smoothly=smoothly)
         self.noise1 = Noise()
         self.norm1 = nn.BatchNorm2d(2 * outputs)
         self.conv2 = conv(outputs, 2 * outputs, 3, padding=1)

@@ -60,6 +60,8 @@ class GeneratorConfig:
     """Length of the latent vector z."""
     normalised_latent: bool = False
     """Bring z to the sphere of radius sqrt(latent) first."""
+    smooth: bool = False
+    """Enlarge maps smoothly instead of by repeating pixels."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,9 @@ class TrainConfig:
     """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
     normalised_latent: bool = False
     """Bring latents to the sphere, so that all are equally long."""
+    smooth: bool = False
+    """Let the generator enlarge its maps smoothly instead of by repeating pixels: fewer grids, more than twice the
+    work of these layers."""
     learning_rate: float = 2e-4
     """Step size of Adam, for both networks."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -224,7 +229,9 @@ class TrainConfig:
     @property
     def generator(self) -> GeneratorConfig:
         """The part that describes the generator."""
-        return GeneratorConfig(size=self.size, width=self.width, sle=self.sle, normalised_latent=self.normalised_latent)
+        return GeneratorConfig(
+            size=self.size, width=self.width, sle=self.sle, normalised_latent=self.normalised_latent, smooth=self.smooth
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give every option as JSON has it."""

@@ -16,7 +16,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from handful.blocks import FirstBlock, Noise, NoisyUpBlock, UpBlock, UpConv, glu, kernel_after_upsampling, layout
+from handful.blocks import (
+    FirstBlock,
+    Noise,
+    NoisyUpBlock,
+    UpBlock,
+    UpConv,
+    glu,
+    kernel_after_upsampling,
+    layout,
+    upsample_smoothly,
+)
 from handful.generator import GATES, Generator, normalised
 
 
@@ -47,13 +57,15 @@ class FirstStage(nn.Module):
 class Stage(nn.Module):
     """Convolution, noise, normalisation and gate in one: ``glu(convolve(x, weight) + bias + strength * noise)``.
 
-    Upsampling is always part of the kernel here: for the smallest map too, that is faster once the kernel is at hand.
+    Repeating pixels is always part of the kernel here: for the smallest map too, that is faster once the kernel is at
+    hand.
     """
 
     def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d, noise: Noise | None = None) -> None:
         super().__init__()
         scale, shift = scale_and_shift(norm)
-        if isinstance(layer, UpConv):
+        self.smoothly = isinstance(layer, UpConv) and layer.smoothly
+        if isinstance(layer, UpConv) and not layer.smoothly:
             self.convolve = partial(F.conv_transpose2d, stride=2, padding=1)
             weight = kernel_after_upsampling(layer.weight) * scale[:, None, None]
         else:
@@ -66,6 +78,8 @@ class Stage(nn.Module):
         self, x: Float[Tensor, "b c _h _w"], noise: Float[Tensor, "b 1 h w"] | None
     ) -> Float[Tensor, "b k h w"]:
         """Compute one convolution's worth of the network."""
+        if self.smoothly:
+            x = upsample_smoothly(x)
         x = self.convolve(x, self.weight, self.bias)  # [b 2k h w]
         if self.strength is not None and noise is not None:
             x = torch.addcmul(x, self.strength, noise.to(x.dtype))

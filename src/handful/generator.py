@@ -46,7 +46,7 @@ class Generator(nn.Module):
         self.gates = nn.ModuleDict()
         for size in list(channels)[1:]:
             block = NoisyUpBlock if size in NOISY else UpBlock
-            self.blocks[str(size)] = block(channels[size // 2], channels[size])
+            self.blocks[str(size)] = block(channels[size // 2], channels[size], smoothly=config.smooth)
             if config.sle and size in GATES:
                 self.gates[str(size)] = Excitation(channels[GATES[size]], channels[size])
         self.to_small = conv(channels[small_size(config.size)], 3, 1)
