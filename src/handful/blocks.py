@@ -331,7 +331,8 @@ class ChainDownBlock(nn.Module):
             main, first = chain(self.halve(x), chosen[0])
             main, second = chain(self.refine(F.leaky_relu(main, SLOPE)), chosen[1])
             direct, third = chain(self.direct(x), chosen[2])
-            return (F.leaky_relu(main, SLOPE) + F.leaky_relu(direct, SLOPE)) / 2, first + second + third
+            # A sum, not a mean: no normalisation with a gain follows that would make up for halving.
+            return F.leaky_relu(main, SLOPE) + F.leaky_relu(direct, SLOPE), first + second + third
 
         return kept_or_recomputed(both, x, chosen, recompute=self.recompute)
 
