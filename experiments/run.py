@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from handful.config import PRESETS, TrainConfig
+from handful.files import replacing, write_json
 
 SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty")
 SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3, "steps": 0, "seconds": 0}
@@ -136,9 +137,7 @@ def run(cell: Cell) -> dict[str, Any]:
     last = json.loads((cell.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     known = {"set": cell.set, "variant": cell.variant, "seed": cell.seed, "options": cell.options}
     known |= {"steps": last["step"], "seconds": last["seconds"], **{name: scores[name] for name in SCORES}}
-    partly = result.with_suffix(".partly")
-    partly.write_text(json.dumps(known, indent=2), encoding="utf-8")
-    partly.replace(result)
+    write_json(result, known)
     return known
 
 
@@ -146,7 +145,7 @@ def write_table(out: Path, cells: list[Cell]) -> None:
     """Write what is known so far, ranked, as ``table.md`` and, one object a run, ``results.json``."""
     paths = [cell.folder / "result.json" for cell in cells]
     results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
-    (out / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    write_json(out / "results.json", results)
     first = cells[0].variant
     lines = ["Mean and standard deviation over seeds.", ""]
     for name in dict.fromkeys(cell.set for cell in cells):
@@ -170,7 +169,8 @@ def write_table(out: Path, cells: list[Cell]) -> None:
             table.append((statistics.mean(logs), variant, len(pairs), better, *more))
     for ratio, variant, count, better, recall, copies in sorted(table):
         lines.append(line(variant, count, f"{math.exp(ratio):.2f}", better, f"{recall:+.3f}", f"{copies:+.3f}"))
-    (out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing(out / "table.md") as file:
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def grouped(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -303,7 +303,7 @@ def chain(
     ``x / psi * min(psi)`` with ``psi = sqrt(mean(x^2) + 1e-5)`` over the batch, for each channel, and the minimum,
     which is held still, over the channels: the Lipschitz constant is at most 1. The distance is ``sum(mean(x)^2)``.
 
-    Source: CHAIN (Ni and Koniusz 2024), section 4, its batch variant: adaptive root mean square normalisation in place
+    Source: CHAIN (Ni and Koniusz 2024), its batch variant: adaptive root mean square normalisation in place
     of BatchNorm's scaling, a soft pull of the means in place of its centring.
     """
     exact = x.float()

@@ -36,7 +36,7 @@ MAY_CHANGE = frozenset(
 
 Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
 LEAK_FREE = 0.8
-"""Probability up to which no kind of change finds its way into generated images (ADA, figure 4 and appendix C)."""
+"""Probability up to which no kind of change finds its way into generated images (ADA, section 2.2)."""
 LEAKING = ("flip", "rotation")
 """Changes that, always made, could not be told from what the images are like; so they are only made at times."""
 Fit = Literal["crop", "squash"]

@@ -17,7 +17,7 @@ SIGN_KEPT = 0.9
 LOGIT_KEPT = 0.99
 """Share of the mean logits that a step keeps (LeCam's code)."""
 AUGMENT_TARGET = 0.6
-"""Mean sign of real logits that adaptive augmentation aims at (ADA, section 2.3)."""
+"""Mean sign of real logits that adaptive augmentation aims at (ADA, section 3)."""
 CHAIN_TARGET = 0.5
 """Mean sign of real logits that CHAIN aims at (its code)."""
 CHAIN_SPEED = 0.001
@@ -63,8 +63,8 @@ class Controls:
     def update(self, real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> None:
         """Take in the logits of a step.
 
-        Source: ADA (Karras et al. 2020), section 2.3, and its released schedules; CHAIN (Ni and Koniusz 2024),
-        section 4, and its code; LeCam (Tseng et al. 2021), section 3.
+        Source: ADA (Karras et al. 2020), section 3, and its released schedules; CHAIN (Ni and Koniusz 2024) and LeCam
+        (Tseng et al. 2021), as their code has them.
         """
         self.steps += 1
         self.sign.lerp_(real.sign().mean(), 1 - SIGN_KEPT)

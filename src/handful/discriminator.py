@@ -72,8 +72,8 @@ class Discriminator(nn.Module):
         width = config.width
         norm = Bias if chained else batch_norm
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY) if size <= config.size}
-        self.chained = [3 * channels[size] for size in sorted(channels, reverse=True)[1:]] if chained else []
-        """Channels, over its three places, that each block has for CHAIN to choose from."""
+        self.chained = [channels[size] for size in sorted(channels, reverse=True)[1:]] if chained else []
+        """Channels that each block has for CHAIN to choose from, at each of its three places."""
         self.strength = nn.Buffer(torch.zeros(()))
         """Probability that CHAIN normalises a channel of an image."""
         self.stem = stem(config.size, channels, norm)
@@ -97,7 +97,7 @@ class Discriminator(nn.Module):
     def chance(self, count: int, random: torch.Generator) -> list[Float[Tensor, "3 b _"]]:
         """Draw, for each block, what decides which channels of ``count`` images CHAIN normalises; empty without it."""
         device = self.strength.device
-        return [torch.rand(3, count, total // 3, device=device, generator=random) for total in self.chained]
+        return [torch.rand(3, count, width, device=device, generator=random) for width in self.chained]
 
     def forward(
         self,

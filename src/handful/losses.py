@@ -54,7 +54,7 @@ def lecam_loss(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], controls:
 
     ``mean(relu(real - mean_fake)^2) + mean(relu(mean_real - fake)^2)``, from step 1,000 on.
 
-    Source: LeCam (Tseng et al. 2021), section 3, as its code has it.
+    Source: LeCam (Tseng et al. 2021), as its code has it.
     """
     started = (controls.steps >= LECAM_START).float()
     apart = F.relu(real - controls.fake).square().mean() + F.relu(controls.real - fake).square().mean()

@@ -54,7 +54,7 @@ class Tracker:
 
 def group(name: str) -> str:
     """Say under which heading a number stands."""
-    if name in ("discriminator", "generator", "reconstruction"):
+    if name in ("discriminator", "generator", "reconstruction", "lecam", "chain"):
         return "losses"
     if name in ("kid", "kid_error", "copies", "copies_among_training", "novelty", "spread"):
         return "scores"
