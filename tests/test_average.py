@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from handful import latent
-from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED, blend, calibrate, kept
+from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED, blend, calibrate, exponent, kept, power_kept
 from handful.config import GeneratorConfig
 from handful.generator import Generator, initialise
 
@@ -35,6 +35,22 @@ def test_the_average_forgets_its_start_in_a_short_run():
         blend([*average.parameters()], [*latest.parameters()], torch.tensor(kept(0.999, step)))
     weight, untrained, last = (net.to_image.weight for net in (average, start, latest))
     assert (weight - last).norm() < 0.001 * (untrained - last).norm()
+
+
+@pytest.mark.parametrize("width", [0.02, 0.05, 0.1, 0.25])
+def test_a_power_function_average_weighs_steps_by_a_power_of_their_number(width):
+    steps = 4000
+    weights = torch.zeros(steps, dtype=torch.float64)
+    for step in range(steps):
+        keep = power_kept(width, step)
+        weights *= keep
+        weights[step] = 1 - keep
+    assert weights.sum().item() == pytest.approx(1)  # nothing is left of the start
+    times = (torch.arange(steps) + 1.0).double() / steps
+    mean = (weights * times).sum()
+    assert (weights * (times - mean) ** 2).sum().sqrt().item() == pytest.approx(width, rel=0.01)
+    ratio = weights[steps // 2 - 1] / weights[-1]
+    assert ratio.item() == pytest.approx(0.5 ** exponent(width), rel=0.02)
 
 
 def test_calibrated_statistics_are_those_of_all_calibration_images():

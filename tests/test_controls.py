@@ -3,17 +3,18 @@
 import pytest
 import torch
 
-from handful.blocks import ChainDownBlock, chain, upsample_smoothly
+from handful.blocks import upsample_smoothly
 from handful.config import GeneratorConfig, tiny
 from handful.controls import AUGMENT_TARGET, CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
 from handful.discriminator import Discriminator
 from handful.losses import lecam_loss
+from handful.residual import LargeDownBlock, ResidualDownBlock, chain
 
 SURE, UNSURE = torch.ones(4, 5), -torch.ones(4, 5)
 
 
 def controls(**options) -> Controls:
-    return Controls(tiny("-", **options), torch.zeros(()))
+    return Controls(tiny("-", **options), torch.zeros(()), torch.zeros(()))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -47,8 +48,9 @@ def test_smooth_enlarging_is_the_binomial_1_3_3_1():
     assert torch.allclose(upsample_smoothly(x)[inner], spread[inner], atol=1e-6)
 
 
-def test_recomputing_a_chained_block_changes_nothing():
-    block = ChainDownBlock(3, 4)
+@pytest.mark.parametrize("kind", [ResidualDownBlock, LargeDownBlock])
+def test_recomputing_a_chained_block_changes_nothing(kind):
+    block = kind(3, 4, chained=True)
     x = torch.randn(2, 3, 8, 8, generator=seeded(), requires_grad=True)
     chosen = torch.rand(3, 2, 4, generator=seeded(1)) < 0.5
     results = []

@@ -145,6 +145,21 @@ def test_a_run_stops_where_nothing_improves_and_says_so(photos, tmp_path, monkey
     assert [line for line in notes.lines if "no better score since step 2" in line]
 
 
+def test_of_several_averages_the_one_of_the_best_score_is_taken_and_stays_when_a_run_goes_on(
+    photos, tmp_path, monkeypatch
+):
+    give(monkeypatch, [0.5, 0.3, 0.4, 0.2, 0.6, 0.7])
+    config = small(photos, tmp_path / "run", steps=4, score_every=2, average_widths=(0.05, 0.1))
+    model = train(config, Quiet())
+    found = [line for line in lines(config) if "kid" in line]
+    assert [(line["kid"], line["average_width"]) for line in found] == [(0.3, 0.1), (0.2, 0.1)]
+    again = train(config, Quiet())
+    assert torch.equal(model.sample([3]), again.sample([3]))
+    assert torch.equal(load(config.folder / "best").sample([3]), model.sample([3]))
+    train(dataclasses.replace(config, steps=6), Quiet())
+    assert lines(config)[-1]["average_width"] == 0.05
+
+
 def test_a_run_goes_on_over_a_plateau_unless_told_to_stop(photos, tmp_path, monkeypatch):
     give(monkeypatch, [0.1] + [0.2] * 20)
     config = small(photos, tmp_path / "run", steps=13, score_every=1)
@@ -255,7 +270,7 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
         logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
         maps = torch.zeros(len(shown), 1, 16, 16)
-        return View(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8], torch.zeros(()))
+        return View(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8], *torch.zeros(2))
 
     discriminator = State.fresh(config, CPU).discriminator
     discriminator.forward = by_heart

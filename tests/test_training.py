@@ -183,7 +183,8 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, t
 
 def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
     recipe = {"normalisation": "chain", "lecam": 0.3, "augment_schedule": "adaptive", "augment_ramp": 10}
-    recipe |= {"augment_together": True, "normalised_latent": True, "smooth": True}
+    recipe |= {"augment_together": True, "normalised_latent": True, "smooth": True, "discriminator": "large"}
+    recipe |= {"nice": 1.0, "augself": 0.1, "loss": "relativistic", "gradient_penalty": 0.1, "penalty_every": 2}
     whole = small(photos, tmp_path / "whole", steps=6, **recipe)
     train(whole, Quiet())
     parted = small(photos, tmp_path / "parted", steps=3, **recipe)
@@ -320,6 +321,12 @@ def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_p
         {"augment_together": True},
         {"normalised_latent": True},
         {"smooth": True},
+        {"nice": 1.0},
+        {"augself": 1.0},
+        {"loss": "relativistic", "gradient_penalty": 0.5},
+        {"gradient_penalty": 0.5, "penalty_every": 1},
+        {"discriminator": "large"},
+        {"discriminator": "large", "normalisation": "chain", "nice": 1.0},
     ],
 )
 def test_each_switch_trains(photos, tmp_path, options):

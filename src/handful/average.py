@@ -6,6 +6,10 @@ take care of; and its BatchNorm statistics are measured, so it is used in eval m
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -27,6 +31,28 @@ def kept(decay: float, step: int) -> float:
     ``ExponentialMovingAverage``.
     """
     return min(decay, (1 + step) / (10 + step))
+
+
+def power_kept(width: float, step: int) -> float:
+    """Give the share of a power-function average that a step keeps: ``(1 - 1 / n) ** (exponent + 1)`` at the n-th step.
+
+    The average then covers the same share of the run at any time, about ``width`` of it, and has forgotten the start.
+
+    Source: EDM2 (Karras et al. 2024), section 3 and equation 127 for the exponent.
+    """
+    return math.pow(1 - 1 / (step + 1), exponent(width) + 1)
+
+
+@cache
+def exponent(width: float) -> float:
+    """Give the exponent of the power function whose standard deviation is ``width`` of the time so far, 0 to 0.288.
+
+    The largest real root of ``g^3 + 7 g^2 + (16 - width^-2) g + 12 - width^-2``.
+
+    Source: EDM2 (Karras et al. 2024), equation 127.
+    """
+    roots = np.roots([1, 7, 16 - width**-2, 12 - width**-2])
+    return float(roots.real[abs(roots.imag) < 1e-6].max())
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from typing import TypeVar, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -252,89 +252,6 @@ class DownBlock(nn.Module):
         """Halve the height and width."""
         halved: Tensor = self.main(x)  # [b k h/2 w/2]
         return halved
-
-
-class ResidualDownBlock(nn.Module):
-    """Halve the resolution along two paths, convolutions and average pooling, and take their mean.
-
-    Source: FastGAN (Liu et al. 2021), figure 4.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            conv(inputs, outputs, 4, 2, 1),
-            batch_norm(outputs),
-            leaky(),
-            conv(outputs, outputs, 3, padding=1),
-            batch_norm(outputs),
-            leaky(),
-        )
-        self.recompute = False
-        self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), batch_norm(outputs), leaky())
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
-        """Halve the height and width."""
-
-        def halve(x: Tensor) -> Tensor:
-            halved: Tensor = (self.main(x) + self.direct(x)) / 2  # [b k h/2 w/2]
-            return halved
-
-        return kept_or_recomputed(halve, x, recompute=self.recompute)
-
-
-class Bias(nn.Module):
-    """Add one learned number to each channel: what remains of normalisation in a discriminator that has CHAIN."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Add it."""
-        return x + self.bias[:, None, None].to(x.dtype)
-
-
-def chain(
-    x: Float[Tensor, "b c h w"], chosen: Bool[Tensor, "b c"]
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""]]:
-    """Normalise the chosen channels so that the gradient does not grow, and say how far all are from mean zero.
-
-    ``x / psi * min(psi)`` with ``psi = sqrt(mean(x^2) + 1e-5)`` over the batch, for each channel, and the minimum,
-    which is held still, over the channels: the Lipschitz constant is at most 1. The distance is ``sum(mean(x)^2)``.
-
-    Source: CHAIN (Ni and Koniusz 2024), its batch variant: adaptive root mean square normalisation in place
-    of BatchNorm's scaling, a soft pull of the means in place of its centring.
-    """
-    exact = x.float()
-    size = torch.sqrt(exact.square().mean(dim=(0, 2, 3)) + 1e-5)
-    scale = torch.where(chosen, size.amin().detach() / size, 1.0)  # [b c]
-    return x * scale[:, :, None, None].to(x.dtype), exact.mean(dim=(0, 2, 3)).square().sum()
-
-
-class ChainDownBlock(nn.Module):
-    """``ResidualDownBlock`` with CHAIN in place of its normalisation, at the same three places."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.halve = nn.Sequential(conv(inputs, outputs, 4, 2, 1), Bias(outputs))
-        self.refine = nn.Sequential(conv(outputs, outputs, 3, padding=1), Bias(outputs))
-        self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), Bias(outputs))
-        self.recompute = False
-
-    def forward(
-        self, x: Float[Tensor, "b c h w"], chosen: Bool[Tensor, "3 b k"]
-    ) -> tuple[Float[Tensor, "b k h//2 w//2"], Float[Tensor, ""]]:
-        """Halve the height and width; also give how far the channels are from mean zero."""
-
-        def both(x: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-            main, first = chain(self.halve(x), chosen[0])
-            main, second = chain(self.refine(F.leaky_relu(main, SLOPE)), chosen[1])
-            direct, third = chain(self.direct(x), chosen[2])
-            # A sum, not a mean: no normalisation with a gain follows that would make up for halving.
-            return F.leaky_relu(main, SLOPE) + F.leaky_relu(direct, SLOPE), first + second + third
-
-        return kept_or_recomputed(both, x, chosen, recompute=self.recompute)
 
 
 class Decoder(nn.Module):

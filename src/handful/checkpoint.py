@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from handful.blocks import ChainDownBlock, NoisyUpBlock, ResidualDownBlock, UpBlock
+from handful.blocks import NoisyUpBlock, UpBlock
 from handful.config import TrainConfig
 from handful.controls import Controls
 from handful.discriminator import Discriminator
@@ -22,6 +22,7 @@ from handful.files import remove, replacing
 from handful.generator import Generator, initialise
 from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
+from handful.residual import LargeDownBlock, ResidualDownBlock
 from handful.spectral import SpectralAdam
 
 FILE = "state.safetensors"
@@ -32,7 +33,7 @@ class State:
     """All that training changes, and so all that a checkpoint holds."""
 
     generator: Generator
-    average: Generator
+    averages: list[Generator]
     discriminator: Discriminator
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
@@ -40,22 +41,23 @@ class State:
     step: int = 0
     seconds: float = 0.0
     """Time spent in training so far, over all sittings."""
+    chosen: int = 0
+    """Which of the averages is in use."""
 
     @classmethod
     def fresh(cls, config: TrainConfig, device: torch.device) -> State:
         """Make the networks and their optimisers; the weights depend on the seed, not on the device."""
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
         generator = Generator(config.generator)
-        chained = config.normalisation == "chain"
-        discriminator = Discriminator(config.generator, reconstruction=config.reconstruction, chained=chained)
+        discriminator = Discriminator.of(config)
         for network in (generator, discriminator):
             initialise(network, random)
             network.to(device)
-        average = copy.deepcopy(generator).eval().requires_grad_(False)
+        averages = [copy.deepcopy(generator).eval().requires_grad_(False) for _ in config.average_widths or (None,)]
         for module in (*generator.modules(), *discriminator.modules()):
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = False  # only the average is ever used in eval mode
-            if isinstance(module, (UpBlock, NoisyUpBlock, ResidualDownBlock, ChainDownBlock)):
+            if isinstance(module, (UpBlock, NoisyUpBlock, ResidualDownBlock, LargeDownBlock)):
                 module.recompute = config.recompute
         adam = partial(
             SpectralAdam,
@@ -65,19 +67,28 @@ class State:
             precision=PRECISIONS[config.precision],
         )
         generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
-        controls = Controls(config, discriminator.strength)
-        state = cls(generator, average, discriminator, generator_optimizer, discriminator_optimizer, controls)
-        # The average starts from the normalised weights, which the optimisers have just written, and lies as they do.
-        for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
-            parameter.data = exact.detach().clone()
+        controls = Controls(config, discriminator.strength, discriminator.noise)
+        state = cls(generator, averages, discriminator, generator_optimizer, discriminator_optimizer, controls)
+        # An average starts from the normalised weights, which the optimisers have just written, and lies as they do.
+        for average in averages:
+            for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
+                parameter.data = exact.detach().clone()
         return state
+
+    @property
+    def average(self) -> Generator:
+        """The averaged generator, the one that pictures are drawn from."""
+        return self.averages[self.chosen]
 
     def tensors(self) -> dict[str, Tensor]:
         """Give every tensor of the state by name: the living ones, not copies.
 
         The normalised weights are left out, since the optimisers write them from their own.
         """
-        tensors = {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        tensors: dict[str, Tensor] = {}
+        for number, average in enumerate(self.averages):
+            place = "average" if number == 0 else f"average_{number}"
+            tensors |= {f"{place}.{name}": value for name, value in average.state_dict().items()}
         for player in ("generator", "discriminator"):
             optimizer = getattr(self, f"{player}_optimizer")
             tensors |= {f"{player}.{name}": value.detach() for name, value in optimizer.others.items()}
@@ -101,7 +112,8 @@ def save(state: State, checkpoints: Path, keep: int) -> None:
     with replacing(checkpoints / f"step-{state.step:08d}") as folder:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
-        save_file(tensors, folder / FILE, metadata={"step": str(state.step), "seconds": str(state.seconds)})
+        numbers = {name: str(getattr(state, name)) for name in ("step", "seconds", "chosen")}
+        save_file(tensors, folder / FILE, metadata=numbers)
     for old in every(checkpoints)[:-keep]:
         remove(old)
 
@@ -121,6 +133,7 @@ def restore(state: State, checkpoint: Path) -> None:
             f"{checkpoint}: cannot be read ({error}); delete this folder to go on from the checkpoint before it"
         ) from error
     state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+    state.chosen = int(metadata["chosen"])
 
 
 def every(checkpoints: Path) -> list[Path]:

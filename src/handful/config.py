@@ -35,6 +35,8 @@ MAY_CHANGE = frozenset(
 """Options that a resumed run takes anew; the others would make it another run."""
 
 Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
+WIDEST_AVERAGE = 0.28
+"""A plain mean of all steps has a width of 0.289, as a share of the run; no power function has more."""
 LEAK_FREE = 0.8
 """Probability up to which no kind of change finds its way into generated images (ADA, section 2.2)."""
 LEAKING = ("flip", "rotation")
@@ -129,11 +131,28 @@ class TrainConfig:
     """Steps from probability 0 to the full one, linear; also the speed of adaptive."""
     augment_together: bool = False
     """Change the small image that the generator makes as its large one is changed, as is done with real images."""
+    discriminator: Literal["fastgan", "large"] = "fastgan"
+    """fastgan: as published. large: residual blocks that convolve before they halve, several times the work, for
+    --normalisation chain."""
     normalisation: Literal["batch", "chain"] = "batch"
     """Of the discriminator's maps. batch: BatchNorm, as published. chain: CHAIN, which keeps its gradients small and
     acts the more, the surer the discriminator is of the images it trains on."""
     chain_weight: float = 20.0
     """Weight of CHAIN's pull of each channel's mean towards zero."""
+    nice: float = 0.0
+    """Weight of NICE's consistency: the discriminator's last maps are multiplied by noise, the more, the surer it is of
+    the images it trains on, and are to differ little under two draws of it. 0: without."""
+    augself: float = 0.0
+    """Weight of AugSelf: the discriminator also says how the colours of an image were changed. 0: without. Published
+    for a hundred images: 0.1 to 1."""
+    loss: Literal["hinge", "relativistic"] = "hinge"
+    """What the logits are trained by. hinge: as published. relativistic: real ones above generated ones, pair by pair,
+    which wants a gradient penalty (R3GAN)."""
+    gradient_penalty: float = 0.0
+    """Weight, gamma, of the discriminator's squared gradients at real and generated images (R1 and R2). 0: without; at
+    64 px some 0.1 to 2."""
+    penalty_every: int = 16
+    """Steps between two that have the gradient penalty, which is then as many times as heavy."""
     lecam: float = 0.0
     """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
     normalised_latent: bool = False
@@ -147,6 +166,9 @@ class TrainConfig:
     """Adam's decay rates of the mean and the square of the gradient, per step."""
     average_decay: float = 0.999
     """Share of the averaged generator kept at each step; lower in the first steps, so that the start is forgotten."""
+    average_widths: tuple[float, ...] = ()
+    """Instead of that one, averages over these shares of the run, each above 0 and below 0.28, such as 0.05 0.1. All of
+    them are kept, and scores say which is taken."""
     log_every: int = 100
     """Steps between two lines of log.jsonl."""
     sample_every: int = 1_000
@@ -184,6 +206,7 @@ class TrainConfig:
             "width",
             "steps",
             "augment_ramp",
+            "penalty_every",
             "log_every",
             "sample_every",
             "checkpoint_every",
@@ -206,9 +229,14 @@ class TrainConfig:
         for name in ("learning_rate", "checkpoint_minutes"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
-        for name in ("reconstruction_weight", "chain_weight", "lecam"):
+        for name in ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
+        if self.augself and "color" not in self.augment:
+            raise UsageError(f"--augself {self.augself}: asks how colours were changed; add color to --augment")
+        if not all(0 < width < WIDEST_AVERAGE for width in self.average_widths):
+            widths = " ".join(map(str, self.average_widths))
+            raise UsageError(f"--average-widths {widths}: must be above 0 and below {WIDEST_AVERAGE}")
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         leaking = [name for name in LEAKING if name in self.augment]

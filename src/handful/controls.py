@@ -22,6 +22,10 @@ CHAIN_TARGET = 0.5
 """Mean sign of real logits that CHAIN aims at (its code)."""
 CHAIN_SPEED = 0.001
 """What CHAIN's probability changes by in a step (its code)."""
+NICE_TARGET = 0.6
+"""Mean sign of real logits that NICE's noise aims at; its value is not published, so ADA's."""
+NICE_IMAGES = 500_000
+"""Images in which the deviation of NICE's noise goes from 0 to 1 at most; likewise ADA's."""
 LECAM_START = 1_000
 """Steps after which the mean logits are worth holding to (LeCam's code)."""
 
@@ -35,14 +39,15 @@ class Controls:
         real, fake: Running means of the logits.
         augment: Probability of each change of augmentation.
         chain: Probability that CHAIN normalises; the discriminator's own.
+        noise: Deviation of NICE's noise; the discriminator's own.
     """
 
-    def __init__(self, config: TrainConfig, chain: Float[Tensor, ""]) -> None:
+    def __init__(self, config: TrainConfig, chain: Float[Tensor, ""], noise: Float[Tensor, ""]) -> None:
         self.config = config
         self.steps, self.sign, self.real, self.fake = (torch.zeros_like(chain) for _ in range(4))
         first = config.augment_probability if config.augment_schedule == "constant" else 0.0
         self.augment = torch.full_like(chain, first)
-        self.chain = chain
+        self.chain, self.noise = chain, noise
 
     @property
     def probability(self) -> Float[Tensor, ""] | None:
@@ -57,6 +62,8 @@ class Controls:
             moving["augment_probability"] = self.augment.clone()
         if self.config.normalisation == "chain":
             moving["chain_probability"] = self.chain.clone()
+        if self.config.nice:
+            moving["nice_noise"] = self.noise.clone()
         return moving
 
     @torch.no_grad()
@@ -64,7 +71,7 @@ class Controls:
         """Take in the logits of a step.
 
         Source: ADA (Karras et al. 2020), section 3, and its released schedules; CHAIN (Ni and Koniusz 2024) and LeCam
-        (Tseng et al. 2021), as their code has them.
+        (Tseng et al. 2021), as their code has them; NICE (Ni and Koniusz 2023), whose constants are not published.
         """
         self.steps += 1
         self.sign.lerp_(real.sign().mean(), 1 - SIGN_KEPT)
@@ -80,8 +87,11 @@ class Controls:
         if self.config.normalisation == "chain":
             self.chain += (self.sign - CHAIN_TARGET).sign() * CHAIN_SPEED
             self.chain.clamp_(0, 1)
+        if self.config.nice:
+            self.noise += (self.sign - NICE_TARGET).sign() * (self.config.batch / NICE_IMAGES)
+            self.noise.clamp_(0, 1)
 
     def state(self) -> dict[str, Float[Tensor, ""]]:
         """Give by name all that the next step depends on: the living tensors, not copies."""
-        names = ("steps", "sign", "real", "fake", "augment", "chain")
+        names = ("steps", "sign", "real", "fake", "augment", "chain", "noise")
         return {name: getattr(self, name) for name in names}

@@ -27,14 +27,14 @@ def describe(config: TrainConfig) -> Report:
     """
     with torch.device("meta"):
         generator = Generator(config.generator)
-        discriminator = Discriminator(config.generator, reconstruction=config.reconstruction)
+        discriminator = Discriminator.of(config)
         noise = [torch.empty(1, 1, size, size) for size in generator.noise_sizes]
         latents, corner = torch.empty(1, config.generator.latent), torch.zeros((), dtype=torch.int64)
 
         made, generated = trace(generator, lambda: generator(latents, noise))
 
         def view() -> None:
-            seen = discriminator(*generated)
+            seen = discriminator(*generated, discriminator.chance(1))
             if discriminator.decoders is not None:
                 discriminator.decoders(seen, corner)
 
@@ -53,7 +53,8 @@ def trace(network: nn.Module, run: Callable[[], Any]) -> tuple[Report, Any]:
         pixels = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         costs.append(layer.weight.numel() * math.prod(pixels.shape[2:]))
 
-    def note(name: str, block: nn.Module, output: Tensor) -> None:
+    def note(name: str, block: nn.Module, output: Tensor | tuple[Tensor, Tensor]) -> None:
+        output = output[0] if isinstance(output, tuple) else output
         parameters = sum(parameter.numel() for parameter in block.parameters())
         entry = {"name": name, "output": list(output.shape[1:]), "parameters": parameters, "multiply_adds": sum(costs)}
         blocks.append(entry)

@@ -10,34 +10,43 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from handful.blocks import (
-    Bias,
-    ChainDownBlock,
-    Decoder,
-    DownBlock,
-    Excitation,
-    ResidualDownBlock,
-    batch_norm,
-    conv,
-    leaky,
-)
-from handful.config import GeneratorConfig
+from handful.blocks import Decoder, DownBlock, Excitation, batch_norm, conv, leaky
+from handful.config import GeneratorConfig, TrainConfig
 from handful.generator import small_size
+from handful.residual import Bias, LargeDownBlock, LargeHead, ResidualDownBlock
 
 BODY = 256
 """The widest map of the body, in pixels; a larger image is first brought down to it by the stem."""
+NOISY_TAIL = (16, 8)
+"""Maps, by their side in pixels, whose blocks NICE disturbs: the last two, so that little is computed twice."""
+
+
+class Chance(NamedTuple):
+    """What is random in a view of a batch, drawn beforehand; both are empty where the network has no such part."""
+
+    chain: Sequence[Float[Tensor, "3 b _"]] = ()
+    """For each block, uniform numbers that decide which channels CHAIN normalises."""
+    noise: Sequence[Float[Tensor, "2 3 b _"]] = ()
+    """For each block of the noisy tail, the normal noise of NICE, twice."""
+
+
+SURE = Chance()
+"""Nothing random."""
 
 
 class View(NamedTuple):
     """What the discriminator makes of a batch of images."""
 
     logits: Float[Tensor, "b l"]
-    """25 patches of the image, then 25 of its small version; above 0 where they look real."""
+    """25 patches of the image (or the same number 25 times), then 25 of its small version; above 0 where they look
+    real."""
     wide: Float[Tensor, "b c 16 16"]
     deep: Float[Tensor, "b k 8 8"]
     small: Float[Tensor, "b j 8 8"]
     off_centre: Float[Tensor, ""]
     """Sum over CHAIN's places and channels of the squared mean; 0 without CHAIN."""
+    unsteady: Float[Tensor, ""]
+    """Mean squared difference of the deep map under two draws of NICE's noise; 0 without NICE."""
 
 
 class Decoders(nn.Module):
@@ -63,11 +72,23 @@ class Discriminator(nn.Module):
     From the stem on the image is a map of at most 256 px, so the features are alike at 256, 512, 1024 and 2048 px.
 
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; layer for layer the released network at 256, 512 and
-    1024 px, with its excitations, which the paper does not mention. ``chained``: CHAIN in the body's blocks and no
-    normalisation elsewhere, as CHAIN (Ni and Koniusz 2024) has it.
+    1024 px, with its excitations, which the paper does not mention. ``large``: the body and the head that CHAIN (Ni and
+    Koniusz 2024) has; the small image, which it has not, is judged here too. ``chained``: CHAIN in the body's blocks
+    and no normalisation elsewhere. ``noisy``: the channels of the last blocks are
+    multiplied by noise, as NICE (Ni and Koniusz 2023) has it. ``guesses``: numbers to be read off the deep map about
+    how an image was changed, as in AugSelf (Hou et al. 2023).
     """
 
-    def __init__(self, config: GeneratorConfig, *, reconstruction: bool = True, chained: bool = False) -> None:
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        *,
+        reconstruction: bool = True,
+        large: bool = False,
+        chained: bool = False,
+        noisy: bool = False,
+        guesses: int = 0,
+    ) -> None:
         super().__init__()
         width = config.width
         norm = Bias if chained else batch_norm
@@ -76,52 +97,102 @@ class Discriminator(nn.Module):
         """Channels that each block has for CHAIN to choose from, at each of its three places."""
         self.strength = nn.Buffer(torch.zeros(()))
         """Probability that CHAIN normalises a channel of an image."""
+        self.tail = [channels[size] for size in NOISY_TAIL] if noisy else []
+        """Channels of each block that NICE disturbs."""
+        self.noise = nn.Buffer(torch.zeros(()))
+        """Deviation of NICE's factors from 1."""
         self.stem = stem(config.size, channels, norm)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         for size in sorted(channels, reverse=True)[1:]:
-            block = ChainDownBlock if chained else ResidualDownBlock
-            self.blocks[str(size)] = block(channels[2 * size], channels[size])
+            block = LargeDownBlock if large else ResidualDownBlock
+            self.blocks[str(size)] = block(channels[2 * size], channels[size], chained=chained)
             if config.sle and 8 * size in channels:
                 self.gates[str(size)] = Excitation(channels[8 * size], channels[size])
-        self.head = nn.Sequential(
-            conv(channels[8], 2 * channels[8], 1), norm(2 * channels[8]), leaky(), conv(2 * channels[8], 1, 4)
-        )
+        wide = 2 * channels[8]
+        patches = nn.Sequential(conv(channels[8], wide, 1), norm(wide), leaky(), conv(wide, 1, 4))
+        self.head = LargeHead(channels[8]) if large else patches
         small = small_size(config.size)
         halves = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
         self.small = nn.Sequential(conv(3, halves[0], 4, 2, 1), leaky())
         self.small.extend(DownBlock(inputs, outputs, norm) for inputs, outputs in pairwise(halves))
         self.small_head = conv(halves[-1], 1, 4)
         self.decoders = Decoders(channels[16], channels[8], halves[-1], small, width) if reconstruction else None
+        self.guess = nn.Sequential(conv(channels[8], guesses, 1), Bias(guesses)) if guesses else None
 
-    def chance(self, count: int, random: torch.Generator) -> list[Float[Tensor, "3 b _"]]:
-        """Draw, for each block, what decides which channels of ``count`` images CHAIN normalises; empty without it."""
+    @classmethod
+    def of(cls, config: TrainConfig) -> Discriminator:
+        """Make the discriminator that a run has."""
+        return cls(
+            config.generator,
+            reconstruction=config.reconstruction,
+            large=config.discriminator == "large",
+            chained=config.normalisation == "chain",
+            noisy=config.nice > 0,
+            guesses=3 if config.augself else 0,
+        )
+
+    def chance(self, count: int, random: torch.Generator | None = None) -> Chance:
+        """Draw what is random in a view of ``count`` images."""
         device = self.strength.device
-        return [torch.rand(3, count, width, device=device, generator=random) for width in self.chained]
+        return Chance(
+            [torch.rand(3, count, width, device=device, generator=random) for width in self.chained],
+            [torch.randn(2, 3, count, width, device=device, generator=random) for width in self.tail],
+        )
 
-    def forward(
-        self,
-        images: Float[Tensor, "b 3 h w"],
-        small: Float[Tensor, "b 3 s s"],
-        chance: Sequence[Float[Tensor, "3 b _"]] = (),
-    ) -> View:
-        """View images in [-1, 1] and their small versions; CHAIN needs what ``chance`` drew."""
-        precision = self.small_head.weight.dtype
-        images, small = images.to(precision), small.to(precision)
-        x = self.stem(images)
+    def forward(self, images: Float[Tensor, "b 3 h w"], small: Float[Tensor, "b 3 s s"], chance: Chance = SURE) -> View:
+        """View images in [-1, 1] and their small versions; CHAIN and NICE need what ``chance`` drew."""
+        maps, off_centre, unsteady = self.body(images, chance)
+        small_map = self.small(small.to(self.precision))
+        patches = self.small_head(small_map).flatten(1)  # [b 25]
+        # A head of one number counts as much as one of many.
+        logits = torch.cat([self.head(maps[8]).flatten(1).expand_as(patches), patches], dim=1)  # [b 50]
+        return View(logits.float(), maps[16], maps[8], small_map, off_centre, unsteady)
+
+    def body(
+        self, images: Float[Tensor, "b 3 h w"], chance: Chance = SURE
+    ) -> tuple[dict[int, Float[Tensor, "b _ _ _"]], Float[Tensor, ""], Float[Tensor, ""]]:
+        """Give the maps of the body by their side, and a view's last two numbers."""
+        x = self.stem(images.to(self.precision))
         maps = {x.shape[-1]: x}
+        sizes = [int(name) for name in self.blocks]
+        steady = [size for size in sizes if not (self.tail and size in NOISY_TAIL)]
+        maps, off_centre = self.descend(maps, steady, chance)
+        unsteady = torch.zeros_like(self.strength)
+        if self.tail:
+            (maps, more), (again, _) = (self.descend(maps, NOISY_TAIL, chance, draw) for draw in (0, 1))
+            off_centre = off_centre + more
+            unsteady = (maps[8].float() - again[8].float()).square().mean()
+        return maps, off_centre, unsteady
+
+    def descend(
+        self, maps: dict[int, Float[Tensor, "b _ _ _"]], sizes: Sequence[int], chance: Chance, draw: int | None = None
+    ) -> tuple[dict[int, Float[Tensor, "b _ _ _"]], Float[Tensor, ""]]:
+        """Add the maps of the given sides to those above them; say how far CHAIN's channels are from mean zero."""
+        maps = dict(maps)
         off_centre = torch.zeros_like(self.strength)
-        for place, (name, block) in enumerate(self.blocks.items()):
-            size = int(name)
-            if self.chained:
-                x, more = block(maps[2 * size], chance[place] < self.strength)
-                off_centre = off_centre + more
-            else:
-                x = block(maps[2 * size])
+        for size in sizes:
+            name = str(size)
+            chosen = chance.chain[list(self.blocks).index(name)] < self.strength if self.chained else None
+            factors = None if draw is None else 1 + self.noise * chance.noise[NOISY_TAIL.index(size)][draw]
+            x, more = self.blocks[name](maps[2 * size], chosen, factors)
+            off_centre = off_centre + more
             maps[size] = self.gates[name](maps[8 * size], x) if name in self.gates else x
-        small_map = self.small(small)
-        logits = torch.cat([self.head(maps[8]).flatten(1), self.small_head(small_map).flatten(1)], dim=1)  # [b 50]
-        return View(logits.float(), maps[16], maps[8], small_map, off_centre)
+        return maps, off_centre
+
+    def guessed(
+        self, deep: Float[Tensor, "b k 8 8"], plain: Float[Tensor, "b 3 h w"], chance: Chance = SURE
+    ) -> Float[Tensor, "b g"]:
+        """Say how images were changed, from their deep maps as changed and from the images before."""
+        assert self.guess is not None
+        by = (deep - self.body(plain, chance)[0][8]).mean(dim=(2, 3), keepdim=True)
+        guessed: Tensor = self.guess(by).flatten(1).float()
+        return guessed
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What convolutions compute in."""
+        return self.small_head.weight.dtype
 
 
 def stem(size: int, channels: dict[int, int], norm: Callable[[int], nn.Module]) -> nn.Sequential:

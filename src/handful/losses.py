@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from handful.augment import Changes
 from handful.blocks import shrink
 from handful.config import TrainConfig
 from handful.controls import LECAM_START, Controls
-from handful.discriminator import Decoders, Discriminator, View, quadrant
+from handful.discriminator import Chance, Decoders, Discriminator, View, quadrant
 
 SMALLEST_MARGIN = 0.8
 CHAIN_AT_LEAST = 0.1
@@ -22,6 +23,21 @@ CHAIN_AT_LEAST = 0.1
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Images ``[m 3 h w]`` and targets ``[n 3 h w]`` in [-1, 1] to the ``[m]`` distances of image i from target i modulo n,
 for n to m images; gradients reach the images. So a target of several images is looked at once."""
+
+
+class Shown(NamedTuple):
+    """A batch, as it is shown to the discriminator."""
+
+    images: Float[Tensor, "b 3 h w"]
+    """Changed by augmentation."""
+    small: Float[Tensor, "b 3 s s"]
+    plain: Float[Tensor, "b 3 h w"]
+    """As they were before."""
+    changes: Changes
+
+    def detach(self) -> Shown:
+        """Give the same, from which no gradient goes back."""
+        return self._replace(images=self.images.detach(), small=self.small.detach(), plain=self.plain.detach())
 
 
 def discriminator_loss(
@@ -47,6 +63,33 @@ def generator_loss(fake: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
     Source: FastGAN (Liu et al. 2021), section 3.3, equation 4.
     """
     return -fake.mean()
+
+
+def relativistic_loss(better: Float[Tensor, "b l"], worse: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
+    """Raise the logits of one batch above those of another, image by image: ``mean(softplus(worse - better))``.
+
+    For the discriminator the real images are to be the better ones, for the generator the generated.
+
+    Source: Jolicoeur-Martineau 2019, relativistic pairing, as R3GAN (Huang et al. 2024), equation 2, has it.
+    """
+    return F.softplus(worse - better).mean()
+
+
+def gradient_penalty(network: Discriminator, shown: Shown, chance: Chance) -> Float[Tensor, ""]:
+    """Measure how steep the discriminator is at a batch: the squared gradient of its mean logit, mean over images.
+
+    With respect to the images as it sees them, small ones included. R1 where these are real, R2 where generated.
+
+    Source: Mescheder et al. 2018, equation 9; R3GAN (Huang et al. 2024) for both at once. Theirs have one logit.
+    """
+    images, small = (each.detach().requires_grad_() for each in (shown.images, shown.small))
+    # Not called as a module: what is compiled has no second derivative.
+    logits = network.forward(images, small, chance).logits
+    # A frozen stretch of a network that ignores an input has no gradient there.
+    gradients = torch.autograd.grad(
+        logits.mean(dim=1).sum(), [images, small], create_graph=True, materialize_grads=True
+    )
+    return torch.stack([gradient.square().sum() for gradient in gradients]).sum() / len(images)
 
 
 def lecam_loss(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], controls: Controls) -> Float[Tensor, ""]:
@@ -107,42 +150,78 @@ class Objective:
         self.config, self.controls, self.distance = config, controls, distance
 
     def discriminator(
-        self,
-        network: Discriminator,
-        real: Float[Tensor, "b 3 h w"],
-        real_small: Float[Tensor, "b 3 s s"],
-        fake: Float[Tensor, "b 3 h w"],
-        fake_small: Float[Tensor, "b 3 s s"],
-        random: torch.Generator,
+        self, network: Discriminator, real: Shown, fake: Shown, random: torch.Generator, *, penalise: bool = False
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Tell real from fake, and reconstruct the real: what to minimise, and its parts for the log."""
-        view = network(real, real_small, network.chance(len(real), random))
-        other = network(fake.detach(), fake_small.detach(), network.chance(len(fake), random))
-        parts = {"discriminator": discriminator_loss(view.logits, other.logits, random)}
+        """Tell real from fake, and reconstruct the real: what to minimise, and its parts for the log.
+
+        ``penalise`` says whether it is this step's turn to have the gradient penalty.
+        """
+        config, fake = self.config, fake.detach()
+        chances = [network.chance(len(each.images), random) for each in (real, fake)]
+        view = network(real.images, real.small, chances[0])
+        other = network(fake.images, fake.small, chances[1])
+        if config.loss == "hinge":
+            parts = {"discriminator": discriminator_loss(view.logits, other.logits, random)}
+        else:
+            parts = {"discriminator": relativistic_loss(view.logits, other.logits)}
         total = parts["discriminator"]
         parts["reconstruction"] = torch.zeros_like(total)
         if network.decoders is not None:
-            corner = torch.randint(4, (), device=real.device, generator=random)
-            rebuilt = reconstruction_loss(network.decoders, view, real, real_small, corner, self.distance)
+            corner = torch.randint(4, (), device=total.device, generator=random)
+            rebuilt = reconstruction_loss(network.decoders, view, real.images, real.small, corner, self.distance)
             parts["reconstruction"] = rebuilt
-            total = total + self.config.reconstruction_weight * rebuilt
-        if self.config.lecam:
+            total = total + config.reconstruction_weight * rebuilt
+        if config.lecam:
             parts["lecam"] = lecam_loss(view.logits, other.logits, self.controls)
-            total = total + self.config.lecam * parts["lecam"]
+            total = total + config.lecam * parts["lecam"]
         if network.chained:
             parts["chain"] = view.off_centre + other.off_centre
-            weight = self.config.chain_weight * (self.controls.chain + CHAIN_AT_LEAST)
+            weight = config.chain_weight * (self.controls.chain + CHAIN_AT_LEAST)
             total = total + weight * parts["chain"]
+        if config.nice:
+            parts["nice"] = view.unsteady + other.unsteady
+            total = total + config.nice * parts["nice"]
+        if config.augself:
+            right = [self.guess(network, *each) for each in zip((view, other), (real, fake), chances, strict=True)]
+            parts["augself"] = F.mse_loss(*right[0]) + F.mse_loss(right[1][0], -right[1][1])
+            total = total + config.augself * parts["augself"]
+        if config.gradient_penalty:
+            # In the turns of the others it is 0, so that the mean over steps is that of the penalty.
+            parts["penalty"] = torch.zeros_like(total)
+            if penalise:
+                steep = [gradient_penalty(network, *each) for each in zip((real, fake), chances, strict=True)]
+                parts["penalty"] = config.penalty_every * (steep[0] + steep[1])
+                total = total + config.gradient_penalty / 2 * parts["penalty"]
         parts |= accuracy(view.logits, other.logits) | self.controls.moving()
         self.controls.update(view.logits.detach(), other.logits.detach())
         return total, parts
 
-    def generator(
-        self,
-        network: Discriminator,
-        fake: Float[Tensor, "b 3 h w"],
-        fake_small: Float[Tensor, "b 3 s s"],
-        random: torch.Generator,
-    ) -> Float[Tensor, ""]:
+    def generator(self, network: Discriminator, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
         """Raise the score of what was generated."""
-        return generator_loss(network(fake, fake_small, network.chance(len(fake), random)).logits)
+        config, chance = self.config, network.chance(len(fake.images), random)
+        view = network(fake.images, fake.small, chance)
+        if config.loss == "hinge":
+            total = generator_loss(view.logits)
+        else:
+            with torch.no_grad():
+                known = network(real.images, real.small, network.chance(len(real.images), random)).logits
+            total = relativistic_loss(view.logits, known)
+        if config.nice:
+            total = total + config.nice * view.unsteady
+        if config.augself:
+            guessed, changes = self.guess(network, view, fake, chance)
+            total = total + config.augself * (F.mse_loss(guessed, changes) - F.mse_loss(guessed, -changes))
+        return total
+
+    def guess(
+        self, network: Discriminator, view: View, shown: Shown, chance: Chance
+    ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
+        """Let the discriminator say how the colours of images were changed, and give how they were, from -1 to 1.
+
+        Of real images it is to say what was done, of generated ones the opposite; the generator is to be taken for
+        real here too.
+
+        Source: AugSelf (Hou et al. 2023), section 4, with colours alone, as for its smallest sets.
+        """
+        changes = 2 * shown.changes[self.config.augment.index("color")].T - 1
+        return network.guessed(view.deep, shown.plain, chance), changes

@@ -11,6 +11,7 @@ report.html      all of it on one page
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ from handful.resolve import hardware, hold_back, place, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
 from handful.track import Tracker
-from handful.verdict import BEST, Score, best, plateau, read_history, refusal, warnings
+from handful.verdict import BEST, Score, best, lowest, plateau, read_history, refusal, warnings
 
 SAMPLES = range(36)
 """Seeds of the pictures in a sample grid."""
@@ -71,7 +72,8 @@ class Run:
         self.warned: set[str] = set()
         self.ended: str | None = None
         self.tracker: Tracker | None = None
-        self.calibrated, self.saved_step, self.began = -1, 0, 0
+        self.calibrated: dict[int, int] = {}
+        self.saved_step, self.began = 0, 0
         self.reported = self.saved = time.monotonic()
 
     @classmethod
@@ -187,16 +189,24 @@ class Run:
         """
         since = time.monotonic()
         self.require_finite(state)
-        model = self.model(state)
-        score = self.judge.score(model, state.discriminator, state.step, since, state.controls.probability)
+        probability = state.controls.probability
+        scores = [
+            self.judge.score(self.model(state, number), state.discriminator, state.step, since, probability)
+            for number in range(len(state.averages))
+        ]
+        score = lowest(scores) or scores[0]
+        state.chosen = scores.index(score)
+        score = dataclasses.replace(score, score_seconds=scores[-1].score_seconds)
         self.history.append(score)
         if best(self.history) is score:
-            keep_best(model, score, self.config.folder / "best")
+            keep_best(self.model(state), score, self.config.folder / "best")
         found = warnings(self.history)
         for kind in found.keys() - self.warned:
             self.watch.note(f"step {state.step:,}: {found[kind]}")
         self.warned = set(found)
         entry = {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(score).items()}
+        if self.config.average_widths:
+            entry["average_width"] = self.config.average_widths[state.chosen]
         self.log(state, entry | {"refused": refusal(score), "warnings": list(found.values())})
 
     def log(self, state: State, score: dict[str, Any] | None = None) -> None:
@@ -272,12 +282,14 @@ class Run:
         if self.tracker is not None:
             self.tracker.close()
 
-    def model(self, state: State) -> Model:
-        """Give the averaged generator, fit for use."""
-        if self.calibrated != state.step:
-            calibrate(state.average)
-            self.calibrated = state.step
-        return Model(state.average)
+    def model(self, state: State, number: int | None = None) -> Model:
+        """Give an averaged generator, the chosen one by default, fit for use."""
+        number = state.chosen if number is None else number
+        average = state.averages[number]
+        if self.calibrated.get(number) != state.step:
+            calibrate(average)
+            self.calibrated[number] = state.step
+        return Model(average)
 
 
 def keep_best(model: Model, score: Score, folder: Path) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import FrameType
 
 import numpy as np
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from handful import latent
 from handful.augment import Changes, apply, draw
-from handful.average import blend, kept
+from handful.average import blend, kept, power_kept
 from handful.blocks import shrink
 from handful.capture import Captured, compile_networks
 from handful.checkpoint import State
@@ -32,7 +32,7 @@ from handful.generator import small_size
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Console, Watch
-from handful.losses import Distance, Objective
+from handful.losses import Distance, Objective, Shown
 from handful.machine import arithmetic
 from handful.model import Model
 from handful.run import Run
@@ -76,48 +76,56 @@ class Step:
         device = next(state.generator.parameters()).device
         self.config, self.state, self.images = config, state, images
         self.batch = torch.empty(config.batch, *images.shape[1:], dtype=torch.uint8, device=device)
-        self.keep = torch.empty((), device=device)
+        self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
         self.objective = Objective(config, state.controls, distance)
         if config.compile == "on":
             compile_networks(state, distance)
-        self.run = Captured(self.take, self.random) if device.type == "cuda" else self.take
+        # Two kinds of steps, so two graphs; without a gradient penalty the second is never recorded.
+        takes: list[Callable[[], dict[str, Tensor]]] = [self.take, partial(self.take, penalise=True)]
+        self.runs = [Captured(take, self.random) if device.type == "cuda" else take for take in takes]
 
     def __call__(self) -> dict[str, Float[Tensor, ""]]:
         """Take the next step and give its losses, which stay on the device."""
-        seed, step = self.config.seed, self.state.step
-        picked = torch.tensor(picks(seed, step, self.config.batch, len(self.images)))
+        config, seed, step = self.config, self.config.seed, self.state.step
+        picked = torch.tensor(picks(seed, step, config.batch, len(self.images)))
         self.batch.copy_(self.images[picked.to(self.images.device)])
-        self.keep.fill_(kept(self.config.average_decay, step))
+        shares = [power_kept(width, step) for width in config.average_widths] or [kept(config.average_decay, step)]
+        self.keep.copy_(torch.tensor(shares))
         self.random.manual_seed(fold(Purpose.STEP, seed, step))
-        return self.run()
+        return self.runs[config.gradient_penalty > 0 and step % config.penalty_every == 0]()
 
-    def take(self) -> dict[str, Float[Tensor, ""]]:
-        """Take a step with what lies in ``batch`` and ``keep``."""
+    def take(self, *, penalise: bool = False) -> dict[str, Float[Tensor, ""]]:
+        """Take a step with what lies in ``batch`` and ``keep``; ``penalise``: one that has the gradient penalty."""
         config, state, random = self.config, self.state, self.random
         generator, discriminator = state.generator, state.discriminator
 
         # Draw: real and generated images, changed as the discriminator sees them.
-        real = from_bytes(self.batch)
-        real = apply(mirror(real, random) if config.mirror else real, config.augment, self.changes())
-        real_small = shrink(real, small_size(config.size))
-        z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
-        fake, fake_small = generator(z, noise)
+        images = from_bytes(self.batch)
+        images = mirror(images, random) if config.mirror else images
         changes = self.changes()
-        fake = apply(fake, config.augment, changes)
-        fake_small = apply(fake_small, config.augment, changes if config.augment_together else self.changes())
+        changed = apply(images, config.augment, changes)
+        real = Shown(changed, shrink(changed, small_size(config.size)), images, changes)
+        z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
+        images, small = generator(z, noise)
+        changes = self.changes()
+        changed = apply(images, config.augment, changes)
+        small = apply(small, config.augment, changes if config.augment_together else self.changes())
+        fake = Shown(changed, small, images, changes)
 
         # Discriminator: tell real from fake, and reconstruct the real.
-        loss, losses = self.objective.discriminator(discriminator, real, real_small, fake, fake_small, random)
+        loss, losses = self.objective.discriminator(discriminator, real, fake, random, penalise=penalise)
         state.discriminator_optimizer.minimise(loss)
 
         # Generator: raise the score of what it made, through a discriminator held still.
         with frozen(discriminator):
-            losses["generator"] = self.objective.generator(discriminator, fake, fake_small, random)
+            losses["generator"] = self.objective.generator(discriminator, real, fake, random)
             state.generator_optimizer.minimise(losses["generator"])
 
         # Average: the network that pictures are drawn from.
-        blend([*state.average.parameters()], state.generator_optimizer.precise(), self.keep)
+        latest = state.generator_optimizer.precise()
+        for average, keep in zip(state.averages, self.keep.unbind(), strict=True):
+            blend([*average.parameters()], latest, keep)
 
         return {name: loss.detach() for name, loss in losses.items()}
 
