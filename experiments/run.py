@@ -131,10 +131,13 @@ def run(cell: Cell) -> dict[str, Any]:
     import handful
     from handful.log import Quiet
 
-    watch = Quiet()
-    handful.train(cell.config(), watch)
-    scores = handful.evaluate(cell.folder, cell.images, features=cell.features, watch=watch).to_json()
+    watch, config = Quiet(), cell.config()
+    handful.train(config, watch)
     last = json.loads((cell.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    due = last["step"] >= config.steps or last["seconds"] >= 60 * (config.minutes or math.inf)
+    if not due and config.stop_when == "never":
+        raise InterruptedError(f"stopped at step {last['step']:,}; the same command goes on from there")
+    scores = handful.evaluate(cell.folder, cell.images, features=cell.features, watch=watch).to_json()
     known = {"set": cell.set, "variant": cell.variant, "seed": cell.seed, "options": cell.options}
     known |= {"steps": last["step"], "seconds": last["seconds"], **{name: scores[name] for name in SCORES}}
     write_json(result, known)

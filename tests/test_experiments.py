@@ -1,11 +1,14 @@
 """The experiment runner: what it plans, that it goes on where it was, and what its table says."""
 
+import dataclasses
 import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import pytest
+
+import handful
 
 PATH = Path(__file__).parents[1] / "experiments" / "run.py"
 spec = importlib.util.spec_from_file_location("experiments_run", PATH)
@@ -83,6 +86,20 @@ def test_a_run_is_done_once_and_only_for_its_own_options(table, tmp_path, monkey
     cell.options["lecam"] = 0.1
     with pytest.raises(ValueError, match=r"result\.json is of other options"):
         experiments.run(cell)
+
+
+def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypatch):
+    from handful.drawings import draw
+
+    draw(tmp_path / "photos", 12, 32)
+    (cell,) = planned(table, tmp_path, sets=[f"a={tmp_path / 'photos'}"], seeds=[0], only=["plain"])
+    train = handful.train
+    monkeypatch.setattr("handful.train", lambda config, watch: train(dataclasses.replace(config, steps=1), watch))
+    with pytest.raises(InterruptedError, match="stopped at step 1"):
+        experiments.run(cell)
+    assert not (cell.folder / "result.json").exists()
+    monkeypatch.setattr("handful.train", train)
+    assert experiments.run(cell)["steps"] == 2
 
 
 def result(variant: str, seed: int, kid: float) -> dict:
