@@ -21,7 +21,7 @@ import os
 import statistics
 import sys
 import tomllib
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
             cell = waiting[future]
             try:
                 outcome = f"KID {future.result()['kid']:.4f}"
+            except CancelledError:
+                continue
+            except InterruptedError as error:  # someone wants an end of it
+                pool.shutdown(wait=False, cancel_futures=True)
+                failed += 1
+                outcome = str(error)
             except Exception as error:  # the other runs are to go on
                 failed += 1
                 outcome = f"failed: {error!r}"
