@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from handful.blocks import ChainDownBlock, NoisyUpBlock, ResidualDownBlock, UpBlock
 from handful.config import TrainConfig
 from handful.controls import Controls
-from handful.discriminator import Discriminator
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.generator import Generator, initialise
 from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
+from handful.opponent import Opponent, opponent
+from handful.perceptual import Trunk
 from handful.spectral import SpectralAdam
 
 FILE = "state.safetensors"
@@ -33,7 +34,7 @@ class State:
 
     generator: Generator
     average: Generator
-    discriminator: Discriminator
+    discriminator: Opponent
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
     controls: Controls
@@ -42,12 +43,13 @@ class State:
     """Time spent in training so far, over all sittings."""
 
     @classmethod
-    def fresh(cls, config: TrainConfig, device: torch.device) -> State:
-        """Make the networks and their optimisers; the weights depend on the seed, not on the device."""
+    def fresh(cls, config: TrainConfig, device: torch.device, trunk: Trunk | None = None) -> State:
+        """Make the networks and their optimisers; the weights depend on the seed, not on the device.
+
+        A projected discriminator needs the ``trunk`` that it looks through, and keeps a copy.
+        """
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
-        generator = Generator(config.generator)
-        chained = config.normalisation == "chain"
-        discriminator = Discriminator(config.generator, reconstruction=config.reconstruction, chained=chained)
+        generator, discriminator = Generator(config.generator), opponent(config, device, trunk)
         for network in (generator, discriminator):
             initialise(network, random)
             network.to(device)

@@ -106,6 +106,9 @@ class TrainConfig:
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
+    discriminator: Literal["fastgan", "projected"] = "fastgan"
+    """What the generator is trained against. fastgan: the paper's, learned from the images alone. projected: small
+    networks that look through a frozen VGG16, whose weight file is needed. It does well in scores by such features."""
     sle: bool = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: bool = True
@@ -116,7 +119,8 @@ class TrainConfig:
     reconstruction_weight: float = 8.0
     """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8."""
     weights: Path | None = None
-    """Folder with the weight files of other networks (vgg16). Default: $HANDFUL_WEIGHTS, then torch's own cache."""
+    """Folder with the weight files of other networks (vgg16, projected). Default: $HANDFUL_WEIGHTS, then torch's own
+    cache."""
     augment: tuple[Augmentation, ...] = ("color", "translation")
     """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout;
     and flip, zoom, rotation, which are for pictures that have no right way up or side."""
@@ -211,6 +215,10 @@ class TrainConfig:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
+        if self.discriminator == "projected" and self.normalisation == "chain":
+            raise UsageError(
+                "--normalisation chain: is a part of --discriminator fastgan, not of projected; leave one of the two out"
+            )
         leaking = [name for name in LEAKING if name in self.augment]
         if leaking and self.augment_probability > LEAK_FREE:
             raise UsageError(

@@ -13,7 +13,8 @@ from torch import Tensor
 from handful.blocks import shrink
 from handful.config import TrainConfig
 from handful.controls import LECAM_START, Controls
-from handful.discriminator import Decoders, Discriminator, View, quadrant
+from handful.discriminator import Decoders, View, quadrant
+from handful.opponent import Opponent
 
 SMALLEST_MARGIN = 0.8
 CHAIN_AT_LEAST = 0.1
@@ -108,7 +109,7 @@ class Objective:
 
     def discriminator(
         self,
-        network: Discriminator,
+        network: Opponent,
         real: Float[Tensor, "b 3 h w"],
         real_small: Float[Tensor, "b 3 s s"],
         fake: Float[Tensor, "b 3 h w"],
@@ -139,7 +140,7 @@ class Objective:
 
     def generator(
         self,
-        network: Discriminator,
+        network: Opponent,
         fake: Float[Tensor, "b 3 h w"],
         fake_small: Float[Tensor, "b 3 s s"],
         random: torch.Generator,
