@@ -217,7 +217,7 @@ class TrainConfig:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected" and self.normalisation == "chain":
             raise UsageError(
-                "--normalisation chain: is a part of --discriminator fastgan, not of projected; leave one of the two out"
+                "--normalisation chain: is a part of --discriminator fastgan, not of projected; leave one of them out"
             )
         leaking = [name for name in LEAKING if name in self.augment]
         if leaking and self.augment_probability > LEAK_FREE:

@@ -25,7 +25,7 @@ memory and time stop growing there."""
 MIXED = (64, 128, 256, 512)
 """Channels that the maps are mixed to, from the widest map to the deepest (Projected GAN's)."""
 FAINTEST = 1e-4
-"""Added to a map's root mean square before dividing by it; its inverse is finite in half precision."""
+"""Added to a map's root mean square before dividing by it: in a map where nothing fires it is 0."""
 
 
 @final
@@ -76,7 +76,7 @@ def even(tap: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """
     precision = torch.promote_types(tap.dtype, torch.float32)
     norm: Tensor = torch.linalg.vector_norm(tap, dim=(1, 2, 3), keepdim=True, dtype=precision)
-    return tap * (1 / (norm / math.sqrt(tap[0].numel()) + FAINTEST)).to(tap.dtype)
+    return (tap / (norm / math.sqrt(tap[0].numel()) + FAINTEST)).to(tap.dtype)
 
 
 class Projected(nn.Module):
