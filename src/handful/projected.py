@@ -144,6 +144,9 @@ def bounded(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _ _"]:
 
 
 def window(images: Float[Tensor, "b 3 h w"], place: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:
-    """Cut out ``LARGEST`` rows and columns from a place that only the device needs to know."""
+    """Cut out ``LARGEST`` rows and columns from a place that only the device needs to know.
+
+    Not to be compiled: PyTorch 2.13 writes past the end in its gradient (LOG.md, 2026-11-24).
+    """
     reach = torch.arange(LARGEST, device=images.device)
     return images.index_select(2, place[0] + reach).index_select(3, place[1] + reach)
