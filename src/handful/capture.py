@@ -11,19 +11,23 @@ from torch import Tensor, nn
 from handful.checkpoint import State
 from handful.losses import Distance
 from handful.machine import keep_compiled
+from handful.projected import Projected
 
 WARM_UP = 3
 """Steps taken one operation at a time before one is recorded: libraries set themselves up in them."""
 
 
 def compile_networks(state: State, distance: Distance) -> None:
-    """Compile all that a step runs forward and backward, each network whole; the work is done at their first calls.
+    """Compile what a step runs forward and backward, each network whole; the work is done at their first calls.
 
     Source: PyTorch 2 (Ansel et al. 2024).
     """
     keep_compiled()
     state.generator.compile(dynamic=False)
-    state.discriminator.compile(dynamic=False)
+    # Of a projected one, PyTorch 2.13 compiles the gradient wrong on the CPU; no loss shows it (LOG.md, 2026-11-24).
+    # Nearly all of its time goes into plain convolutions anyway.
+    if not isinstance(state.discriminator, Projected):
+        state.discriminator.compile(dynamic=False)
     if state.discriminator.decoders is not None:
         state.discriminator.decoders.compile(dynamic=False)
     if isinstance(distance, nn.Module):

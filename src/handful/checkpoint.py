@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from handful.blocks import NoisyUpBlock, UpBlock
 from handful.config import TrainConfig
 from handful.controls import Controls
-from handful.discriminator import Discriminator
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.generator import Generator, initialise
 from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
+from handful.opponent import Opponent, opponent
+from handful.perceptual import Trunk
 from handful.residual import LargeDownBlock, ResidualDownBlock
 from handful.spectral import SpectralAdam
 
@@ -34,7 +35,7 @@ class State:
 
     generator: Generator
     averages: list[Generator]
-    discriminator: Discriminator
+    discriminator: Opponent
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
     controls: Controls
@@ -45,11 +46,13 @@ class State:
     """Which of the averages is in use."""
 
     @classmethod
-    def fresh(cls, config: TrainConfig, device: torch.device) -> State:
-        """Make the networks and their optimisers; the weights depend on the seed, not on the device."""
+    def fresh(cls, config: TrainConfig, device: torch.device, trunk: Trunk | None = None) -> State:
+        """Make the networks and their optimisers; the weights depend on the seed, not on the device.
+
+        A projected discriminator needs the ``trunk`` that it looks through, and keeps a copy.
+        """
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
-        generator = Generator(config.generator)
-        discriminator = Discriminator.of(config)
+        generator, discriminator = Generator(config.generator), opponent(config, device, trunk)
         for network in (generator, discriminator):
             initialise(network, random)
             network.to(device)

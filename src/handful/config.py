@@ -108,6 +108,10 @@ class TrainConfig:
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
+    discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
+    """What the generator is trained against. fastgan: the paper's. large: with residual blocks that convolve before
+    they halve, several times the work, for --normalisation chain. projected: small networks that look through a frozen
+    VGG16, whose weight file is needed; it does well in scores by such features."""
     sle: bool = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: bool = True
@@ -118,7 +122,8 @@ class TrainConfig:
     reconstruction_weight: float = 8.0
     """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8."""
     weights: Path | None = None
-    """Folder with the weight files of other networks (vgg16). Default: $HANDFUL_WEIGHTS, then torch's own cache."""
+    """Folder with the weight files of other networks (vgg16, projected). Default: $HANDFUL_WEIGHTS, then torch's own
+    cache."""
     augment: tuple[Augmentation, ...] = ("color", "translation")
     """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout;
     and flip, zoom, rotation, which are for pictures that have no right way up or side."""
@@ -131,9 +136,6 @@ class TrainConfig:
     """Steps from probability 0 to the full one, linear; also the speed of adaptive."""
     augment_together: bool = False
     """Change the small image that the generator makes as its large one is changed, as is done with real images."""
-    discriminator: Literal["fastgan", "large"] = "fastgan"
-    """fastgan: as published. large: residual blocks that convolve before they halve, several times the work, for
-    --normalisation chain."""
     normalisation: Literal["batch", "chain"] = "batch"
     """Of the discriminator's maps. batch: BatchNorm, as published. chain: CHAIN, which keeps its gradients small and
     acts the more, the surer the discriminator is of the images it trains on."""
@@ -239,6 +241,10 @@ class TrainConfig:
             raise UsageError(f"--average-widths {widths}: must be above 0 and below {WIDEST_AVERAGE}")
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
+        if self.discriminator == "projected":
+            has = {"normalisation chain": self.normalisation == "chain", "nice": self.nice, "augself": self.augself}
+            for name in (name for name, value in has.items() if value):
+                raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
         leaking = [name for name in LEAKING if name in self.augment]
         if leaking and self.augment_probability > LEAK_FREE:
             raise UsageError(

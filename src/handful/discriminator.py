@@ -22,12 +22,14 @@ NOISY_TAIL = (16, 8)
 
 
 class Chance(NamedTuple):
-    """What is random in a view of a batch, drawn beforehand; both are empty where the network has no such part."""
+    """What is random in a view of a batch, drawn beforehand; each is empty where the network has no such part."""
 
     chain: Sequence[Float[Tensor, "3 b _"]] = ()
     """For each block, uniform numbers that decide which channels CHAIN normalises."""
     noise: Sequence[Float[Tensor, "2 3 b _"]] = ()
     """For each block of the noisy tail, the normal noise of NICE, twice."""
+    window: Sequence[Int64[Tensor, " 2"]] = ()
+    """Top and left of the window that the projected discriminator looks through."""
 
 
 SURE = Chance()

@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     ORDER = 4
     HOLD_BACK = 5
     SCORE = 6
+    PROJECTION = 7
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:

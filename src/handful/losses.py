@@ -15,6 +15,7 @@ from handful.blocks import shrink
 from handful.config import TrainConfig
 from handful.controls import LECAM_START, Controls
 from handful.discriminator import Chance, Decoders, Discriminator, View, quadrant
+from handful.opponent import Opponent
 
 SMALLEST_MARGIN = 0.8
 CHAIN_AT_LEAST = 0.1
@@ -75,7 +76,7 @@ def relativistic_loss(better: Float[Tensor, "b l"], worse: Float[Tensor, "b l"])
     return F.softplus(worse - better).mean()
 
 
-def gradient_penalty(network: Discriminator, shown: Shown, chance: Chance) -> Float[Tensor, ""]:
+def gradient_penalty(network: Opponent, shown: Shown, chance: Chance) -> Float[Tensor, ""]:
     """Measure how steep the discriminator is at a batch: the squared gradient of its mean logit, mean over images.
 
     With respect to the images as it sees them, small ones included. R1 where these are real, R2 where generated.
@@ -85,7 +86,7 @@ def gradient_penalty(network: Discriminator, shown: Shown, chance: Chance) -> Fl
     images, small = (each.detach().requires_grad_() for each in (shown.images, shown.small))
     # Not called as a module: what is compiled has no second derivative.
     logits = network.forward(images, small, chance).logits
-    # A frozen stretch of a network that ignores an input has no gradient there.
+    # The projected discriminator does not look at the small images: there the gradient is 0.
     gradients = torch.autograd.grad(
         logits.mean(dim=1).sum(), [images, small], create_graph=True, materialize_grads=True
     )
@@ -150,7 +151,7 @@ class Objective:
         self.config, self.controls, self.distance = config, controls, distance
 
     def discriminator(
-        self, network: Discriminator, real: Shown, fake: Shown, random: torch.Generator, *, penalise: bool = False
+        self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator, *, penalise: bool = False
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Tell real from fake, and reconstruct the real: what to minimise, and its parts for the log.
 
@@ -196,7 +197,7 @@ class Objective:
         self.controls.update(view.logits.detach(), other.logits.detach())
         return total, parts
 
-    def generator(self, network: Discriminator, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
+    def generator(self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
         """Raise the score of what was generated."""
         config, chance = self.config, network.chance(len(fake.images), random)
         view = network(fake.images, fake.small, chance)
@@ -214,7 +215,7 @@ class Objective:
         return total
 
     def guess(
-        self, network: Discriminator, view: View, shown: Shown, chance: Chance
+        self, network: Opponent, view: View, shown: Shown, chance: Chance
     ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
         """Let the discriminator say how the colours of images were changed, and give how they were, from -1 to 1.
 
@@ -223,5 +224,6 @@ class Objective:
 
         Source: AugSelf (Hou et al. 2023), section 4, with colours alone, as for its smallest sets.
         """
+        assert isinstance(network, Discriminator)
         changes = 2 * shown.changes[self.config.augment.index("color")].T - 1
         return network.guessed(view.deep, shown.plain, chance), changes

@@ -47,6 +47,21 @@ class Trunk(nn.Module):
         self.features = nn.Sequential(*layers)
         self.recompute = False
 
+    @classmethod
+    def pretrained(
+        cls, folder: Path | None = None, download: bool = True, progress: weights.Progress | None = None
+    ) -> "Trunk":
+        """Build with the published weights, on the CPU; see ``weights.locate`` for the arguments.
+
+        Raises:
+            WeightsError: The file is missing, damaged, or holds other tensors than VGG16 has.
+        """
+        path = weights.locate(weights.VGG16, folder, download, progress)
+        trunk = cls().to_empty(device="cpu").requires_grad_(False).eval()
+        values = {name: value for name, value in weights.read(path).items() if not name.startswith("classifier.")}
+        weights.fill(dict(trunk.named_parameters()), values, path)
+        return trunk
+
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3, each half the size of the one before."""
         taps: list[Tensor] = []
@@ -94,12 +109,10 @@ class Perceptual(nn.Module):
         """
         # The small file first: what is wrong with it shows before 528 MB are on their way.
         head_path = weights.locate(weights.LPIPS_VGG, folder, download, progress)
-        trunk_path = weights.locate(weights.VGG16, folder, download, progress)
         perceptual = cls()
         heads = {f"lin{tap}.model.1.weight": head for tap, head in enumerate(perceptual.heads)}
         weights.fill(heads, weights.read(head_path), head_path)
-        trunk = {name: value for name, value in weights.read(trunk_path).items() if not name.startswith("classifier.")}
-        weights.fill(dict(perceptual.trunk.named_parameters()), trunk, trunk_path)
+        perceptual.trunk = Trunk.pretrained(folder, download, progress)
         return perceptual
 
     def reduced(self, precision: torch.dtype, recompute: bool = False) -> "Perceptual":

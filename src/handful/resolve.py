@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import machine, track
-from handful.config import Precision, TrainConfig
+from handful.config import Precision, TrainConfig, option
 from handful.data import Dataset, readable
 from handful.errors import UsageError, WeightsError
 from handful.latent import Purpose, fold
@@ -23,7 +23,8 @@ from handful.log import Watch
 from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
-from handful.perceptual import Perceptual
+from handful.perceptual import Perceptual, Trunk
+from handful.weights import Progress
 
 NARROW = 32
 """Width of networks whose steps are too cheap for compiling them to pay on a CPU (LOG.md, 2026-11-24)."""
@@ -49,15 +50,13 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
     words = "compiled in the first step, a minute or two" if compiled == "on" else "not compiled"
     watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
-    perceptual = config.perceptual
-    if not config.reconstruction:
-        if perceptual == "vgg16":
-            watch.note("--perceptual vgg16 has no effect with --no-reconstruction")
-        else:
-            perceptual = "none"
+    for line in in_vain(config):
+        watch.note(line)
+    reconstructs = config.reconstruction and config.discriminator != "projected"
+    perceptual = config.perceptual if reconstructs or config.perceptual == "vgg16" else "none"
     network: Perceptual | None = None
-    bar = lambda name, done, total: watch.advance(f"downloading {name}", done, total)  # noqa: E731
-    if config.reconstruction and perceptual != "none":
+    bar = downloading(watch)
+    if reconstructs and perceptual != "none":
         try:
             network = Perceptual.pretrained(config.weights, progress=bar).to(device)
             perceptual = "vgg16"
@@ -77,6 +76,40 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
     if network is not None:
         distance = network.reduced(machine.PRECISIONS[precision], config.recompute)
     return dataclasses.replace(config, perceptual=perceptual, score_features=features), distance, extractor
+
+
+def in_vain(config: TrainConfig) -> list[str]:
+    """Say which options have no effect beside the others, or another one than one might think."""
+    lines = []
+    if config.discriminator == "projected":
+        idle = [option(name) for name in ("reconstruction", "augment_together") if getattr(config, name)]
+        idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
+        if idle:
+            lines.append(f"without effect with --discriminator projected: {', '.join(idle)}")
+        if config.score_features in ("vgg16", "inception"):
+            lines.append(
+                f"--score-features {config.score_features} comes from ImageNet, as does what --discriminator projected"
+                " looks through, so its scores flatter the run; those of random and dino do so less"
+            )
+    elif config.perceptual == "vgg16" and not config.reconstruction:
+        lines.append("--perceptual vgg16 has no effect with --no-reconstruction")
+    return lines
+
+
+def pretrained(config: TrainConfig, watch: Watch) -> Trunk | None:
+    """Load what a projected discriminator looks through; none for another one.
+
+    Raises:
+        WeightsError: if its file cannot be had.
+    """
+    if config.discriminator != "projected":
+        return None
+    return Trunk.pretrained(config.weights, progress=downloading(watch))
+
+
+def downloading(watch: Watch) -> Progress:
+    """Show how a download goes."""
+    return lambda name, done, total: watch.advance(f"downloading {name}", done, total)
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> Precision:

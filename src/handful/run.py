@@ -35,8 +35,9 @@ from handful.log import Journal, Watch, peak_memory
 from handful.losses import Distance
 from handful.metrics.features import Extractor
 from handful.model import Model
+from handful.perceptual import Trunk
 from handful.reporting.build import report
-from handful.resolve import hardware, hold_back, place, resolve, tell
+from handful.resolve import hardware, hold_back, place, pretrained, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
 from handful.track import Tracker
@@ -54,11 +55,17 @@ class Run:
     """A run that is open: its settings, its images, and its folder, which it holds so that nobody else trains there."""
 
     def __init__(
-        self, config: TrainConfig, dataset: Dataset, distance: Distance, extractor: Extractor, watch: Watch
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        distance: Distance,
+        extractor: Extractor,
+        trunk: Trunk | None,
+        watch: Watch,
     ) -> None:
         self.config = config
         self.watch = watch
-        self.distance = distance
+        self.distance, self.trunk = distance, trunk
         self.device = torch.device(config.device)
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
@@ -88,6 +95,7 @@ class Run:
         if saved is not None:
             config = reconcile(config, saved.config)
         config, distance, extractor = resolve(config, watch)
+        trunk = pretrained(config, watch)
         try:
             dataset = load_folder(config.images, config.size, config.fit, partial(watch.advance, "reading images"))
             tell(dataset, config, watch)
@@ -95,7 +103,7 @@ class Run:
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
                 settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
-                run = cls(config, dataset, distance, extractor, watch)
+                run = cls(config, dataset, distance, extractor, trunk, watch)
                 try:
                     yield run
                 finally:

@@ -13,7 +13,6 @@ from torch import Tensor
 from handful.augment import augment
 from handful.blocks import shrink
 from handful.config import TrainConfig
-from handful.discriminator import Discriminator
 from handful.generator import small_size
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
@@ -25,6 +24,7 @@ from handful.metrics.features import Extractor
 from handful.metrics.gather import batches, in_batches
 from handful.metrics.reference import Reference
 from handful.model import Model
+from handful.opponent import Opponent
 from handful.verdict import Score
 
 SAMPLES = range(256)
@@ -53,7 +53,7 @@ class Judge:
     def score(
         self,
         model: Model,
-        discriminator: Discriminator,
+        discriminator: Opponent,
         step: int,
         since: float,
         probability: Float[Tensor, ""] | None = None,
@@ -96,7 +96,7 @@ class Judge:
 
     @torch.no_grad()
     def accuracies(
-        self, discriminator: Discriminator, step: int, probability: Float[Tensor, ""] | None = None
+        self, discriminator: Opponent, step: int, probability: Float[Tensor, ""] | None = None
     ) -> tuple[float | None, float | None]:
         """Say how often patches of images that were trained on, and of images that were held back, pass for real.
 

@@ -84,7 +84,9 @@ class SpectralAdam:
         """
         for name, layer in self.layers.items():
             master, sigma = self.masters[name], self.sigma[name]
-            assert layer.weight.grad is not None
+            if layer.weight.grad is None:  # no part of the loss, as the generator's small image where nobody judges it
+                master.grad = None
+                continue
             if master.grad is None:
                 master.grad = torch.empty_like(master)
             gradient = as_matrix(master.grad.copy_(outputs_first(layer, layer.weight.grad)).div_(sigma))

@@ -50,12 +50,13 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
     Raises:
         UsageError: if the image folder, an option, or the run folder to go on with does not fit.
         TrainingError: if a loss is no longer finite; the newest checkpoint is from before.
-        WeightsError: if ``--perceptual vgg16`` was asked for and its files cannot be had.
+        WeightsError: if ``--perceptual vgg16`` or ``--discriminator projected`` was asked for and its files cannot be
+            had.
 
     Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
     """
     with Run.open(config, watch or Console()) as run, stop_signals() as stop, arithmetic(run.config.precision):
-        state = State.fresh(run.config, run.device)
+        state = State.fresh(run.config, run.device, run.trunk)
         run.resume(state)
         step = Step(run.config, state, run.images, run.distance)
         while run.ended is None and not stop.is_set():

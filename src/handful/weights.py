@@ -54,7 +54,7 @@ TABLE = {
     for entry in (
         Entry(
             name=VGG16,
-            purpose="VGG16 trained on ImageNet, for the perceptual loss",
+            purpose="VGG16 trained on ImageNet, for the projected discriminator or for the perceptual loss",
             url="https://download.pytorch.org/models/vgg16-397923af.pth",
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             size=553_433_881,

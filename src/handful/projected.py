@@ -1,0 +1,154 @@
+"""A discriminator that looks at images through a frozen network that others trained on many more."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import pairwise
+from typing import final
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from handful.blocks import DownBlock, batch_norm, conv, layout, leaky, shrink, upsample_smoothly
+from handful.config import GeneratorConfig
+from handful.discriminator import SURE, Chance, View
+from handful.perceptual import BLOCKS, SCALE, SHIFT, Trunk
+
+SMALLEST = 128
+"""Side, in pixels, that smaller images are enlarged to: the deepest map then has the 8 pixels that its head needs."""
+LARGEST = 256
+"""Side that larger images are averaged down to, and of the window through which they are also seen as they are. So
+memory and time stop growing there."""
+MIXED = (64, 128, 256, 512)
+"""Channels that the maps are mixed to, from the widest map to the deepest (Projected GAN's)."""
+FAINTEST = 1e-4
+"""Added to a map's root mean square before dividing by it: in a map where nothing fires it is 0."""
+
+
+@final
+class Features:
+    """What VGG16 and a random mixing of its maps make of an image; nothing of it is ever learned.
+
+    The taps relu2_2 to relu5_3, 1/2 to 1/16 of the image's side, are brought to one size of their numbers. Each goes
+    through a random 1x1 convolution. Then, from the deepest up, a map goes through a random 3x3 convolution, is
+    enlarged and added to the next one. So every map holds what all deeper ones see.
+
+    Not a module, and so no part of the discriminator's: what a module holds is trained, normalised and saved.
+
+    Source: Projected GAN (Sauer et al. 2021), section 3. It has EfficientNet-lite0 in place of VGG16, whose maps need
+    no bringing to one size, and enlarges each map once more.
+    """
+
+    def __init__(
+        self, trunk: Trunk, random: torch.Generator, device: torch.device, precision: torch.dtype, recompute: bool
+    ) -> None:
+        """Copy the trunk, and draw the mixing: the same for the same ``random``, whatever the device."""
+        self.trunk = copy.deepcopy(trunk)
+        self.trunk.recompute = recompute
+        taps = [channels for channels, _ in BLOCKS[1:]]
+        self.channels = nn.ModuleList(conv(tap, mixed, 1) for tap, mixed in zip(taps, MIXED, strict=True))
+        self.scales = nn.ModuleList(conv(deep, wide, 3, padding=1) for wide, deep in pairwise(MIXED))
+        for layer in (*self.channels, *self.scales):
+            assert isinstance(layer.weight, Tensor)
+            nn.init.normal_(layer.weight, 0.0, layer.weight[0].numel() ** -0.5, generator=random)
+        for part in (self.trunk, self.channels, self.scales):
+            part.to(device, precision, memory_format=layout(precision))  # type: ignore[call-overload]
+            part.requires_grad_(False)
+        self.precision = precision
+        self.shift, self.scale = (torch.tensor(value, device=device)[:, None, None] for value in (SHIFT, SCALE))
+
+    def __call__(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Give the mixed maps of images in [-1, 1], from the widest to the deepest; gradients reach the images."""
+        _, *taps = self.trunk(((images - self.shift) / self.scale).to(self.precision))
+        maps = [mix(even(tap)) for mix, tap in zip(self.channels, taps, strict=True)]
+        for level in reversed(range(len(self.scales))):
+            maps[level] = maps[level] + upsample_smoothly(self.scales[level](maps[level + 1]))
+        return maps
+
+
+def even(tap: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Bring the map of each image to root mean square 1.
+
+    VGG16 has no normalisation, and its taps differ many times in size: added up, only the largest would be heard.
+    """
+    precision = torch.promote_types(tap.dtype, torch.float32)
+    norm: Tensor = torch.linalg.vector_norm(tap, dim=(1, 2, 3), keepdim=True, dtype=precision)
+    return (tap / (norm / math.sqrt(tap[0].numel()) + FAINTEST)).to(tap.dtype)
+
+
+class Projected(nn.Module):
+    """Judge an image in patches, by one small network on each of the four maps of ``Features``.
+
+    Above 256 px it looks twice: at the whole image, made smaller, and at a window of 256 px, at a place drawn anew each
+    time, since nothing else would see the finest detail. Each look has networks of its own. The generator's small image
+    is not looked at.
+
+    Source: Projected GAN (Sauer et al. 2021), section 3. The window is ours: the released code puts the frozen network
+    on the whole image, whose cost grows with its area.
+    """
+
+    def __init__(self, config: GeneratorConfig, features: Features) -> None:
+        super().__init__()
+        self.size, self.features = config.size, features
+        self.decoders, self.chained = None, list[int]()
+        self.strength, self.noise = nn.Buffer(torch.zeros(())), nn.Buffer(torch.zeros(()))
+        """CHAIN's and NICE's, which there is none of."""
+        side = min(max(config.size, SMALLEST), LARGEST)
+        looks = ("whole", "window") if config.size > LARGEST else ("whole",)
+        self.heads = nn.ModuleDict(
+            {
+                f"{look}_{side >> level}": head(channels, side >> level, config.width)
+                for look in looks
+                for level, channels in enumerate(MIXED, start=1)
+            }
+        )
+
+    def chance(self, count: int, random: torch.Generator | None = None) -> Chance:
+        """Draw the place of the window, one for all ``count`` images, where there is a window."""
+        places = self.size - LARGEST + 1
+        if places <= 1:
+            return SURE
+        return Chance(window=[torch.randint(places, (2,), device=self.strength.device, generator=random)])
+
+    def forward(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        small: Float[Tensor, "b 3 s s"],
+        chance: Chance = SURE,
+    ) -> View:
+        """View images in [-1, 1]; above 256 px that needs what ``chance`` drew."""
+        looks = [bounded(images), *(window(images, place) for place in chance.window)]
+        maps = [each for look in looks for each in self.features(look)]
+        logits = [head(each).flatten(1) for head, each in zip(self.heads.values(), maps, strict=True)]
+        nothing = images.new_empty(0)  # there are no decoders to be given maps
+        zero = torch.zeros_like(self.strength)
+        return View(torch.cat(logits, dim=1).float(), nothing, nothing, nothing, zero, zero)
+
+
+def head(inputs: int, side: int, width: int) -> nn.Sequential:
+    """Bring a map down to 8 px by strided convolutions, and then to 5 x 5 logits.
+
+    A 1x1 convolution comes first, so that the deepest map, which may have 8 px already, is not judged linearly.
+    """
+    outputs = [width * 64 // (side >> halvings) for halvings in range((side // 8).bit_length())]
+    layers: list[nn.Module] = [conv(inputs, outputs[0], 1), batch_norm(outputs[0]), leaky()]
+    layers += [DownBlock(before, after) for before, after in pairwise(outputs)]
+    return nn.Sequential(*layers, conv(outputs[-1], 1, 4))
+
+
+def bounded(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _ _"]:
+    """Bring square images to between ``SMALLEST`` and ``LARGEST`` pixels."""
+    while images.shape[-1] < SMALLEST:
+        images = upsample_smoothly(images)
+    return shrink(images, LARGEST) if images.shape[-1] > LARGEST else images
+
+
+def window(images: Float[Tensor, "b 3 h w"], place: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:
+    """Cut out ``LARGEST`` rows and columns from a place that only the device needs to know.
+
+    Not to be compiled: PyTorch 2.13 writes past the end in its gradient (LOG.md, 2026-11-24).
+    """
+    reach = torch.arange(LARGEST, device=images.device)
+    return images.index_select(2, place[0] + reach).index_select(3, place[1] + reach)

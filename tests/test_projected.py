@@ -1,0 +1,356 @@
+"""The projected discriminator: what it looks through is never learned, and nothing else of a run differs."""
+
+import copy
+import dataclasses
+import hashlib
+import json
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+from torch import nn
+
+from handful import perceptual, projected, weights
+from handful.capture import compile_networks
+from handful.checkpoint import FILE, State, every
+from handful.config import TrainConfig, tiny
+from handful.discriminator import SURE, Chance
+from handful.errors import UsageError, WeightsError
+from handful.log import Quiet
+from handful.losses import absolute_difference
+from handful.metrics.features import load_extractor
+from handful.opponent import opponent
+from handful.perceptual import BLOCKS, Perceptual, Trunk
+from handful.projected import Features, Projected, bounded, even, window
+from handful.scoring import Judge
+from handful.training import Step, train
+from test_fast import Taped
+
+CPU = torch.device("cpu")
+THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
+
+
+class Notes(Quiet):
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def trunk(monkeypatch) -> Trunk:
+    """A network like VGG16 with few channels and random weights."""
+    for module in (perceptual, projected):
+        monkeypatch.setattr(module, "BLOCKS", THIN)
+    return Perceptual(seed=1).trunk
+
+
+def config(**options) -> TrainConfig:
+    given = {"size": 32, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"}
+    return tiny("-", discriminator="projected", **given | options)
+
+
+def fresh(options: TrainConfig, trunk: Trunk) -> tuple[Step, State]:
+    state = State.fresh(options, CPU, trunk)
+    images = torch.randint(0, 256, (8, 3, options.size, options.size), dtype=torch.uint8, generator=seeded())
+    return Step(options, state, images, absolute_difference), state
+
+
+def run(step: Step, steps: int) -> list[dict[str, float]]:
+    losses = []
+    for _ in range(steps):
+        losses.append({name: float(value) for name, value in step().items()})
+        step.state.step += 1
+    return losses
+
+
+def pictures(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.rand(count, 3, size, size, generator=seeded(seed)) * 2 - 1
+    return images, F.avg_pool2d(images, 2)
+
+
+def made(options: TrainConfig, trunk: Trunk) -> Projected:
+    return opponent(options, CPU, trunk)
+
+
+@pytest.mark.parametrize(
+    ("size", "looked_at"),
+    [(32, [128]), (64, [128]), (128, [128]), (256, [256]), (512, [256, 256]), (1024, [256, 256])],
+)
+def test_the_frozen_network_sees_from_128_to_256_pixels_whatever_the_size(size, looked_at, trunk):
+    discriminator = made(config(size=size), trunk)
+    seen = []
+    discriminator.features.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    images, small = pictures(size)
+    view = discriminator(images, small, discriminator.chance(2, seeded()))
+    assert seen == looked_at
+    assert view.logits.shape == (2, len(looked_at) * 4 * 25)
+    assert view.logits.dtype == torch.float32
+    maps = discriminator.features(bounded(images))
+    sides = [looked_at[0] // 2**level for level in (1, 2, 3, 4)]
+    assert [tuple(each.shape[1:]) for each in maps] == list(zip((64, 128, 256, 512), sides, sides, strict=True))
+
+
+def test_every_logit_is_read_from_the_map_that_its_head_is_named_for(trunk):
+    discriminator = made(config(size=512), trunk)
+    images, small = pictures(512)
+    chance = discriminator.chance(2, seeded())
+    usual = discriminator(images, small, chance).logits
+    for place, name in enumerate(discriminator.heads):
+        kind, side = name.split("_")
+        assert kind == ("whole" if place < 4 else "window")
+        assert int(side) == 128 >> place % 4
+        spoiled = copy.deepcopy(discriminator)
+        with torch.no_grad():
+            spoiled.heads[name][-1].weight.zero_()
+        changed = (spoiled(images, small, chance).logits != usual).any(dim=0).view(8, 25).any(dim=1)
+        assert changed.tolist() == [other == place for other in range(8)]
+
+
+def test_the_window_is_cut_where_chance_says_and_everywhere_in_time(trunk):
+    images, small = pictures(512)
+    assert torch.equal(window(images, torch.tensor([200, 3])), images[:, :, 200:456, 3:259])
+    discriminator = made(config(size=512), trunk)
+    random = seeded()
+    places = torch.stack([discriminator.chance(2, random).window[0] for _ in range(2000)])
+    assert places.amin(dim=0).tolist() == [0, 0]
+    assert places.amax(dim=0).tolist() == [256, 256]
+    assert made(config(size=256), trunk).chance(2, seeded()) == SURE
+    one, other = (
+        discriminator(images, small, Chance(window=[torch.tensor(place)])).logits for place in ([0, 0], [256, 256])
+    )
+    assert torch.equal(one[:, :100], other[:, :100])
+    assert not torch.isclose(one[:, 100:], other[:, 100:]).all()
+
+
+def test_the_maps_are_mixed_as_the_formula_says(trunk):
+    features = Features(trunk, seeded(5), CPU, torch.float32, recompute=False)
+    images, _ = pictures(128)
+    scaled = (images - torch.tensor(perceptual.SHIFT).view(3, 1, 1)) / torch.tensor(perceptual.SCALE).view(3, 1, 1)
+    taps = trunk(scaled)[1:]
+    deeper = None
+    for level in (3, 2, 1, 0):
+        tap = torch.stack([each / each.square().mean().sqrt() for each in taps[level]])
+        expected = F.conv2d(tap, features.channels[level].weight)
+        if deeper is not None:
+            below = F.conv2d(deeper, features.scales[level].weight, padding=1)
+            expected = expected + F.interpolate(below, scale_factor=2, mode="bilinear")
+        torch.testing.assert_close(features(images)[level], expected, rtol=1e-3, atol=1e-3)
+        deeper = expected
+
+
+def test_the_mixing_keeps_the_size_of_numbers_and_follows_the_runs_seed(trunk):
+    one, same, other = (made(config(seed=seed), trunk).features for seed in (1, 1, 2))
+    for mine, equal, different in zip(*((*each.channels, *each.scales) for each in (one, same, other)), strict=True):
+        assert torch.equal(mine.weight, equal.weight)
+        assert not torch.equal(mine.weight, different.weight)
+    images, _ = pictures(128)
+    assert all(0.3 < each.square().mean().sqrt() < 4 for each in one(images))
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-2, 3e4])
+def test_a_map_is_brought_to_size_one_also_in_half_precision(level):
+    tap = torch.full((2, 64, 8, 8), level, dtype=torch.float16, requires_grad=True)
+    result = even(tap)
+    assert result.dtype == torch.float16
+    torch.testing.assert_close(result.float(), torch.full((2, 64, 8, 8), float(level > 0)), rtol=0.02, atol=0)
+    (gradient,) = torch.autograd.grad(result.float().square().sum(), tap)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [32, 512])
+def test_gradients_reach_every_image_through_what_is_frozen(size, trunk):
+    discriminator = made(config(size=size), trunk)
+    images, small = pictures(size)
+    images.requires_grad_()
+    logits = discriminator(images, small, discriminator.chance(2, seeded())).logits
+    (gradient,) = torch.autograd.grad(logits[:, :100].square().sum(), images)
+    assert gradient.isfinite().all()
+    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_change_the_heads_and_nothing_that_is_frozen(precision, trunk):
+    original = copy.deepcopy(trunk.state_dict())
+    step, state = fresh(config(precision=precision), trunk)
+    features = state.discriminator.features
+    frozen = [*features.trunk.parameters(), *features.channels.parameters(), *features.scales.parameters()]
+    before = [value.clone() for value in frozen]
+    heads = {name: value.detach().clone() for name, value in state.discriminator.named_parameters()}
+    run(step, 3)
+    assert len(frozen) == 2 * 5 + 4 + 3
+    assert all(torch.equal(value, old) for value, old in zip(frozen, before, strict=True))
+    assert not any(value.requires_grad or value.grad is not None for value in frozen)
+    assert all(torch.equal(value, original[name]) for name, value in trunk.state_dict().items())
+    for name, value in state.discriminator.named_parameters():
+        assert name.startswith("heads.")
+        assert not torch.equal(value, heads[name]), name
+
+
+def test_what_is_frozen_is_neither_normalised_nor_kept_in_checkpoints(trunk):
+    _, state = fresh(config(), trunk)
+    features = state.discriminator.features
+    norms = [torch.linalg.matrix_norm(layer.weight.flatten(1), 2) for layer in (*features.channels, *features.scales)]
+    assert all((norm - 1).abs() > 0.1 for norm in norms)
+    for layer in state.discriminator.modules():
+        if isinstance(layer, nn.Conv2d):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.2)
+    kept = sum(value.numel() for name, value in state.tensors().items() if name.startswith("discriminator"))
+    learned = sum(value.numel() for value in state.discriminator.parameters())
+    assert learned < kept < 4 * learned
+    assert all("heads." in name for name in state.tensors() if name.startswith("discriminator"))
+
+
+def test_all_of_the_generator_learns_but_the_small_image_that_nobody_judges(trunk):
+    step, state = fresh(config(), trunk)
+    masters = state.generator_optimizer.masters
+    before = {name: master.detach().clone() for name, master in masters.items()}
+    run(step, 3)
+    assert {name for name, master in masters.items() if torch.equal(master, before[name])} == {"to_small"}
+
+
+def test_half_precision_is_near_float32_and_lies_channels_last(trunk):
+    full, exact = fresh(config(size=64), trunk)
+    half, rough = fresh(config(size=64, precision="bf16"), trunk)
+    features = rough.discriminator.features
+    for layer in (*features.trunk.features, *features.channels, *features.scales):
+        if isinstance(layer, nn.Conv2d):
+            assert layer.weight.dtype == torch.bfloat16
+            assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in features(pictures(128)[0]))
+    (one,), (other,) = run(full, 1), run(half, 1)
+    assert other["discriminator"] == pytest.approx(one["discriminator"], rel=0.06)
+    for name, master in exact.discriminator_optimizer.masters.items():
+        gradient = rough.discriminator_optimizer.masters[name].grad
+        assert F.cosine_similarity(master.grad.flatten(), gradient.flatten(), dim=0) > 0.9, name
+
+
+def test_recomputing_reaches_the_frozen_network_and_changes_no_bit(trunk):
+    (kept, one), (recomputed, other) = (fresh(config(recompute=recompute), trunk) for recompute in (False, True))
+    assert other.discriminator.features.trunk.recompute
+    assert run(kept, 2) == run(recomputed, 2)
+    assert all(torch.equal(value, other.tensors()[name]) for name, value in one.tensors().items())
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"size": 512, "batch": 2}, {"gradient_penalty": 0.1, "penalty_every": 2}]
+)
+def test_a_recorded_step_can_be_replayed_in_the_same_memory(options, trunk):
+    (plain, one), (captured, other) = (fresh(config(**options), trunk) for _ in range(2))
+    captured.runs = [Taped(take, captured.random) for take in captured.runs]
+    assert run(plain, 4) == run(captured, 4)
+    assert all(torch.equal(value, other.tensors()[name]) for name, value in one.tensors().items())
+
+
+def test_the_judge_asks_it_and_leaves_it_as_it_was(trunk):
+    options = config(batch=4)
+    step, state = fresh(options, trunk)
+    before = copy.deepcopy(state.discriminator.state_dict())
+    judge = Judge(options, step.images, step.images[:4], load_extractor("random", CPU), Quiet())
+    seen, unseen = judge.accuracies(state.discriminator, 0)
+    assert 0 < seen < 1
+    assert 0 < unseen < 1
+    assert all(torch.equal(value, before[name]) for name, value in state.discriminator.state_dict().items())
+
+
+def test_it_is_left_uncompiled_since_its_gradient_would_be_wrong(trunk, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compiled.append(module))
+    _, state = fresh(config(), trunk)
+    compile_networks(state, absolute_difference)
+    assert compiled == [state.generator]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(8):
+        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"{index:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> Path:
+    """A file with VGG16's names and shapes, and random weights."""
+    path = tmp_path_factory.mktemp("weights") / weights.VGG16
+    torch.save(Perceptual(seed=2).trunk.state_dict() | {"classifier.0.bias": torch.ones(4096)}, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def only_that_file(file, tmp_path, monkeypatch) -> None:
+    """A machine with no other weight files and no network."""
+
+    def forbidden(*args, **options):
+        raise OSError("no network")
+
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(weights.TABLE, weights.VGG16, dataclasses.replace(weights.TABLE[weights.VGG16], sha256=digest))
+    monkeypatch.setattr(urllib.request, "urlopen", forbidden)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
+
+
+def short(photos: Path, run: Path, file: Path, **options) -> TrainConfig:
+    given = {"run": run, "weights": file.parent, "steps": 3, "batch": 2, "report": False, "score_every": 0}
+    return dataclasses.replace(config(perceptual="auto", precision="bf16"), images=photos, **given | options)
+
+
+def test_a_run_reads_the_published_file_and_a_resumed_one_ends_with_the_same_bits(photos, tmp_path, file):
+    whole, parts = (short(photos, tmp_path / name, file) for name in ("whole", "parts"))
+    notes = Notes()
+    train(whole, notes)
+    assert "without effect with --discriminator projected: --reconstruction" in notes.lines
+    assert not any("perceptual" in line for line in notes.lines)
+    settings = json.loads((whole.folder / "config.json").read_text())["options"]
+    assert (settings["discriminator"], settings["perceptual"]) == ("projected", "none")
+    assert settings["score_features"] == "random"
+    train(dataclasses.replace(parts, steps=1), Quiet())
+    train(parts, Quiet())
+    one, other = (load_file(every(each.folder / "checkpoints")[-1] / FILE) for each in (whole, parts))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_the_trunk_holds_what_the_file_holds(file):
+    trunk = Trunk.pretrained(file.parent, download=False)
+    saved = torch.load(file, weights_only=True)
+    assert len(trunk.state_dict()) == 2 * sum(count for _, count in BLOCKS)
+    assert all(torch.equal(value, saved[name]) for name, value in trunk.state_dict().items())
+    assert not any(value.requires_grad for value in trunk.parameters())
+
+
+def test_a_missing_file_is_an_error_that_names_it_and_what_to_do(photos, tmp_path, file):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(WeightsError, match=rf"{weights.VGG16} is missing .*projected discriminator.*Download https://"):
+        train(short(photos, tmp_path / "run", file, weights=tmp_path / "empty"), Quiet())
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path, file):
+    for name, options in {
+        "normalisation chain": {"normalisation": "chain"},
+        "nice": {"nice": 1.0},
+        "augself": {"augself": 1.0},
+    }.items():
+        with pytest.raises(UsageError, match=f"--{name}: is not for --discriminator projected"):
+            config(**options)
+    options = {"perceptual": "vgg16", "augment_together": True, "score_features": "vgg16", "steps": 1}
+    notes = Notes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=2))
+        train(short(photos, tmp_path / "run", file, **options), notes)
+    idle = "--reconstruction, --augment-together, --perceptual vgg16"
+    assert f"without effect with --discriminator projected: {idle}" in notes.lines
+    assert any(line.startswith("--score-features vgg16 comes from ImageNet") for line in notes.lines)
