@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from handful import shares
 from handful.blocks import (
     Bias,
     ChainDownBlock,
@@ -96,8 +97,7 @@ class Discriminator(nn.Module):
 
     def chance(self, count: int, random: torch.Generator) -> list[Float[Tensor, "3 b _"]]:
         """Draw, for each block, what decides which channels of ``count`` images CHAIN normalises; empty without it."""
-        device = self.strength.device
-        return [torch.rand(3, count, width, device=device, generator=random) for width in self.chained]
+        return [shares.uniform((3, count, width), random, dim=1) for width in self.chained]
 
     def forward(
         self,
