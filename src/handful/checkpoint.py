@@ -22,6 +22,7 @@ from handful.files import remove, replacing
 from handful.generator import Generator, initialise
 from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
+from handful.ranks import Ranks
 from handful.spectral import SpectralAdam
 
 FILE = "state.safetensors"
@@ -94,6 +95,13 @@ class State:
             value.copy_(tensors[name])
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             optimizer.write()
+
+    def take_over(self, ranks: Ranks) -> None:
+        """Take over the lead's state where there are several processes."""
+        if ranks.count > 1:
+            self.step, self.seconds = ranks.agree((self.step, self.seconds))
+            ranks.hand(self.tensors().values())
+            self.load(self.tensors())  # writes the normalised weights
 
 
 def save(state: State, checkpoints: Path, keep: int) -> None:
