@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import two_ranks
-from handful import losses, shares
+from handful import shares
 from handful.average import calibrate
 from handful.checkpoint import State, every, restore
 from handful.config import TrainConfig, tiny
@@ -162,7 +162,8 @@ def require_near(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], rou
 
 @pytest.mark.parametrize("name", ["plain", "recipe", "perceptual"])
 def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
-    monkeypatch.setattr(losses, "LECAM_START", two_ranks.LECAM_START)
+    for constant, value in two_ranks.HURRY.items():
+        monkeypatch.setattr(*constant, value)
     config = scenarios[name]
     log = [json.loads(line) for line in (config.folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, config.steps + 1))

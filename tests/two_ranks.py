@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from handful import losses
+from handful import controls, losses
 from handful.blocks import BatchNorm
 from handful.checkpoint import State
 from handful.config import TrainConfig
@@ -23,8 +23,13 @@ from handful.ranks import join
 from handful.shares import average_gradients, share, sharing
 from handful.training import train
 
-LECAM_START = 2
-"""So that a run of a few steps has LeCam's part."""
+HURRY = {
+    (losses, "LECAM_START"): 2,
+    (controls, "CHAIN_SPEED"): 0.3,
+    (controls, "CHAIN_TARGET"): -1,
+    (controls, "AUGMENT_TARGET"): -1,
+}
+"""Constants with which a run of a few steps comes to have every part."""
 
 
 def perceptual(*_, **__) -> Perceptual:
@@ -46,7 +51,8 @@ def penalty(rank: int, count: int) -> dict[str, torch.Tensor]:
 
 
 def main(folder: Path, ports: list[str]) -> None:
-    losses.LECAM_START = LECAM_START
+    for (module, name), value in HURRY.items():
+        setattr(module, name, value)
     Perceptual.pretrained = perceptual
     rank, states = int(os.environ["RANK"]), []
     usual, usual_loss = State.take_over, losses.discriminator_loss
