@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from handful import shares
 from handful.config import Augmentation
 
 LARGEST_SHIFT = 1 / 8
@@ -55,9 +56,9 @@ def draw(
     changes: Changes = []
     for name in policy:
         kind = POLICIES[name]
-        units = torch.rand(len(kind.nothing), count, device=random.device, generator=random)
+        units = shares.uniform((len(kind.nothing), count), random, dim=1)
         if probability is not None:
-            made = torch.rand(count, device=random.device, generator=random) < probability
+            made = shares.uniform((count,), random) < probability
             for number, nothing in zip(units, kind.nothing, strict=True):
                 number.masked_fill_(~made, nothing)
         changes.append(units)

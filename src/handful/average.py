@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handful import latent
+from handful.config import TrainConfig
 from handful.generator import Generator
 
 CALIBRATION_IMAGES = 256
@@ -41,6 +42,11 @@ def power_kept(width: float, step: int) -> float:
     Source: EDM2 (Karras et al. 2024), section 3 and equation 127 for the exponent.
     """
     return math.pow(1 - 1 / (step + 1), exponent(width) + 1)
+
+
+def all_kept(config: TrainConfig, step: int) -> list[float]:
+    """Give the share that a step keeps of each average that a run has."""
+    return [power_kept(width, step) for width in config.average_widths] or [kept(config.average_decay, step)]
 
 
 @cache

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from handful import shares
+
 R = TypeVar("R")
 SLOPE = 0.2
 SMALL_MAP = 4
@@ -28,9 +30,27 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int =
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
 
 
-def batch_norm(channels: int) -> nn.BatchNorm2d:
+@final
+class BatchNorm(nn.BatchNorm2d):
+    """Normalise each channel by its mean and variance over the batch, which several processes may share.
+
+    ``torch.nn.SyncBatchNorm`` does it on CUDA only.
+    """
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Normalise."""
+        if not shares.several():
+            return super().forward(x)
+        exact = x.float()
+        mean, variance = shares.moments(exact)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return (exact * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+
+def batch_norm(channels: int) -> BatchNorm:
     """Make the discriminator's normalisation: by the batch at hand, which is all that it is ever used with."""
-    return nn.BatchNorm2d(channels, track_running_stats=False)
+    return BatchNorm(channels, track_running_stats=False)
 
 
 def leaky() -> nn.LeakyReLU:
@@ -183,7 +203,7 @@ class FirstBlock(nn.Module):
     def __init__(self, latent: int, outputs: int) -> None:
         super().__init__()
         self.conv = PixelConv(latent, 2 * outputs)
-        self.norm = nn.BatchNorm2d(2 * outputs)
+        self.norm = BatchNorm(2 * outputs)
 
     def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:
         """Spread a vector out, normalise, gate."""
@@ -199,7 +219,7 @@ class UpBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False, running: bool = True) -> None:
         super().__init__()
         self.conv = UpConv(inputs, 2 * outputs, smoothly=smoothly)
-        self.norm = nn.BatchNorm2d(2 * outputs, track_running_stats=running)
+        self.norm = BatchNorm(2 * outputs, track_running_stats=running)
         self.recompute = False
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2*h 2*w"]:
@@ -217,10 +237,10 @@ class NoisyUpBlock(nn.Module):
         super().__init__()
         self.conv1 = UpConv(inputs, 2 * outputs, smoothly=smoothly)
         self.noise1 = Noise()
-        self.norm1 = nn.BatchNorm2d(2 * outputs)
+        self.norm1 = BatchNorm(2 * outputs)
         self.conv2 = conv(outputs, 2 * outputs, 3, padding=1)
         self.noise2 = Noise()
-        self.norm2 = nn.BatchNorm2d(2 * outputs)
+        self.norm2 = BatchNorm(2 * outputs)
         self.recompute = False
 
     def forward(

@@ -23,6 +23,7 @@ from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
 from handful.opponent import Opponent, opponent
 from handful.perceptual import Trunk
+from handful.ranks import Ranks
 from handful.residual import LargeDownBlock, ResidualDownBlock
 from handful.spectral import SpectralAdam
 
@@ -108,6 +109,13 @@ class State:
             value.copy_(tensors[name])
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             optimizer.write()
+
+    def take_over(self, ranks: Ranks) -> None:
+        """Take over the lead's state where there are several processes."""
+        if ranks.count > 1:
+            self.step, self.seconds, self.chosen = ranks.agree((self.step, self.seconds, self.chosen))
+            ranks.hand(self.tensors().values())
+            self.load(self.tensors())  # writes the normalised weights
 
 
 def save(state: State, checkpoints: Path, keep: int) -> None:

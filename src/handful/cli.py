@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_format
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -253,8 +255,16 @@ class Command(Protocol):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code."""
+    """Run the command line and give the exit code. Of the processes of ``torchrun`` only the first says anything."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if os.environ.get("RANK", "0") == "0":
+        return execute(arguments)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return execute(arguments)
+
+
+def execute(arguments: list[str]) -> int:
+    """Parse the arguments, do what they ask for, and give the exit code."""
     if arguments == ["--version"]:
         print(version(PROGRAM))
         return 0

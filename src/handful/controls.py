@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handful import shares
 from handful.config import TrainConfig
 
 SIGN_KEPT = 0.9
@@ -74,10 +75,11 @@ class Controls:
         (Tseng et al. 2021), as their code has them; NICE (Ni and Koniusz 2023), whose constants are not published.
         """
         self.steps += 1
-        self.sign.lerp_(real.sign().mean(), 1 - SIGN_KEPT)
-        for mean, logits in ((self.real, real), (self.fake, fake)):
+        sign, *logits = shares.mean(torch.stack([real.sign().mean(), real.mean(), fake.mean()]))
+        self.sign.lerp_(sign, 1 - SIGN_KEPT)
+        for mean, logit in zip((self.real, self.fake), logits, strict=True):
             # A plain mean at first: a running one would start from zero.
-            mean.lerp_(logits.mean(), torch.clamp(1 / self.steps, min=1 - LOGIT_KEPT))
+            mean.lerp_(logit, torch.clamp(1 / self.steps, min=1 - LOGIT_KEPT))
         most, ramp = self.config.augment_probability, self.config.augment_ramp
         if self.config.augment_schedule == "linear":
             self.augment.copy_(torch.clamp(self.steps / ramp, max=1) * most)

@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from handful.config import TrainConfig
-from handful.discriminator import Decoders, Discriminator
+from handful.discriminator import Chance, Decoders, Discriminator
 from handful.generator import Generator
 
 Report = dict[str, Any]
@@ -34,7 +34,8 @@ def describe(config: TrainConfig) -> Report:
         made, generated = trace(generator, lambda: generator(latents, noise))
 
         def view() -> None:
-            seen = discriminator(*generated, discriminator.chance(1))
+            drawn = discriminator.chance(1, torch.Generator())
+            seen = discriminator(*generated, Chance(*([each.to("meta") for each in part] for part in drawn)))
             if discriminator.decoders is not None:
                 discriminator.decoders(seen, corner)
 

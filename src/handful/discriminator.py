@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from handful import shares
 from handful.blocks import Decoder, DownBlock, Excitation, batch_norm, conv, leaky
 from handful.config import GeneratorConfig, TrainConfig
 from handful.generator import small_size
@@ -134,12 +135,11 @@ class Discriminator(nn.Module):
             guesses=3 if config.augself else 0,
         )
 
-    def chance(self, count: int, random: torch.Generator | None = None) -> Chance:
+    def chance(self, count: int, random: torch.Generator) -> Chance:
         """Draw what is random in a view of ``count`` images."""
-        device = self.strength.device
         return Chance(
-            [torch.rand(3, count, width, device=device, generator=random) for width in self.chained],
-            [torch.randn(2, 3, count, width, device=device, generator=random) for width in self.tail],
+            [shares.uniform((3, count, width), random, dim=1) for width in self.chained],
+            [shares.normal((2, 3, count, width), random, dim=2) for width in self.tail],
         )
 
     def forward(self, images: Float[Tensor, "b 3 h w"], small: Float[Tensor, "b 3 s s"], chance: Chance = SURE) -> View:

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handful import shares
+
 
 class Purpose(IntEnum):
     """What a random stream is for; streams of two purposes are unrelated whatever the seeds."""
@@ -35,8 +37,8 @@ def draw(
 
     Source: FastGAN (Liu et al. 2021), section 3.1; the noise is one map per site, shared by the channels.
     """
-    z = torch.randn(count, latent, device=random.device, generator=random)
-    noise = [torch.randn(count, 1, size, size, device=random.device, generator=random) for size in noise_sizes]
+    z = shares.normal((count, latent), random)
+    noise = [shares.normal((count, 1, size, size), random) for size in noise_sizes]
     return z, noise
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from handful import shares
 from handful.augment import Changes
 from handful.blocks import shrink
 from handful.config import TrainConfig
@@ -52,8 +53,7 @@ def discriminator_loss(
     """
 
     def margin() -> Tensor:
-        draw = torch.rand(real.shape, device=real.device, generator=random)
-        return SMALLEST_MARGIN + (1 - SMALLEST_MARGIN) * draw
+        return SMALLEST_MARGIN + (1 - SMALLEST_MARGIN) * shares.uniform(real.shape, random)
 
     return F.relu(margin() - real).mean() + F.relu(margin() + fake).mean()
 

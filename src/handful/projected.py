@@ -105,7 +105,7 @@ class Projected(nn.Module):
             }
         )
 
-    def chance(self, count: int, random: torch.Generator | None = None) -> Chance:
+    def chance(self, count: int, random: torch.Generator) -> Chance:
         """Draw the place of the window, one for all ``count`` images, where there is a window."""
         places = self.size - LARGEST + 1
         if places <= 1:

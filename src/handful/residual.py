@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from handful import shares
 from handful.blocks import SLOPE, batch_norm, conv, kept_or_recomputed, leaky
 
 
@@ -39,9 +40,9 @@ def chain(
     of BatchNorm's scaling, a soft pull of the means in place of its centring.
     """
     exact = x.float()
-    size = torch.sqrt(exact.square().mean(dim=(0, 2, 3)) + 1e-5)
+    size = torch.sqrt(shares.mean(exact.square().mean(dim=(0, 2, 3))) + 1e-5)
     scale = torch.where(chosen, size.amin().detach() / size, 1.0)  # [b c]
-    return x * scale[:, :, None, None].to(x.dtype), exact.mean(dim=(0, 2, 3)).square().sum()
+    return x * scale[:, :, None, None].to(x.dtype), shares.mean(exact.mean(dim=(0, 2, 3))).square().sum()
 
 
 def settled(

@@ -24,6 +24,7 @@ from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
 from handful.perceptual import Perceptual, Trunk
+from handful.ranks import ALONE, Ranks
 from handful.weights import Progress
 
 NARROW = 32
@@ -34,7 +35,7 @@ NAMED = 20
 """Files named in a message before the rest is only counted."""
 
 
-def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, Extractor]:
+def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[TrainConfig, Distance, Extractor]:
     """Settle what is automatic: device, precision, compiling, how reconstructions are judged, what scores look through.
 
     Raises:
@@ -46,10 +47,13 @@ def resolve(config: TrainConfig, watch: Watch) -> tuple[TrainConfig, Distance, E
     device = choose_device(config.device)
     machine.prepare(device)
     precision = choose_precision(config, device)
-    compiled = choose_compile(config, device, watch)
+    compiled = choose_compile(config, device, watch, ranks)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
-    words = "compiled in the first step, a minute or two" if compiled == "on" else "not compiled"
+    words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
     watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
+    if ranks.count > 1:
+        share = config.batch // ranks.count
+        watch.note(f"{ranks.count} processes, each with {share} of the {config.batch} images of a batch")
     for line in in_vain(config):
         watch.note(line)
     reconstructs = config.reconstruction and config.discriminator != "projected"
@@ -125,12 +129,18 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
     return config.precision
 
 
-def choose_compile(config: TrainConfig, device: torch.device, watch: Watch) -> Literal["on", "off"]:
+def choose_compile(
+    config: TrainConfig, device: torch.device, watch: Watch, ranks: Ranks = ALONE
+) -> Literal["on", "off"]:
     """Say whether to compile: in runs long enough to repay it, where it can be done.
 
     Raises:
         UsageError: if it was asked for and cannot be done.
     """
+    if ranks.count > 1:
+        if config.compile == "on":
+            watch.note("--compile on has no effect in several processes")
+        return "on" if config.compile == "on" else "off"
     short = config.steps < machine.COMPILE_STEPS or (device.type == "cpu" and config.width < NARROW)
     if config.compile == "off" or (config.compile == "auto" and short):
         return "off"

@@ -34,8 +34,9 @@ from handful.images import grid, write_png
 from handful.log import Journal, Watch, peak_memory
 from handful.losses import Distance
 from handful.metrics.features import Extractor
-from handful.model import Model
+from handful.model import Model, choose_device
 from handful.perceptual import Trunk
+from handful.ranks import ALONE, Ranks
 from handful.reporting.build import report
 from handful.resolve import hardware, hold_back, place, pretrained, resolve, tell
 from handful.scoring import Judge
@@ -85,16 +86,18 @@ class Run:
 
     @classmethod
     @contextmanager
-    def open(cls, config: TrainConfig, watch: Watch) -> Iterator[Run]:
+    def open(cls, config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> Iterator[Run]:
         """Make or find the run folder, hold it, settle what is automatic, and read the images.
 
         Raises:
-            UsageError: if the folder is in use, belongs to other images or other options, or the images do not do.
+            UsageError: if the folder is in use, belongs to other images or other options, or the images do not do;
+                or several processes cannot share out the batch, or a device to each.
         """
         saved = read_settings(config.folder)
         if saved is not None:
             config = reconcile(config, saved.config)
-        config, distance, extractor = resolve(config, watch)
+        ranks.require(config.batch, choose_device(config.device))
+        config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
         try:
             dataset = load_folder(config.images, config.size, config.fit, partial(watch.advance, "reading images"))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from handful import shares
 from handful.blocks import layout
 
 WARM_UP = 15
@@ -69,6 +70,7 @@ class SpectralAdam:
         self.network.zero_grad()
         torch.autograd.backward(self.scaler.scale(loss))
         self.pull_gradients()
+        shares.average_gradients(self.learned)
         self.scaler.step(self.adam)
         self.scaler.update()
         self.iterate()

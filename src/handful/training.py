@@ -23,11 +23,12 @@ from torch import Tensor, nn
 
 from handful import latent
 from handful.augment import Changes, apply, draw
-from handful.average import blend, kept, power_kept
+from handful.average import all_kept, blend
 from handful.blocks import shrink
 from handful.capture import Captured, compile_networks
 from handful.checkpoint import State
 from handful.config import TrainConfig
+from handful.follower import opened
 from handful.generator import small_size
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
@@ -35,17 +36,19 @@ from handful.log import Console, Watch
 from handful.losses import Distance, Objective, Shown
 from handful.machine import arithmetic
 from handful.model import Model
-from handful.run import Run
+from handful.ranks import ALONE, Ranks, join
+from handful.shares import means, share, sharing, uniform
 
 
 def train(config: TrainConfig, watch: Watch | None = None) -> Model:
     """Run ``config`` to its last step and return the averaged generator.
 
-    Writes the run folder as it goes (see ``Run``). Ctrl-C and SIGTERM end the run early, after a checkpoint.
+    Writes the run folder as it goes (see ``Run``). Ctrl-C and SIGTERM end the run early, after a checkpoint. In several
+    processes (see ``ranks``) each calls this, and each gets the generator; what it raises is raised in all.
 
     Args:
         config: What to train, on what, where to.
-        watch: Is told how it goes; the terminal by default.
+        watch: Is told how it goes, in the process that leads; the terminal by default.
 
     Raises:
         UsageError: if the image folder, an option, or the run folder to go on with does not fit.
@@ -55,11 +58,17 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
 
     Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
     """
-    with Run.open(config, watch or Console()) as run, stop_signals() as stop, arithmetic(run.config.precision):
+    with (
+        join() as ranks,
+        opened(config, watch or Console(), ranks) as run,
+        stop_signals() as stop,
+        arithmetic(run.config.precision),
+    ):
         state = State.fresh(run.config, run.device, run.trunk)
         run.resume(state)
-        step = Step(run.config, state, run.images, run.distance)
-        while run.ended is None and not stop.is_set():
+        state.take_over(ranks)
+        step = Step(run.config, state, run.images, run.distance, ranks)
+        while ranks.agree(run.ended is None and not stop.is_set()):
             losses = step()
             state.step += 1
             run.report(state, losses)
@@ -71,30 +80,42 @@ class Step:
 
     What differs from step to step comes in through ``batch``, ``keep`` and the seed of ``random``, which stay where
     they are in memory; ``take`` does the rest and never waits for the device. So a GPU can replay it as one CUDA graph.
+
+    Of several processes each takes its share of the batch, operation by operation: neither compiled nor recorded, since
+    nobody has seen either work with what they reduce together.
     """
 
-    def __init__(self, config: TrainConfig, state: State, images: UInt8[Tensor, "n 3 h w"], distance: Distance) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        state: State,
+        images: UInt8[Tensor, "n 3 h w"],
+        distance: Distance,
+        ranks: Ranks = ALONE,
+    ) -> None:
         device = next(state.generator.parameters()).device
-        self.config, self.state, self.images = config, state, images
-        self.batch = torch.empty(config.batch, *images.shape[1:], dtype=torch.uint8, device=device)
+        self.config, self.state, self.images, self.ranks = config, state, images, ranks
+        self.batch = torch.empty(config.batch // ranks.count, *images.shape[1:], dtype=torch.uint8, device=device)
         self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
         self.objective = Objective(config, state.controls, distance)
-        if config.compile == "on":
+        alone = ranks.count == 1
+        if config.compile == "on" and alone:
             compile_networks(state, distance)
         # Two kinds of steps, so two graphs; without a gradient penalty the second is never recorded.
         takes: list[Callable[[], dict[str, Tensor]]] = [self.take, partial(self.take, penalise=True)]
-        self.runs = [Captured(take, self.random) if device.type == "cuda" else take for take in takes]
+        captured = device.type == "cuda" and alone
+        self.runs = [Captured(take, self.random) if captured else take for take in takes]
 
     def __call__(self) -> dict[str, Float[Tensor, ""]]:
         """Take the next step and give its losses, which stay on the device."""
         config, seed, step = self.config, self.config.seed, self.state.step
-        picked = torch.tensor(picks(seed, step, config.batch, len(self.images)))
-        self.batch.copy_(self.images[picked.to(self.images.device)])
-        shares = [power_kept(width, step) for width in config.average_widths] or [kept(config.average_decay, step)]
-        self.keep.copy_(torch.tensor(shares))
-        self.random.manual_seed(fold(Purpose.STEP, seed, step))
-        return self.runs[config.gradient_penalty > 0 and step % config.penalty_every == 0]()
+        with sharing(self.ranks):
+            picked = share(torch.tensor(picks(seed, step, config.batch, len(self.images))))
+            self.batch.copy_(self.images[picked.to(self.images.device)])
+            self.keep.copy_(torch.tensor(all_kept(config, step)))
+            self.random.manual_seed(fold(Purpose.STEP, seed, step))
+            return self.runs[config.gradient_penalty > 0 and step % config.penalty_every == 0]()
 
     def take(self, *, penalise: bool = False) -> dict[str, Float[Tensor, ""]]:
         """Take a step with what lies in ``batch`` and ``keep``; ``penalise``: one that has the gradient penalty."""
@@ -107,7 +128,7 @@ class Step:
         changes = self.changes()
         changed = apply(images, config.augment, changes)
         real = Shown(changed, shrink(changed, small_size(config.size)), images, changes)
-        z, noise = latent.draw(config.batch, generator.config.latent, generator.noise_sizes, random)
+        z, noise = latent.draw(len(images), generator.config.latent, generator.noise_sizes, random)
         images, small = generator(z, noise)
         changes = self.changes()
         changed = apply(images, config.augment, changes)
@@ -128,16 +149,16 @@ class Step:
         for average, keep in zip(state.averages, self.keep.unbind(), strict=True):
             blend([*average.parameters()], latest, keep)
 
-        return {name: loss.detach() for name, loss in losses.items()}
+        return means({name: loss.detach() for name, loss in losses.items()})
 
     def changes(self) -> Changes:
         """Draw how the discriminator is to see a batch."""
-        return draw(self.config.batch, self.config.augment, self.random, self.state.controls.probability)
+        return draw(len(self.batch), self.config.augment, self.random, self.state.controls.probability)
 
 
 def mirror(images: Float[Tensor, "b 3 h w"], random: torch.Generator) -> Float[Tensor, "b 3 h w"]:
     """Mirror each image left to right, or not, as chance has it."""
-    mirrored = torch.rand(len(images), 1, 1, 1, device=images.device, generator=random) < 0.5
+    mirrored = uniform((len(images), 1, 1, 1), random) < 0.5
     return torch.where(mirrored, images.flip(-1), images)
 
 

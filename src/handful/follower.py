@@ -1,0 +1,89 @@
+"""A run as the processes beside the lead have it: everything comes from the lead, and nothing is written or decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from handful.average import calibrate
+from handful.checkpoint import State
+from handful.config import TrainConfig
+from handful.log import Watch
+from handful.losses import Distance, absolute_difference
+from handful.machine import PRECISIONS, prepare
+from handful.model import Model
+from handful.perceptual import Perceptual, Trunk
+from handful.ranks import Ranks
+from handful.resolve import place
+from handful.run import Run
+
+
+@final
+class Follower:
+    """Stands where the lead has its ``Run``."""
+
+    ended: str | None = None
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        images: UInt8[Tensor, "n 3 h w"],
+        distance: Distance,
+        trunk: Trunk | None,
+    ) -> None:
+        self.config, self.device, self.images, self.distance, self.trunk = config, device, images, distance, trunk
+
+    def resume(self, state: State) -> None:
+        """Leave the state, which the lead is going to hand over."""
+
+    def report(self, state: State, losses: dict[str, Tensor]) -> None:
+        """Say nothing."""
+
+    def finish(self, state: State) -> Model:
+        """Give the averaged generator."""
+        calibrate(state.average)
+        return Model(state.average)
+
+
+@contextmanager
+def opened(config: TrainConfig, watch: Watch, ranks: Ranks) -> Iterator[Run | Follower]:
+    """Open the run in the process that leads, and hand what it is made of to the others, which read no file.
+
+    Raises:
+        UsageError: see ``Run.open``; in all processes.
+    """
+    if not ranks.lead:
+        yield receive(ranks)
+        return
+    with Run.open(config, watch, ranks) as run:
+        ranks.agree((run.config, run.images.shape))
+        ranks.hand([run.images, *weights(run.distance), *weights(run.trunk)])
+        yield run
+
+
+def receive(ranks: Ranks) -> Follower:
+    """Take what the lead hands over."""
+    nothing: tuple[TrainConfig, torch.Size] | None = None
+    said = ranks.agree(nothing)
+    assert said is not None
+    config, shape = said
+    device = ranks.place(config.device)
+    prepare(device)
+    distance: Distance = absolute_difference
+    if config.perceptual == "vgg16":
+        distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
+    images = torch.empty(shape, dtype=torch.uint8)
+    trunk = Trunk().to_empty(device="cpu") if config.discriminator == "projected" else None
+    ranks.hand([images, *weights(distance), *weights(trunk)])
+    return Follower(config, device, place(images, device), distance, trunk)
+
+
+def weights(part: Distance | nn.Module | None) -> list[Tensor]:
+    """List what a network has learned, where it is one."""
+    return [*part.parameters()] if isinstance(part, nn.Module) else []

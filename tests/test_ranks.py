@@ -1,0 +1,297 @@
+"""Two processes compute what one computes, and end together.
+
+Files are looked at, not exit codes, where a run goes well: gloo can abort a process at its very end.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import two_ranks
+from handful import shares
+from handful.average import calibrate
+from handful.checkpoint import State, every, restore
+from handful.config import TrainConfig, tiny
+from handful.data import load_folder
+from handful.errors import UsageError
+from handful.log import Quiet
+from handful.losses import absolute_difference
+from handful.ranks import Ranks
+from handful.training import Step, train
+
+ROUNDING = 1e-5
+"""How far the discriminator's gradients and the controls may be from those of one process after a step from the same
+state, relative to the norm of each kind of tensor: ten times what was seen in float32."""
+KINKS = 1e-3
+"""The same for all else. Adam moves a weight whose gradient is nothing but rounding by a whole step, either way, and a
+LeakyReLU of the generator's way through the discriminator may turn over: moving the weights of one process by 1e-7 of
+themselves changes its generator's gradients by 2e-4 to 4e-4 in these runs."""
+RECIPE = {
+    "normalisation": "chain",
+    "lecam": 0.3,
+    "augment_schedule": "adaptive",
+    "augment_probability": 0.8,
+    "augment_ramp": 10,
+    "augment_together": True,
+    "augment": ("color", "translation", "zoom"),
+    "nice": 1.0,
+    "augself": 0.5,
+    "loss": "relativistic",
+    "gradient_penalty": 0.1,
+    "penalty_every": 2,
+    "average_widths": (0.05, 0.1),
+}
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(12):
+        Image.fromarray(random.integers(0, 255, (4, 4, 3), np.uint8)).resize((32, 32)).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def small(photos: Path, run: Path, **options) -> TrainConfig:
+    short = {"size": 32, "width": 8, "steps": 3, "batch": 4, "checkpoint_every": 1, "keep": 9, "sample_every": 100}
+    short |= {"device": "cpu", "precision": "fp32", "compile": "off", "report": False}
+    return tiny(photos, run=run, **short | options)
+
+
+def free_ports(count: int) -> list[str]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [str(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def pair(command: list[str]) -> list[subprocess.CompletedProcess]:
+    """Run a command in two processes of one group, as torchrun does."""
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_ports(1)[0], "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            env=os.environ | group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        outputs = [process.communicate(timeout=120) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *output)
+        for process, output in zip(started, outputs, strict=True)
+    ]
+
+
+@pytest.fixture(scope="session")
+def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
+    """What the two processes go through."""
+    folder = tmp_path_factory.mktemp("two")
+    return {
+        "plain": small(photos, folder / "plain"),
+        "recipe": small(photos, folder / "recipe", **RECIPE),
+        "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
+        "half": small(photos, folder / "half", precision="bf16", recompute=True, steps=2),
+        "resumed": small(photos, folder / "resumed"),
+        "minutes": small(photos, folder / "minutes", minutes=1e-6),
+        "spoiled": small(photos, folder / "spoiled"),
+    }
+
+
+@pytest.fixture(scope="session")
+def two(scenarios) -> Path:
+    """The folder of what two processes ended with."""
+    folder = scenarios["plain"].folder.parent
+    train(dataclasses.replace(scenarios["resumed"], steps=2), Quiet())
+    options = {name: config.to_json() for name, config in scenarios.items()} | {"penalty": None}
+    (folder / "scenarios.json").write_text(json.dumps(options))
+    done = pair([Path(two_ranks.__file__), folder, ",".join(free_ports(len(options)))])
+    assert (folder / "penalty.1.safetensors").exists(), [each.stderr[-3000:] for each in done]
+    return folder
+
+
+def ended(two: Path, name: str) -> list[dict[str, torch.Tensor]]:
+    return [load_file(two / f"{name}.{rank}.safetensors") for rank in range(2)]
+
+
+def saved(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step-{step:08d}" / "state.safetensors")
+
+
+def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Take a step in this process from where two were after ``done``: its losses, and the state after it."""
+    state = State.fresh(config, torch.device("cpu"))
+    if done:
+        restore(state, config.folder / "checkpoints" / f"step-{done:08d}")
+    images = load_folder(config.images, config.size, config.fit).images
+    distance = two_ranks.perceptual() if config.perceptual == "vgg16" else absolute_difference
+    losses = Step(config, state, images, distance)()
+    calibrate(state.average)
+    return losses, state.tensors()
+
+
+def require_near(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], rounding: float, kinks: float) -> None:
+    """See that two states differ by rounding, relative to their norm, by kind of tensor."""
+    assert one.keys() == two.keys()
+    squares: dict[str, torch.Tensor] = {}
+    for name, value in one.items():
+        exact, other = value.detach().double(), two[name].double()
+        kind = ".".join(name.split(".")[: 2 if "optimizer" in name else 1])
+        squares[kind] = squares.get(kind, 0) + torch.stack([(exact - other).square().sum(), exact.square().sum()])
+    apart = {kind: float((difference / norm.clamp(min=1e-30)).sqrt()) for kind, (difference, norm) in squares.items()}
+    exact = ("controls", "discriminator_optimizer.exp_avg", "discriminator_optimizer.exp_avg_sq")
+    assert max(apart[kind] for kind in exact) < rounding, apart
+    assert max(apart.values()) < kinks, apart
+
+
+@pytest.mark.parametrize("name", ["plain", "recipe", "perceptual"])
+def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
+    for constant, value in two_ranks.HURRY.items():
+        monkeypatch.setattr(*constant, value)
+    config = scenarios[name]
+    log = [json.loads(line) for line in (config.folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == list(range(1, config.steps + 1))
+    for done, line in enumerate(log):
+        values, state = step_of_one(config, done)
+        require_near(state, saved(config.folder, done + 1), ROUNDING, KINKS)
+        for key, value in values.items():
+            assert line[key] == pytest.approx(value.item(), abs=1e-4), key
+
+
+@pytest.mark.parametrize("name", ["plain", "recipe", "perceptual", "half"])
+def test_all_processes_hold_the_same_bits(name, scenarios, two):
+    lead, other = ended(two, name)
+    assert lead["step"] == other["step"] == scenarios[name].steps
+    assert any(key.startswith("discriminator_optimizer.exp_avg_sq") for key in lead)
+    for key, value in lead.items():
+        assert torch.equal(value, other[key]), key
+    for key, value in saved(scenarios[name].folder, scenarios[name].steps).items():
+        assert torch.equal(value, lead[key]), key
+
+
+def test_half_precision_and_recomputing_stay_near_one_process(scenarios, two):
+    _, state = step_of_one(scenarios["half"], 0)
+    require_near(state, saved(scenarios["half"].folder, 1), rounding=0.05, kinks=0.5)
+
+
+def test_two_processes_go_on_from_where_one_stopped(scenarios, two):
+    _, state = step_of_one(scenarios["resumed"], 2)
+    require_near(state, saved(scenarios["resumed"].folder, 3), ROUNDING, KINKS)
+
+
+def test_one_process_goes_on_from_where_two_stopped(scenarios, two, tmp_path):
+    shutil.copytree(scenarios["plain"].folder, tmp_path / "run")
+    config = dataclasses.replace(scenarios["plain"], run=tmp_path / "run", steps=4)
+    train(config, Quiet())
+    _, state = step_of_one(config, 3)
+    for key, value in saved(config.folder, 4).items():
+        assert torch.equal(value, state[key]), key
+
+
+def test_the_lead_decides_for_all_when_to_end(two):
+    assert [int(each["step"]) for each in ended(two, "minutes")] == [1, 1]
+
+
+def test_what_goes_wrong_in_one_process_ends_all_with_the_same_error(two):
+    errors = [(two / f"spoiled.{rank}.error").read_text() for rank in range(2)]
+    assert errors[0] == errors[1]
+    assert "step 1: the discriminator loss is nan" in errors[0]
+
+
+def test_gradients_of_gradients_go_through_the_shared_statistics(two):
+    whole = two_ranks.penalty(0, 1)
+    lead, other = ended(two, "penalty")
+    for name in ("slope", "x"):
+        torch.testing.assert_close(torch.cat([lead[name], other[name]]), whole[name], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(lead["weight"], whole["weight"], rtol=1e-4, atol=1e-4)
+
+
+def test_shares_make_up_what_one_process_draws():
+    def draws() -> list[torch.Tensor]:
+        random = torch.Generator().manual_seed(5)
+        count = 6 // shares.present.count
+        return [shares.uniform((3, count, 2), random, dim=1), shares.normal((count, 4), random)]
+
+    whole, parts = draws(), []
+    for rank in range(3):
+        with shares.sharing(Ranks(rank, 3)):
+            parts.append(draws())
+    assert torch.equal(torch.cat([part[0] for part in parts], dim=1), whole[0])
+    assert torch.equal(torch.cat([part[1] for part in parts]), whole[1])
+
+
+@pytest.mark.parametrize(
+    ("batch", "device", "message"),
+    [
+        (6, "cpu", "--batch 6: cannot be shared out equally among 4 processes; give a multiple of 4"),
+        (2, "cpu", "--batch 2: cannot be shared out equally among 4 processes; give a multiple of 4"),
+        (8, "mps", "--device mps: several processes compute on cpu, or on cuda"),
+        (8, "cuda:1", "--device cuda:1: several processes compute on cpu, or on cuda"),
+        (8, "cuda", "--nproc-per-node 4: each process needs a GPU of its own, and there are 3"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(batch, device, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    with pytest.raises(UsageError) as error:
+        Ranks(0, 4).require(batch, torch.device(device))
+    assert message in str(error.value)
+    Ranks(0, 1).require(batch, torch.device(device))
+
+
+def test_a_wrong_batch_is_refused_once_and_ends_all(photos, tmp_path):
+    options = ["--preset", "tiny", "--size", "32", "--device", "cpu", "--batch", "5", "--run", tmp_path / "run"]
+    lead, other = pair(["-m", "handful", "train", photos, *options])
+    assert (lead.returncode, other.returncode) == (2, 2)
+    assert lead.stderr.strip() == (
+        "handful: --batch 5: cannot be shared out equally among 2 processes; give a multiple of 2"
+    )
+    assert not lead.stdout + other.stdout + other.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_torchrun_passes_a_signal_on_and_the_run_is_saved(photos, tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command += ["handful", "train", photos]
+    command += ["--preset", "tiny", "--size", "32", "--width", "8", "--batch", "4", "--device", "cpu", "--run", run]
+    command += ["--steps", "100000", "--checkpoint-every", "2", "--log-every", "1", "--precision", "bf16"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([str(part) for part in command], **pipes)
+    try:
+        until = time.monotonic() + 60
+        while not (run / "checkpoints" / "step-00000002").exists():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        answer, notes = process.communicate(timeout=60)
+    finally:
+        process.terminate()  # not killed: its processes would go on
+        process.wait(60)
+    assert notes.count("2 processes, each with 2 of the 4 images of a batch") == 1
+    assert answer.count("model in") == 1
+    stopped = int(notes.split("stopped at step ")[1].split(" of")[0])
+    assert every(run / "checkpoints")[-1].name == f"step-{stopped:08d}"
+    assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()][-1] == stopped

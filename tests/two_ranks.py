@@ -1,0 +1,90 @@
+"""What test_ranks.py runs in each of two processes: python two_ranks.py FOLDER PORTS, with torchrun's environment.
+
+Goes through FOLDER/scenarios.json and leaves what this process ends with in FOLDER/NAME.RANK.safetensors, or the error
+in FOLDER/NAME.RANK.error.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from handful import controls, losses
+from handful.blocks import BatchNorm
+from handful.checkpoint import State
+from handful.config import TrainConfig
+from handful.errors import TrainingError
+from handful.log import Quiet
+from handful.perceptual import Perceptual
+from handful.ranks import join
+from handful.shares import average_gradients, share, sharing
+from handful.training import train
+
+HURRY = {
+    (losses, "LECAM_START"): 2,
+    (controls, "CHAIN_SPEED"): 0.3,
+    (controls, "CHAIN_TARGET"): -1,
+    (controls, "AUGMENT_TARGET"): -1,
+    (controls, "NICE_TARGET"): -1,
+    (controls, "NICE_IMAGES"): 40,
+}
+"""Constants with which a run of a few steps comes to have every part."""
+
+
+def perceptual(*_, **__) -> Perceptual:
+    """Stands in for the published weights, which only the lead is to look for."""
+    assert os.environ.get("RANK", "0") == "0"
+    return Perceptual(seed=3)
+
+
+def penalty(rank: int, count: int) -> dict[str, torch.Tensor]:
+    """Give the gradient of a gradient's square through BatchNorm, as a gradient penalty has it."""
+    random = torch.Generator().manual_seed(0)
+    layer = BatchNorm(3).double()
+    whole = torch.randn(4, 3, 5, 5, generator=random, dtype=torch.float64) + 3
+    x = whole.chunk(count)[rank].requires_grad_()
+    (slope,) = torch.autograd.grad(layer(x).pow(3).sum(), x, create_graph=True)
+    (slope.square().sum() / len(x)).backward()
+    average_gradients(layer.parameters())
+    return {"slope": slope.detach(), "x": x.grad / count, "weight": layer.weight.grad}
+
+
+def main(folder: Path, ports: list[str]) -> None:
+    for (module, name), value in HURRY.items():
+        setattr(module, name, value)
+    Perceptual.pretrained = perceptual
+    rank, states = int(os.environ["RANK"]), []
+    usual, usual_loss = State.take_over, losses.discriminator_loss
+
+    def take_over(state, ranks):
+        states.append(state)
+        usual(state, ranks)
+
+    def spoiled(*arguments):
+        return usual_loss(*arguments) * float("nan")
+
+    State.take_over = take_over
+    for name, options in json.loads((folder / "scenarios.json").read_text()).items():
+        os.environ["MASTER_PORT"] = ports.pop()
+        result = folder / f"{name}.{rank}.safetensors"
+        if options is None:
+            with join() as ranks, sharing(ranks):
+                made = penalty(rank, 2)
+        else:
+            losses.discriminator_loss = spoiled if name == "spoiled" and rank == 1 else usual_loss
+            try:
+                model = train(TrainConfig.from_json(options), Quiet())
+            except TrainingError as error:
+                (folder / f"{name}.{rank}.error").write_text(str(error))
+                continue
+            made = {f"model.{key}": value for key, value in model.network.state_dict().items()}
+            made |= states[-1].tensors() | {"step": torch.tensor(states[-1].step)}
+        save_file({key: value.detach().contiguous().clone() for key, value in made.items()}, result)
+    assert share(torch.arange(4)).tolist() == [0, 1, 2, 3]  # alone again
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2].split(","))
