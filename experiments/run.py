@@ -29,8 +29,9 @@ from typing import Any
 from handful.config import PRESETS, TrainConfig
 from handful.files import replacing, write_json
 
-SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty")
-SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3, "steps": 0, "seconds": 0}
+SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty", "periodicity")
+SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3, "periodicity": 1}
+SHOWN |= {"steps": 0, "seconds": 0}
 """What the table shows, and decimals."""
 
 
@@ -196,9 +197,12 @@ def mean(rows: list[dict[str, Any]], key: str) -> float:
 
 
 def spread(rows: list[dict[str, Any]], key: str, digits: int) -> str:
-    """Write the mean of one score, with its standard deviation where there are several."""
-    words = f"{mean(rows, key):.{digits}f}"
-    return words + (f" ± {statistics.stdev(row[key] for row in rows):.{digits}f}" if len(rows) > 1 else "")
+    """Write the mean of one score, with its standard deviation where there are several; a dash where there is none."""
+    known = [row[key] for row in rows if row[key] is not None]
+    if not known:
+        return "-"
+    words = f"{statistics.mean(known):.{digits}f}"
+    return words + (f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else "")
 
 
 def header(*names: str) -> list[str]:

@@ -104,7 +104,7 @@ def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypat
 
 def result(variant: str, seed: int, kid: float) -> dict:
     scores = dict.fromkeys(experiments.SHOWN, 0.5) | {"kid": kid, "recall": 0.4 + (variant == "held") / 10}
-    return {"set": "a", "variant": variant, "seed": seed} | scores
+    return {"set": "a", "variant": variant, "seed": seed} | scores | {"periodicity": None}
 
 
 def test_the_table_ranks_and_compares_runs_of_the_same_set_and_seed(table, tmp_path):

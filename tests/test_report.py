@@ -50,6 +50,16 @@ def words(page: Path) -> str:
     return " ".join(re.sub("<[^>]*>", " ", html).split())
 
 
+def test_what_only_some_runs_have_is_drawn_where_there_is_some():
+    plain = {"step": 1, "discriminator": 1.0, "generator": 0.0, "reconstruction": 1.0}
+    plain |= {"accuracy_real": 0.5, "accuracy_fake": 0.5}
+    titles = [curve.title for curve in build.curves([plain], [])]
+    assert titles == ["Losses", "Discriminator in training"]
+    *_, strength, losses = build.curves([plain | {"augment_probability": 0.25, "lecam": 0.5, "nice": 0.125}], [])
+    assert [(series.name, series.points) for series in strength.series] == [("augment probability", [(1, 0.25)])]
+    assert [series.name for series in losses.series] == ["lecam", "nice"]
+
+
 def test_training_ends_with_a_page(trained):
     text = words(trained.folder / "report.html")
     assert "32 x 32 px" in text

@@ -112,7 +112,9 @@ def test_a_longer_run_is_the_same_run_going_on(photos, tmp_path, finished):
     assert any("going on from step 3 of 6" in line for line in notes.lines)
 
 
-@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"precision": "fp16"}, {"recompute": True}])
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"precision": "fp16"}, {"precision": "fp32", "recompute": True}]
+)
 def test_a_longer_run_is_the_same_run_going_on_in_every_mode(photos, tmp_path, options):
     whole, parts = (small(photos, tmp_path / name, steps=5, **options) for name in ("whole", "parts"))
     train(whole, Quiet())
@@ -204,7 +206,8 @@ def test_a_signal_saves_the_run_and_leaves(photos, tmp_path, number):
     assert "the same command goes on from there" in errors
     stopped = int(errors.split("stopped at step ")[1].split(" of")[0].replace(",", ""))
     assert every(config.folder / "checkpoints")[-1].name == f"step-{stopped:08d}"
-    assert (config.folder / "samples" / f"step-{stopped:08d}.png").exists()
+    # Where a checkpoint was due at that very step there is nothing more to be saved, and no grid.
+    assert stopped % 3 == 0 or (config.folder / "samples" / f"step-{stopped:08d}.png").exists()
     assert (config.folder / MODEL).exists()
 
 

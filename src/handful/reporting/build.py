@@ -39,6 +39,15 @@ WALKS = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))
 WALK_STEPS = 14
 """Pictures from one seed to the next."""
 MOMENTS = 12
+PARTS = (
+    (
+        "What holds the discriminator back",
+        "Each goes up while the discriminator is sure of the images it trains on, and down while it is not.",
+        ("augment_probability", "chain_probability", "nice_noise"),
+    ),
+    ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty")),
+)
+"""Curves of what only some runs have: title, text, names in the log."""
 CONTACTS = 120
 """Training images on the contact sheet, at most."""
 CONTACT_SIDE = 96
@@ -293,6 +302,10 @@ def curves(lines: Sequence[dict[str, Any]], history: Sequence[Score]) -> list[Cu
                 logged("accuracy_real", "accuracy_fake"),
             ),
         ]
+        for title, text, names in PARTS:
+            present = [name for name in names if name in lines[0]]
+            if present:
+                drawn.append(Curve(title, "", text, logged(*present)))
     return drawn
 
 
