@@ -5,7 +5,7 @@ import torch
 
 from handful.blocks import upsample_smoothly
 from handful.config import GeneratorConfig, tiny
-from handful.controls import AUGMENT_TARGET, CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
+from handful.controls import CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
 from handful.discriminator import Discriminator
 from handful.losses import lecam_loss
 from handful.residual import LargeDownBlock, ResidualDownBlock, chain
@@ -89,7 +89,7 @@ def test_a_strength_rises_while_the_discriminator_is_sure_and_falls_when_it_is_n
     for logits in [SURE] * 30 + [UNSURE] * 20:
         before = getattr(held, name).item()
         held.update(logits, UNSURE)
-        sure = held.sign.item() > {"chain": CHAIN_TARGET, "augment": AUGMENT_TARGET}[name]
+        sure = held.sign.item() > {"chain": CHAIN_TARGET, "augment": 0.6}[name]
         seen.append(sure)
         expected = max(0.0, before + (change if sure else -change))
         assert getattr(held, name).item() == pytest.approx(expected, abs=1e-6)

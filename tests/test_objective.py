@@ -8,7 +8,7 @@ from handful.augment import apply, draw
 from handful.blocks import shrink
 from handful.checkpoint import State
 from handful.config import tiny
-from handful.controls import AUGMENT_TARGET, CHAIN_TARGET
+from handful.controls import CHAIN_TARGET, NICE_TARGET
 from handful.discriminator import Discriminator, View
 from handful.losses import Objective, Shown, absolute_difference, gradient_penalty, relativistic_loss
 from handful.residual import LargeDownBlock, ResidualDownBlock
@@ -203,8 +203,8 @@ def test_what_augself_reads_off_is_learned():
     ("options", "name", "target"),
     [
         ({"normalisation": "chain"}, "chain", CHAIN_TARGET),
-        ({"augment_schedule": "adaptive", "augment_ramp": 200}, "augment", AUGMENT_TARGET),
-        ({"nice": 1.0}, "noise", AUGMENT_TARGET),
+        ({"augment_schedule": "adaptive", "augment_ramp": 200, "augment_target": 0.3}, "augment", 0.3),
+        ({"nice": 1.0}, "noise", NICE_TARGET),
     ],
 )
 def test_strengths_rise_when_a_discriminator_learns_its_images_by_heart_and_fall_when_it_cannot(options, name, target):

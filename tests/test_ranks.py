@@ -45,6 +45,7 @@ RECIPE = {
     "augment_schedule": "adaptive",
     "augment_probability": 0.8,
     "augment_ramp": 10,
+    "augment_target": -0.99,
     "augment_together": True,
     "augment": ("color", "translation", "zoom"),
     "nice": 1.0,

@@ -27,7 +27,6 @@ HURRY = {
     (losses, "LECAM_START"): 2,
     (controls, "CHAIN_SPEED"): 0.3,
     (controls, "CHAIN_TARGET"): -1,
-    (controls, "AUGMENT_TARGET"): -1,
     (controls, "NICE_TARGET"): -1,
     (controls, "NICE_IMAGES"): 40,
 }

@@ -132,6 +132,9 @@ class TrainConfig:
     augment_schedule: Literal["constant", "linear", "adaptive"] = "constant"
     """How the probability moves from 0 to that. linear: evenly, over the ramp. adaptive: up while the discriminator is
     sure of the images it trains on, down while it is not (ADA)."""
+    augment_target: float = 0.6
+    """Mean sign of the logits of real images, -1 to 1, that adaptive keeps to: the lower, the more is changed. A share
+    of 0.8 of patches rightly taken for real is 0.6."""
     augment_ramp: int = 10_000
     """Steps from probability 0 to the full one, linear; also the speed of adaptive."""
     augment_together: bool = False
@@ -239,6 +242,8 @@ class TrainConfig:
         if not all(0 < width < WIDEST_AVERAGE for width in self.average_widths):
             widths = " ".join(map(str, self.average_widths))
             raise UsageError(f"--average-widths {widths}: must be above 0 and below {WIDEST_AVERAGE}")
+        if not -1 < self.augment_target < 1:
+            raise UsageError(f"--augment-target {self.augment_target}: must lie between -1 and 1")
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected":

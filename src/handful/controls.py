@@ -17,14 +17,12 @@ SIGN_KEPT = 0.9
 """Share of the mean sign that a step keeps (CHAIN's code)."""
 LOGIT_KEPT = 0.99
 """Share of the mean logits that a step keeps (LeCam's code)."""
-AUGMENT_TARGET = 0.6
-"""Mean sign of real logits that adaptive augmentation aims at (ADA, section 3)."""
 CHAIN_TARGET = 0.5
 """Mean sign of real logits that CHAIN aims at (its code)."""
 CHAIN_SPEED = 0.001
 """What CHAIN's probability changes by in a step (its code)."""
 NICE_TARGET = 0.6
-"""Mean sign of real logits that NICE's noise aims at; its value is not published, so ADA's."""
+"""Mean sign of real logits that NICE's noise aims at; its value is not published, so it is ADA's."""
 NICE_IMAGES = 500_000
 """Images in which the deviation of NICE's noise goes from 0 to 1 at most; likewise ADA's."""
 LECAM_START = 1_000
@@ -84,7 +82,7 @@ class Controls:
         if self.config.augment_schedule == "linear":
             self.augment.copy_(torch.clamp(self.steps / ramp, max=1) * most)
         elif self.config.augment_schedule == "adaptive":
-            self.augment += (self.sign - AUGMENT_TARGET).sign() * (most / ramp)
+            self.augment += (self.sign - self.config.augment_target).sign() * (most / ramp)
             self.augment.clamp_(0, most)
         if self.config.normalisation == "chain":
             self.chain += (self.sign - CHAIN_TARGET).sign() * CHAIN_SPEED
