@@ -198,7 +198,7 @@ def mean(rows: list[dict[str, Any]], key: str) -> float:
 
 def spread(rows: list[dict[str, Any]], key: str, digits: int) -> str:
     """Write the mean of one score, with its standard deviation where there are several; a dash where there is none."""
-    known = [row[key] for row in rows if row[key] is not None]
+    known = [row[key] for row in rows if row.get(key) is not None]
     if not known:
         return "-"
     words = f"{statistics.mean(known):.{digits}f}"

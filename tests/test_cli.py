@@ -189,6 +189,7 @@ def test_the_paper_preset_is_the_published_recipe():
     recipe = (config.learning_rate, config.betas, config.batch, config.steps, config.average_decay, config.width)
     assert recipe == (2e-4, (0.5, 0.999), 8, 50_000, 0.999, 64)
     assert config.augment == ("color", "translation")
+    assert (config.augment_schedule, config.augment_probability) == ("constant", 1)
     assert config.reconstruction_weight == config.batch
     assert config.sle
     assert config.reconstruction

@@ -80,7 +80,11 @@ def test_chains_strength_decides_what_its_draws_do():
     ("options", "name", "change"),
     [
         ({"normalisation": "chain"}, "chain", CHAIN_SPEED),
-        ({"augment_schedule": "adaptive", "augment_probability": 0.8, "augment_ramp": 100}, "augment", 0.008),
+        (
+            {"augment_schedule": "adaptive", "augment_probability": 0.8, "augment_ramp": 100, "augment_target": 0.6},
+            "augment",
+            0.008,
+        ),
     ],
 )
 def test_a_strength_rises_while_the_discriminator_is_sure_and_falls_when_it_is_not(options, name, change):
@@ -110,7 +114,7 @@ def test_linear_augmentation_reaches_its_probability_at_the_end_of_the_ramp():
 
 
 def test_what_a_run_does_not_have_does_not_move():
-    held = controls()
+    held = controls(augment_schedule="constant")
     assert held.probability is None
     held.update(SURE, UNSURE)
     assert held.chain == 0
