@@ -24,7 +24,7 @@ from handful.machine import PRECISIONS
 from handful.opponent import Opponent, opponent
 from handful.perceptual import Trunk
 from handful.ranks import Ranks
-from handful.residual import LargeDownBlock, ResidualDownBlock
+from handful.residual import BodyBlock
 from handful.spectral import SpectralAdam
 
 FILE = "state.safetensors"
@@ -61,7 +61,7 @@ class State:
         for module in (*generator.modules(), *discriminator.modules()):
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = False  # only the average is ever used in eval mode
-            if isinstance(module, (UpBlock, NoisyUpBlock, ResidualDownBlock, LargeDownBlock)):
+            if isinstance(module, (UpBlock, NoisyUpBlock, BodyBlock)):
                 module.recompute = config.recompute
         adam = partial(
             SpectralAdam,

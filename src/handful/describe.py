@@ -54,7 +54,7 @@ def trace(network: nn.Module, run: Callable[[], Any]) -> tuple[Report, Any]:
         pixels = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         costs.append(layer.weight.numel() * math.prod(pixels.shape[2:]))
 
-    def note(name: str, block: nn.Module, output: Tensor | tuple[Tensor, Tensor]) -> None:
+    def note(name: str, block: nn.Module, output: Tensor | tuple[Tensor, Tensor | float]) -> None:
         output = output[0] if isinstance(output, tuple) else output
         parameters = sum(parameter.numel() for parameter in block.parameters())
         entry = {"name": name, "output": list(output.shape[1:]), "parameters": parameters, "multiply_adds": sum(costs)}

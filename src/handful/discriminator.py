@@ -77,9 +77,9 @@ class Discriminator(nn.Module):
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; layer for layer the released network at 256, 512 and
     1024 px, with its excitations, which the paper does not mention. ``large``: the body and the head that CHAIN (Ni and
     Koniusz 2024) has; the small image, which it has not, is judged here too. ``chained``: CHAIN in the body's blocks
-    and no normalisation elsewhere. ``noisy``: the channels of the last blocks are
-    multiplied by noise, as NICE (Ni and Koniusz 2023) has it. ``guesses``: numbers to be read off the deep map about
-    how an image was changed, as in AugSelf (Hou et al. 2023).
+    and no normalisation elsewhere. ``noisy``: the channels of the last blocks are multiplied by noise, as NICE (Ni and
+    Koniusz 2023) has it. ``guesses``: numbers to be read off the deep map about how an image was changed, as in
+    AugSelf (Hou et al. 2023).
     """
 
     def __init__(

@@ -7,6 +7,10 @@ and how far CHAIN's channels are from mean zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import final
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -14,6 +18,9 @@ from torch import Tensor, nn
 
 from handful import shares
 from handful.blocks import SLOPE, batch_norm, conv, kept_or_recomputed, leaky
+
+Settle = Callable[[Tensor, int], tuple[Tensor, Tensor | float]]
+"""``settled`` for the channels and factors at hand."""
 
 
 class Bias(nn.Module):
@@ -50,9 +57,9 @@ def settled(
     place: int,
     chosen: Bool[Tensor, "3 b c"] | None,
     factors: Float[Tensor, "3 b c"] | None,
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""]]:
+) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""] | float]:
     """Do what CHAIN and NICE do at one of the places of a block; nothing without them."""
-    off_centre = torch.zeros((), device=x.device)
+    off_centre: Tensor | float = 0.0
     if chosen is not None:
         x, off_centre = chain(x, chosen[place])
     if factors is not None:
@@ -60,7 +67,30 @@ def settled(
     return x, off_centre
 
 
-class ResidualDownBlock(nn.Module):
+class BodyBlock(nn.Module):
+    """A block of the body; abstract."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recompute = False
+
+    def forward(
+        self,
+        x: Float[Tensor, "b c h w"],
+        chosen: Bool[Tensor, "3 b k"] | None = None,
+        factors: Float[Tensor, "3 b k"] | None = None,
+    ) -> tuple[Float[Tensor, "b k h//2 w//2"], Float[Tensor, ""] | float]:
+        """Halve the height and width; also say how far CHAIN's channels are from mean zero, 0 without CHAIN."""
+        settle = partial(settled, chosen=chosen, factors=factors)
+        return kept_or_recomputed(lambda x: self.halved(x, settle), x, recompute=self.recompute)
+
+    def halved(self, x: Tensor, settle: Settle) -> tuple[Tensor, Tensor | float]:
+        """Do it, with ``settle`` at each of the three places."""
+        raise NotImplementedError
+
+
+@final
+class ResidualDownBlock(BodyBlock):
     """Halve the resolution along two paths, convolutions and average pooling, and take their mean.
 
     With CHAIN their sum: no normalisation with a gain follows that would make up for halving.
@@ -75,26 +105,17 @@ class ResidualDownBlock(nn.Module):
         self.refine = nn.Sequential(conv(outputs, outputs, 3, padding=1), norm(outputs))
         self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), norm(outputs))
         self.parts = 1 if chained else 2
-        self.recompute = False
 
-    def forward(
-        self,
-        x: Float[Tensor, "b c h w"],
-        chosen: Bool[Tensor, "3 b k"] | None = None,
-        factors: Float[Tensor, "3 b k"] | None = None,
-    ) -> tuple[Float[Tensor, "b k h//2 w//2"], Float[Tensor, ""]]:
-        """Halve the height and width."""
-
-        def both(x: Tensor) -> tuple[Tensor, Tensor]:
-            main, first = settled(self.halve(x), 0, chosen, factors)
-            main, second = settled(self.refine(activated(main)), 1, chosen, factors)
-            direct, third = settled(self.direct(x), 2, chosen, factors)
-            return (activated(main) + activated(direct)) / self.parts, first + second + third
-
-        return kept_or_recomputed(both, x, recompute=self.recompute)
+    def halved(self, x: Tensor, settle: Settle) -> tuple[Tensor, Tensor | float]:
+        """Halve in the first convolution."""
+        main, first = settle(self.halve(x), 0)
+        main, second = settle(self.refine(activated(main)), 1)
+        direct, third = settle(self.direct(x), 2)
+        return (activated(main) + activated(direct)) / self.parts, first + second + third
 
 
-class LargeDownBlock(nn.Module):
+@final
+class LargeDownBlock(BodyBlock):
     """Halve the resolution after two convolutions at the full one, beside a direct path: several times the work.
 
     The activation comes before each convolution. Made for CHAIN, whose own discriminator has this block.
@@ -109,23 +130,13 @@ class LargeDownBlock(nn.Module):
         self.first = nn.Sequential(nn.LeakyReLU(SLOPE), conv(inputs, outputs, 3, padding=1), norm(outputs))
         self.second = nn.Sequential(leaky(), conv(outputs, outputs, 3, padding=1), norm(outputs))
         self.direct = nn.Sequential(conv(inputs, outputs, 1), norm(outputs))
-        self.recompute = False
 
-    def forward(
-        self,
-        x: Float[Tensor, "b c h w"],
-        chosen: Bool[Tensor, "3 b k"] | None = None,
-        factors: Float[Tensor, "3 b k"] | None = None,
-    ) -> tuple[Float[Tensor, "b k h//2 w//2"], Float[Tensor, ""]]:
-        """Halve the height and width."""
-
-        def both(x: Tensor) -> tuple[Tensor, Tensor]:
-            main, first = settled(self.first(x), 0, chosen, factors)
-            main, second = settled(self.second(main), 1, chosen, factors)
-            direct, third = settled(self.direct(x), 2, chosen, factors)
-            return F.avg_pool2d(main + direct, 2), first + second + third
-
-        return kept_or_recomputed(both, x, recompute=self.recompute)
+    def halved(self, x: Tensor, settle: Settle) -> tuple[Tensor, Tensor | float]:
+        """Halve at the end."""
+        main, first = settle(self.first(x), 0)
+        main, second = settle(self.second(main), 1)
+        direct, third = settle(self.direct(x), 2)
+        return F.avg_pool2d(main + direct, 2), first + second + third
 
 
 class LargeHead(nn.Module):
