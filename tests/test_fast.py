@@ -19,24 +19,9 @@ from handful.losses import absolute_difference
 from handful.machine import PRECISIONS
 from handful.perceptual import Perceptual
 from handful.training import Step
+from parts import EVERY_PART
 
 CPU = torch.device("cpu")
-RECIPE = {
-    "normalisation": "chain",
-    "lecam": 0.3,
-    "augment_schedule": "adaptive",
-    "augment_probability": 0.8,
-    "augment_ramp": 10,
-    "augment_together": True,
-    "normalised_latent": True,
-    "smooth": True,
-    "nice": 1.0,
-    "augself": 0.1,
-    "loss": "relativistic",
-    "gradient_penalty": 0.1,
-    "penalty_every": 2,
-}
-"""All parts beyond the published recipe."""
 
 
 def config(**options) -> TrainConfig:
@@ -294,8 +279,8 @@ class Taped:
         {},
         {"precision": "bf16", "augment": ("color", "translation", "cutout")},
         {"precision": "fp16"},
-        RECIPE,
-        RECIPE | {"precision": "bf16", "augment_schedule": "linear", "augment": ("zoom", "rotation", "color")},
+        EVERY_PART,
+        EVERY_PART | {"precision": "bf16", "augment_schedule": "linear", "augment": ("zoom", "rotation", "color")},
     ],
 )
 def test_a_recorded_step_can_be_replayed_in_the_same_memory(options):

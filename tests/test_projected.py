@@ -29,7 +29,7 @@ from handful.perceptual import BLOCKS, Perceptual, Trunk
 from handful.projected import Features, Projected, bounded, even, window
 from handful.scoring import Judge
 from handful.training import Step, train
-from test_fast import Taped
+from test_fast import Taped, run
 
 CPU = torch.device("cpu")
 THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
@@ -64,14 +64,6 @@ def fresh(options: TrainConfig, trunk: Trunk) -> tuple[Step, State]:
     state = State.fresh(options, CPU, trunk)
     images = torch.randint(0, 256, (8, 3, options.size, options.size), dtype=torch.uint8, generator=seeded())
     return Step(options, state, images, absolute_difference), state
-
-
-def run(step: Step, steps: int) -> list[dict[str, float]]:
-    losses = []
-    for _ in range(steps):
-        losses.append({name: float(value) for name, value in step().items()})
-        step.state.step += 1
-    return losses
 
 
 def pictures(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

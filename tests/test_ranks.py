@@ -31,6 +31,7 @@ from handful.log import Quiet
 from handful.losses import absolute_difference
 from handful.ranks import Ranks
 from handful.training import Step, train
+from parts import EVERY_PART
 
 ROUNDING = 1e-5
 """How far the discriminator's gradients and the controls may be from those of one process after a step from the same
@@ -39,20 +40,11 @@ KINKS = 1e-3
 """The same for all else. Adam moves a weight whose gradient is nothing but rounding by a whole step, either way, and a
 LeakyReLU of the generator's way through the discriminator may turn over: moving the weights of one process by 1e-7 of
 themselves changes its generator's gradients by 2e-4 to 4e-4 in these runs."""
-RECIPE = {
-    "normalisation": "chain",
-    "lecam": 0.3,
-    "augment_schedule": "adaptive",
-    "augment_probability": 0.8,
-    "augment_ramp": 10,
-    "augment_target": -0.99,
-    "augment_together": True,
+FROZEN_KINKS = 2e-2
+"""The same where the way goes through VGG16 with random weights: there that changes them by 2e-3 to 7e-3."""
+RECIPE = EVERY_PART | {
     "augment": ("color", "translation", "zoom"),
-    "nice": 1.0,
-    "augself": 0.5,
-    "loss": "relativistic",
-    "gradient_penalty": 0.1,
-    "penalty_every": 2,
+    "augment_target": -0.99,
     "average_widths": (0.05, 0.1),
 }
 
@@ -111,9 +103,13 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
     """What the two processes go through."""
     folder = tmp_path_factory.mktemp("two")
     return {
-        # Constant, since adaptive was off by 5e-4 in one step of three, for a reason not yet shown (a kink?).
+        # With other seeds of "adaptive" a LeakyReLU of the discriminator turns over: all of its numbers agree to 1e-7
+        # but those of one channel, and the bound says nothing (LOG.md, 2026-11-24).
+        "adaptive": small(photos, folder / "adaptive", seed=2),
         "plain": small(photos, folder / "plain", augment_schedule="constant"),
         "recipe": small(photos, folder / "recipe", **RECIPE),
+        "large": small(photos, folder / "large", discriminator="large", **RECIPE | {"steps": 2}),
+        "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
         "half": small(photos, folder / "half", precision="bf16", recompute=True, steps=2),
         "resumed": small(photos, folder / "resumed"),
@@ -144,7 +140,8 @@ def saved(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Take a step in this process from where two were after ``done``: its losses, and the state after it."""
-    state = State.fresh(config, torch.device("cpu"))
+    trunk = two_ranks.perceptual().trunk if config.discriminator == "projected" else None
+    state = State.fresh(config, torch.device("cpu"), trunk)
     if done:
         restore(state, config.folder / "checkpoints" / f"step-{done:08d}")
     images = load_folder(config.images, config.size, config.fit).images
@@ -168,7 +165,7 @@ def require_near(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], rou
     assert max(apart.values()) < kinks, apart
 
 
-@pytest.mark.parametrize("name", ["plain", "recipe", "perceptual"])
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual"])
 def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
     for constant, value in two_ranks.HURRY.items():
         monkeypatch.setattr(*constant, value)
@@ -177,12 +174,13 @@ def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypat
     assert [line["step"] for line in log] == list(range(1, config.steps + 1))
     for done, line in enumerate(log):
         values, state = step_of_one(config, done)
-        require_near(state, saved(config.folder, done + 1), ROUNDING, KINKS)
+        kinks = FROZEN_KINKS if name == "projected" else KINKS
+        require_near(state, saved(config.folder, done + 1), ROUNDING, kinks)
         for key, value in values.items():
             assert line[key] == pytest.approx(value.item(), abs=1e-4), key
 
 
-@pytest.mark.parametrize("name", ["plain", "recipe", "perceptual", "half"])
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual", "half"])
 def test_all_processes_hold_the_same_bits(name, scenarios, two):
     lead, other = ended(two, name)
     assert lead["step"] == other["step"] == scenarios[name].steps

@@ -22,6 +22,7 @@ from handful.errors import TrainingError, UsageError, WeightsError
 from handful.log import Quiet
 from handful.perceptual import Perceptual
 from handful.training import picks, train
+from parts import EVERY_PART
 
 MODEL = Path("model/model.safetensors")
 
@@ -184,9 +185,7 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, t
 
 
 def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
-    recipe = {"normalisation": "chain", "lecam": 0.3, "augment_schedule": "adaptive", "augment_ramp": 10}
-    recipe |= {"augment_together": True, "normalised_latent": True, "smooth": True, "discriminator": "large"}
-    recipe |= {"nice": 1.0, "augself": 0.1, "loss": "relativistic", "gradient_penalty": 0.1, "penalty_every": 2}
+    recipe = EVERY_PART | {"discriminator": "large"}
     whole = small(photos, tmp_path / "whole", steps=6, **recipe)
     train(whole, Quiet())
     parted = small(photos, tmp_path / "parted", steps=3, **recipe)

@@ -18,7 +18,7 @@ from handful.checkpoint import State
 from handful.config import TrainConfig
 from handful.errors import TrainingError
 from handful.log import Quiet
-from handful.perceptual import Perceptual
+from handful.perceptual import Perceptual, Trunk
 from handful.ranks import join
 from handful.shares import average_gradients, share, sharing
 from handful.training import train
@@ -55,6 +55,7 @@ def main(folder: Path, ports: list[str]) -> None:
     for (module, name), value in HURRY.items():
         setattr(module, name, value)
     Perceptual.pretrained = perceptual
+    Trunk.pretrained = lambda *_, **__: perceptual().trunk
     rank, states = int(os.environ["RANK"]), []
     usual, usual_loss = State.take_over, losses.discriminator_loss
 
