@@ -154,8 +154,8 @@ class TrainConfig:
     """What the logits are trained by. hinge: as published. relativistic: real ones above generated ones, pair by pair,
     which wants a gradient penalty (R3GAN)."""
     gradient_penalty: float = 0.0
-    """Weight, gamma, of the discriminator's squared gradients at real and generated images (R1 and R2). 0: without; at
-    64 px some 0.1 to 2."""
+    """Weight, gamma, of the discriminator's squared gradients at real and generated images (R1 and R2). 0: without.
+    R3GAN has 0.2 to 2 at 64 px, and more at larger sizes."""
     penalty_every: int = 16
     """Steps between two that have the gradient penalty, which is then as many times as heavy."""
     lecam: float = 0.0
@@ -301,10 +301,10 @@ PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0, "augment_schedule"
 
 
 def default(images: Path | str, **options: Any) -> TrainConfig:
-    """Give the recipe that was best in our experiments, at any size and for any number of images.
+    """Give the paper's recipe with adaptive augmentation, at any size and for any number of images.
 
-    The paper's, but for adaptive augmentation: what it does depends on the images, and so on their number, through how
-    sure the discriminator grows of them. The experiments, and where it is no better: ``docs/results.md``.
+    What augmentation does depends on the images, and so on their number, through how sure the discriminator grows of
+    them. ``docs/results.md`` has the experiments, and where it is no better.
     """
     return TrainConfig(Path(images), **options)
 

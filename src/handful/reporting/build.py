@@ -42,7 +42,7 @@ MOMENTS = 12
 PARTS = (
     (
         "What holds the discriminator back",
-        "Each goes up while the discriminator is sure of the images it trains on, and down while it is not.",
+        "Goes up while the discriminator is sure of the images it trains on, and down while not, unless it is scheduled.",
         ("augment_probability", "chain_probability", "nice_noise"),
     ),
     ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty")),
