@@ -42,7 +42,7 @@ MOMENTS = 12
 PARTS = (
     (
         "What holds the discriminator back",
-        "Goes up while the discriminator is sure of the images it trains on, and down while not, unless it is scheduled.",
+        "Unless scheduled, up while the discriminator is sure of the images it trains on, and down while it is not.",
         ("augment_probability", "chain_probability", "nice_noise"),
     ),
     ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty")),
