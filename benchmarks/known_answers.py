@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--features", default="random")
     options = parser.parse_args()
-    images = load_folder(options.photos, options.size).images
+    images = load_folder(options.photos, (options.size, options.size)).images
     training, fresh = images[::2], images[1::2]
     print(f"| {options.photos.name}, {options.size} px, {options.features} | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")

@@ -26,7 +26,7 @@ from handful.augment import augment
 from handful.blocks import shrink
 from handful.config import paper
 from handful.discriminator import Discriminator, quadrant
-from handful.generator import Generator, initialise, small_size
+from handful.generator import Generator, initialise, small_shape
 from handful.losses import discriminator_loss, generator_loss
 from handful.perceptual import Perceptual
 
@@ -37,7 +37,7 @@ class Published:
     def __init__(self, size: int, batch: int, perceptual: bool) -> None:
         blocks.SMALL_MAP = 2**20  # every map is enlarged, then convolved
         blocks.glu = lambda x: F.glu(x, dim=1)
-        self.config = paper("-", size=size, batch=batch)
+        self.config = paper("-", size=size, channels=3, batch=batch)
         self.random = torch.Generator().manual_seed(0)
         self.generator, self.discriminator = Generator(self.config.generator), Discriminator(self.config.generator)
         for network in (self.generator, self.discriminator):
@@ -59,17 +59,17 @@ class Published:
     def step(self) -> None:
         """Take a step."""
         config, random = self.config, self.random
-        real = torch.rand(config.batch, 3, config.size, config.size, generator=random) * 2 - 1
+        real = torch.rand(config.batch, 3, *config.shape, generator=random) * 2 - 1
         real = augment(real, config.augment, random)
-        small = shrink(real, small_size(config.size))
-        z, noise = latent.draw(config.batch, 256, self.generator.noise_sizes, random)
+        small = shrink(real, small_shape(config.generator))
+        z, noise = latent.draw(config.batch, 256, self.generator.noise_shapes, random)
         fake = [augment(made, config.augment, random) for made in self.generator(z, noise)]
 
         self.discriminator.zero_grad()
         view = self.discriminator(real, small)
         corner = torch.randint(4, (), generator=random)
         whole, quarter, reduced = self.discriminator.decoders(view, corner)
-        part = shrink(quadrant(real, corner), small.shape[-1])
+        part = shrink(quadrant(real, corner), (small.shape[2], small.shape[3]))
         loss = discriminator_loss(view.logits, torch.full_like(view.logits, -9.0), random)
         loss = loss + self.distance(whole, small) + self.distance(quarter, part) + self.distance(reduced, small)
         loss.backward()

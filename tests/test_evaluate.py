@@ -351,7 +351,7 @@ def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(phot
     assert scores.features == "inception (clean)"
     extractor = load_extractor("inception", CPU, folder, "clean")
     drawn = load(model).sample(range(24))
-    taken = load_folder(photos, 32).images
+    taken = load_folder(photos, (32, 32)).images
     rows = [torch.cat([extractor(part) for part in images.split(8)]) for images in (drawn, taken)]
     assert scores.fid == pytest.approx(fid(*rows), rel=1e-4)
     assert scores.kid == pytest.approx(kid(*rows)[0], rel=1e-4)

@@ -37,7 +37,7 @@ def trained(size: int, sle: bool = True, width: int = 8, **options) -> Generator
 )
 def test_a_folded_generator_draws_the_same_picture(size, options):
     network = trained(size, **options)
-    z, noise = latent.from_seeds(range(2), 256, network.noise_sizes, CPU)
+    z, noise = latent.from_seeds(range(2), 256, network.noise_shapes, CPU)
     folded = Folded(network)(z, noise)
     assert folded.abs().mean() > 0.05
     torch.testing.assert_close(folded, network(z, noise)[0], rtol=0, atol=1e-4)
@@ -63,7 +63,7 @@ def test_folding_leaves_the_generator_alone_and_shares_nothing_with_it():
 
 def test_half_precision_is_near_and_lies_channels_last():
     network = trained(64)
-    z, noise = latent.from_seeds(range(4), 256, network.noise_sizes, CPU)
+    z, noise = latent.from_seeds(range(4), 256, network.noise_shapes, CPU)
     exact = Folded(network)(z, noise)
     folded = Folded(network, torch.bfloat16)
     made = folded(z, noise)

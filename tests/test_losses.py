@@ -57,7 +57,7 @@ def test_a_reconstruction_is_compared_with_the_whole_the_part_and_the_small_imag
     discriminator = Discriminator(GeneratorConfig(size=64, width=8))
     initialise(discriminator, seeded())
     images = torch.rand(2, 3, 64, 64, generator=seeded(1)) * 2 - 1
-    small = shrink(images, 32)
+    small = shrink(images, (32, 32))
     view = discriminator(images, small)
     seen = []
 
@@ -82,7 +82,7 @@ def test_the_part_is_decoded_from_the_same_quadrant_of_the_features():
     discriminator = Discriminator(GeneratorConfig(size=64, width=8))
     initialise(discriminator, seeded())
     images = torch.rand(2, 3, 64, 64, generator=seeded(1))
-    view = discriminator(images, shrink(images, 32))
+    view = discriminator(images, shrink(images, (32, 32)))
     for corner in range(4):
         part = discriminator.decoders(view, torch.tensor(corner))[1]
         assert torch.allclose(part, discriminator.decoders.part(quadrant(view.wide, torch.tensor(corner))))
@@ -90,4 +90,4 @@ def test_the_part_is_decoded_from_the_same_quadrant_of_the_features():
 
 def test_shrinking_averages_areas():
     x = torch.arange(16.0).view(1, 1, 4, 4)
-    assert torch.equal(shrink(x, 2), torch.tensor([[[[2.5, 4.5], [10.5, 12.5]]]]))
+    assert torch.equal(shrink(x, (2, 2)), torch.tensor([[[[2.5, 4.5], [10.5, 12.5]]]]))

@@ -50,9 +50,9 @@ def test_not_even_the_last_bit_of_a_pixel_depends_on_the_batch(model, monkeypatc
 
 
 def test_latents_and_noise_belong_to_the_seed_and_not_to_its_place():
-    z, noise = latent.from_seeds([5, 3, 9], 16, [4, 8], torch.device("cpu"))
+    z, noise = latent.from_seeds([5, 3, 9], 16, [(4, 4), (8, 8)], torch.device("cpu"))
     for place, seed in enumerate([5, 3, 9]):
-        alone, alone_noise = latent.from_seeds([seed], 16, [4, 8], torch.device("cpu"))
+        alone, alone_noise = latent.from_seeds([seed], 16, [(4, 4), (8, 8)], torch.device("cpu"))
         assert torch.equal(z[place], alone[0])
         assert all(torch.equal(maps[place], other[0]) for maps, other in zip(noise, alone_noise, strict=True))
     assert not torch.equal(z[0], z[1])

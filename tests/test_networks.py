@@ -23,7 +23,7 @@ def run_both(config: GeneratorConfig, batch: int = 2):
     generator, discriminator = Generator(config), Discriminator(config)
     for network in (generator, discriminator):
         initialise(network, random)
-    images, small = generator(*draw(batch, config.latent, generator.noise_sizes, random))
+    images, small = generator(*draw(batch, config.latent, generator.noise_shapes, random))
     return images, small, discriminator(images, small), discriminator
 
 
@@ -99,7 +99,7 @@ def test_a_gate_carries_the_low_map_to_the_high_one():
     with torch.no_grad():
         for weight in (generator.gates["64"].squeeze.weight, generator.gates["64"].excite.weight):
             weight.mul_(50)
-    z, noise = draw(2, 256, generator.noise_sizes, random)
+    z, noise = draw(2, 256, generator.noise_shapes, random)
     before = generator(z, noise)[0]
     with torch.no_grad():
         generator.gates["64"].excite.weight.neg_()
@@ -121,8 +121,8 @@ def test_noise_changes_the_image_once_its_strength_is_learned():
     random = torch.Generator().manual_seed(0)
     generator = Generator(config)
     initialise(generator, random)
-    z, noise = draw(2, 256, generator.noise_sizes, random)
-    other = draw(2, 256, generator.noise_sizes, random)[1]
+    z, noise = draw(2, 256, generator.noise_shapes, random)
+    other = draw(2, 256, generator.noise_shapes, random)[1]
     assert torch.equal(generator(z, noise)[0], generator(z, other)[0])
     with torch.no_grad():
         for site in ("noise1", "noise2"):

@@ -29,7 +29,7 @@ def objective_of(state: State) -> Objective:
 
 
 def shown(images: torch.Tensor, changes: torch.Tensor | None = None) -> Shown:
-    return Shown(images, shrink(images, 16), images, [torch.rand(3, 4) if changes is None else changes])
+    return Shown(images, shrink(images, (16, 16)), images, [torch.rand(3, 4) if changes is None else changes])
 
 
 def noise(seed: int, count: int = 4) -> torch.Tensor:
@@ -131,7 +131,7 @@ def test_factors_multiply_the_channels_of_an_image_at_the_three_places(kind):
 def test_nice_does_nothing_while_its_noise_is_0_and_then_disturbs_the_deep_map():
     state = state_of(nice=1.0)
     discriminator, images = state.discriminator, noise(0)
-    small = shrink(images, 16)
+    small = shrink(images, (16, 16))
 
     def view(seed: int) -> View:
         return discriminator(images, small, discriminator.chance(4, seeded(seed)))
@@ -192,7 +192,7 @@ def test_what_augself_reads_off_is_learned():
         for plain in (images, -images):
             changes = draw(4, ("color",), random)
             changed = apply(plain, ("color",), changes)
-            pair.append(Shown(changed, shrink(changed, 16), plain, changes))
+            pair.append(Shown(changed, shrink(changed, (16, 16)), plain, changes))
         total, parts = objective.discriminator(state.discriminator, *pair, random)
         first.append(parts["augself"].item())
         state.discriminator_optimizer.minimise(total)

@@ -235,7 +235,7 @@ def test_the_end_is_scored_at_any_step_past_the_first_five_hundred(run):
 
 
 def test_images_are_parted_by_the_seed_into_seen_and_held_back(photos, tmp_path):
-    images = load_folder(photos, 32).images
+    images = load_folder(photos, (32, 32)).images
     training, unseen = hold_back(images.clone(), small(photos, tmp_path))
     assert (len(training), len(unseen)) == (42, 2)
     whole = {image.numpy().tobytes() for image in images}
@@ -262,7 +262,7 @@ def test_the_published_recipe_trains_on_all_images(photos):
 
 def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp_path):
     config = small(photos, tmp_path, augment=(), precision="fp32")
-    images = load_folder(photos, 32).images
+    images = load_folder(photos, (32, 32)).images
     training, unseen = images[:34], images[34:]
     judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
 
@@ -280,7 +280,7 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precision):
     config = small(photos, tmp_path, precision=precision)
-    images = load_folder(photos, 32).images
+    images = load_folder(photos, (32, 32)).images
     state = State.fresh(config, CPU)
     before = copy.deepcopy(state.discriminator.state_dict())
     judge = Judge(config, images[:36], images[36:], load_extractor("random", CPU), Quiet())

@@ -23,6 +23,8 @@ from handful.config import Augmentation
 
 LARGEST_SHIFT = 1 / 8
 CUTOUT = 1 / 2
+RGBA = 4
+"""Channels of images that have transparency."""
 LARGEST_SCALING = 0.4
 """In powers of two: from three quarters to four thirds."""
 
@@ -68,15 +70,34 @@ def draw(
 def apply(
     images: Float[Tensor, "b c h w"], policy: Sequence[Augmentation], changes: Changes
 ) -> Float[Tensor, "b c h w"]:
-    """Make the changes that were drawn for a policy."""
+    """Make the changes that were drawn for a policy.
+
+    What fills with zeros, which is mid-grey, fills RGBA with what is transparent.
+    """
     for name, units in zip(policy, changes, strict=True):
-        images = POLICIES[name].apply(images, units)
+        kind = POLICIES[name]
+        if kind.fills and images.shape[1] == RGBA:
+            images = kind.apply(images + 1, units) - 1
+        else:
+            images = kind.apply(images, units)
     return images
 
 
 def color(images: Float[Tensor, "b c h w"], units: Float[Tensor, "3 b"]) -> Float[Tensor, "b c h w"]:
-    """Shift brightness by up to 0.5 either way, then scale saturation by 0 to 2 and contrast by 0.5 to 1.5."""
+    """Shift brightness by up to 0.5 either way, then scale saturation by 0 to 2 and contrast by 0.5 to 1.5.
+
+    Of RGBA the colours of what is not transparent; alpha stays, and what is transparent stays so.
+    """
     brightness, saturation, contrast = units[:, :, None, None, None].unbind()
+    if images.shape[1] == RGBA:
+        alpha = (images[:, 3:] + 1) / 2
+        # Premultiplied and from 0 up, where black is: a colour is what remains after dividing by alpha.
+        colours = images[:, :3] + 1 + alpha * (brightness - 0.5)
+        grey = colours.mean(dim=1, keepdim=True)
+        colours = (colours - grey) * (2 * saturation) + grey
+        mean = colours.mean(dim=(1, 2, 3), keepdim=True) / alpha.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-3)
+        colours = (colours - alpha * mean) * (contrast + 0.5) + alpha * mean
+        return torch.cat([colours - 1, images[:, 3:]], dim=1)
     images = images + (brightness - 0.5)
     grey = images.mean(dim=1, keepdim=True)
     images = (images - grey) * (2 * saturation) + grey
@@ -156,13 +177,15 @@ class Kind(NamedTuple):
     apply: Callable[[Tensor, Tensor], Tensor]
     nothing: tuple[float, ...]
     """The numbers that change nothing."""
+    fills: bool = False
+    """Whether it puts zeros where nothing is left to show."""
 
 
 POLICIES = {
     "color": Kind(color, (0.5, 0.5, 0.5)),
-    "translation": Kind(translation, (0.5, 0.5)),
-    "cutout": Kind(cutout, (2.0, 2.0)),
+    "translation": Kind(translation, (0.5, 0.5), fills=True),
+    "cutout": Kind(cutout, (2.0, 2.0), fills=True),
     "flip": Kind(flip, (1.0,)),
-    "zoom": Kind(zoom, (0.5,)),
-    "rotation": Kind(rotation, (0.5,)),
+    "zoom": Kind(zoom, (0.5,), fills=True),
+    "rotation": Kind(rotation, (0.5,), fills=True),
 }

@@ -92,7 +92,8 @@ def calibrate(average: Generator, batch: int = 16) -> None:
         for start in range(0, CALIBRATION_IMAGES, batch):
             seeds = range(CALIBRATION_SEED + start, CALIBRATION_SEED + start + batch)
             device = next(average.parameters()).device
-            average(*latent.from_seeds(seeds, average.config.latent, average.noise_sizes, device))
+            z, noise = latent.from_seeds(seeds, average.config.latent, average.noise_shapes, device)
+            average(z, noise, average.labels(seeds, device))
     finally:
         average.eval()
         for hook in hooks:

@@ -7,6 +7,7 @@ meets them all; a round in which the machine itself was slower or faster than us
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import statistics
 import subprocess
@@ -58,7 +59,7 @@ class Benchmark:
     hardware: str
     versions: str
     preset: str
-    size: int
+    size: int | str
     batch: int
     precision: str
     compiled: bool
@@ -90,7 +91,7 @@ class Benchmark:
 
 
 def bench(
-    size: int | None = None,
+    size: int | str | None = None,
     batch: int | None = None,
     preset: Preset = "default",
     perceptual: bool = False,
@@ -104,7 +105,8 @@ def bench(
     """Measure training and generation on this machine. Takes from half a minute to several minutes; writes nothing.
 
     Args:
-        size: Height and width of the images, in pixels; the preset's by default.
+        size: Of the images, in pixels: a number for squares, or width and height as in 768x512; the preset's by
+            default.
         batch: Images a step sees; the preset's by default.
         preset: Whose networks.
         perceptual: With LPIPS in the step. Its VGG16 has random weights here: what they are does not change the time.
@@ -123,7 +125,7 @@ def bench(
     watch = watch or Console()
     chosen = choose_device(device)
     given = {"size": size, "batch": batch, "precision": precision, "compile": compile, "recompute": recompute}
-    config = PRESETS[preset]("-", **{name: value for name, value in given.items() if value is not None})
+    config = PRESETS[preset]("-", channels=3, **{name: value for name, value in given.items() if value is not None})
     config = dataclasses.replace(config, device=str(chosen), precision=choose_precision(config, chosen))
     config = dataclasses.replace(config, compile=choose_compile(config, chosen, watch))
     prepare(chosen)
@@ -139,9 +141,7 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
     precision = PRECISIONS[config.precision]
     distance = Perceptual().to(device).reduced(precision, config.recompute) if perceptual else absolute_difference
     random = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (IMAGES, 3, config.size, config.size), dtype=torch.uint8, generator=random).to(
-        device
-    )
+    images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
     watch.note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.batch}")
 
     def train() -> None:
@@ -161,7 +161,7 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
     flop = count(config, device, images, distance)
 
     calibrate(state.average)
-    fitting = [batch for batch in BATCHES if batch == 1 or batch * config.size**2 <= LARGEST_DRAW]
+    fitting = [batch for batch in BATCHES if batch == 1 or batch * math.prod(config.shape) <= LARGEST_DRAW]
     plain = {batch: drawing(state, config, device, batch, compile=False) for batch in fitting}
     rates = {batch: batch / min(seconds(draw) for _ in range(3)) for batch, draw in plain.items()}
     best = max(rates, key=lambda batch: rates[batch])
@@ -237,7 +237,7 @@ def drawing(state: State, config: TrainConfig, device: torch.device, batch: int,
     precision: Drawing = config.precision if config.precision in ("bf16", "fp16") else "fp32"
     model = Model(state.average, precision, compile=compile)
     random = torch.Generator(device).manual_seed(0)
-    z, noise = latent.draw(batch, config.generator.latent, state.average.noise_sizes, random)
+    z, noise = latent.draw(batch, config.generator.latent, state.average.noise_shapes, random)
     return lambda: model.draw(z, noise)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from handful import shares
+from handful.shapes import Shape
 
 R = TypeVar("R")
 SLOPE = 0.2
@@ -25,7 +26,7 @@ SMALL_MAP = 4
 """Side, in pixels, of maps so small against their kernels that folding the upsampling into these costs more."""
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, kernel: int | Shape, stride: int = 1, padding: int = 0) -> nn.Conv2d:
     """Make a convolution without bias, as all convolutions of the method are."""
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
 
@@ -80,9 +81,9 @@ def upsample_smoothly(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def shrink(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c {size} {size}"]:
-    """Average square areas of pixels so that ``size`` rows and columns remain."""
-    return F.avg_pool2d(x, x.shape[-1] // size)
+def shrink(x: Float[Tensor, "b c h w"], shape: Shape) -> Float[Tensor, "b c _ _"]:
+    """Average square areas of pixels so that ``shape``, of the same proportions, remains."""
+    return F.avg_pool2d(x, x.shape[-1] // shape[1])
 
 
 def kernel_after_upsampling(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 4 4"]:
@@ -148,14 +149,15 @@ class Excitation(nn.Module):
     released network, followed here, has Swish.
     """
 
-    def __init__(self, source: int, target: int) -> None:
+    def __init__(self, source: int, target: int, base: Shape) -> None:
         super().__init__()
-        self.squeeze = conv(source, target, 4)
+        self.base = base
+        self.squeeze = conv(source, target, base)
         self.excite = conv(target, target, 1)
 
     def forward(self, source: Float[Tensor, "b k _h _w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scale each channel of ``target`` by a gate read from ``source``."""
-        gate = self.excite(F.silu(self.squeeze(shrink(source, 4))))  # [b c 1 1]
+        gate = self.excite(F.silu(self.squeeze(shrink(source, self.base))))  # [b c 1 1]
         return target * torch.sigmoid(gate)
 
 
@@ -174,40 +176,40 @@ class UpConv(nn.Conv2d):
         """Double the height and width."""
         if self.smoothly:
             return F.conv2d(upsample_smoothly(x), self.weight, padding=1)
-        if x.shape[-1] <= SMALL_MAP:
+        if min(x.shape[2:]) <= SMALL_MAP:
             return F.conv2d(upsample(x), self.weight, padding=1)
         return F.conv_transpose2d(x, kernel_after_upsampling(self.weight), stride=2, padding=1)
 
 
 @final
 class PixelConv(nn.ConvTranspose2d):
-    """Spread vectors out as 4 x 4 maps: a transposed convolution of one pixel, done as the matrix product that it is.
+    """Spread vectors out as small maps: a transposed convolution of one pixel, done as the matrix product that it is.
 
     As a convolution it is five times slower on a CPU.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 4, bias=False)
+    def __init__(self, inputs: int, outputs: int, base: Shape) -> None:
+        super().__init__(inputs, outputs, base, bias=False)
 
-    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:  # type: ignore[override]
+    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c _ _"]:  # type: ignore[override]
         """Spread the vectors out."""
-        return (z @ self.weight.flatten(1)).view(len(z), -1, 4, 4)
+        return (z @ self.weight.flatten(1)).view(len(z), *self.weight.shape[1:])
 
 
 class FirstBlock(nn.Module):
-    """Turn a latent vector into a 4 x 4 map.
+    """Turn a latent vector into the base map, of 4 x 4 cells in square images.
 
     Source: FastGAN (Liu et al. 2021), figure 3.
     """
 
-    def __init__(self, latent: int, outputs: int) -> None:
+    def __init__(self, latent: int, outputs: int, base: Shape) -> None:
         super().__init__()
-        self.conv = PixelConv(latent, 2 * outputs)
+        self.conv = PixelConv(latent, 2 * outputs, base)
         self.norm = BatchNorm(2 * outputs)
 
-    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:
+    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c _ _"]:
         """Spread a vector out, normalise, gate."""
-        return glu(self.norm(self.conv(z)))  # [b c 4 4]
+        return glu(self.norm(self.conv(z)))
 
 
 class UpBlock(nn.Module):
@@ -275,12 +277,12 @@ class DownBlock(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Reconstruct an image from an 8 x 8 feature map, so that the map must hold what the image shows.
+    """Reconstruct an image from a feature map of nominal size 8, so that the map must hold what the image shows.
 
     Source: FastGAN (Liu et al. 2021), section 3.2.
     """
 
-    def __init__(self, inputs: int, size: int, width: int) -> None:
+    def __init__(self, inputs: int, size: int, width: int, channels: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
         resolution = 8
@@ -290,9 +292,9 @@ class Decoder(nn.Module):
             outputs = {16: 2 * width, 32: width, 64: width}.get(resolution, width // 2)
             self.blocks.append(UpBlock(inputs, outputs, running=False))
             inputs = outputs
-        self.to_image = conv(inputs, 3, 3, padding=1)
+        self.to_image = conv(inputs, channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "b c 8 8"]) -> Float[Tensor, "b 3 h w"]:
+    def forward(self, x: Float[Tensor, "b c _ _"]) -> Float[Tensor, "b k h w"]:
         """Give the image, in [-1, 1]."""
         for block in self.blocks:
             x = block(x)

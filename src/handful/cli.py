@@ -19,7 +19,7 @@ from typing import Annotated, Literal, Protocol
 
 import tyro
 
-from handful.config import PRESETS, Drawing, Fit, Precision, Preset, TrainConfig, parse_seeds
+from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
 from handful.settings import read_settings
@@ -59,9 +59,13 @@ class Generate:
     seeds: str = "0-15"
     """Which pictures: numbers and ranges, such as 0-63,100."""
     out: Path | None = None
-    """Folder for one PNG a seed, seed-000042.png; existing ones are replaced."""
+    """Folder for one file a seed, seed-000042.png; existing ones are replaced."""
+    format: Format = "png"
+    """Of these files: png, or webp, lossless too, which is smaller and slower to write."""
     grid: Path | None = None
     """File for one grid of all pictures (PNG), in the order of the seeds."""
+    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
     size_of_batch: int | None = None
     """Images computed at once on a GPU. Default: what suits it. The CPU computes one at a time."""
     precision: Drawing = "fp32"
@@ -80,7 +84,7 @@ class Generate:
         from handful.sample import generate
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
-        files = generate(self.source, seeds, self.out, self.grid, *how)
+        files = generate(self.source, seeds, self.out, self.grid, *how, format=self.format, of=self.of)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
         text = f"{len(seeds)} images in {' and '.join(places)}"
         answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)
@@ -106,10 +110,10 @@ class Evaluate:
     """Folder of images of the same kind that were not trained on: shows what a perfect generator could reach."""
     compare: tuple[Path, ...] = ()
     """More sources to score the same way, side by side."""
-    size: int | None = None
-    """Height and width, in pixels, at which images of a folder are compared. Default: their own."""
+    size: int | str | None = None
+    """Pixels at which images of a folder are compared: one number for squares, or as in 768x512. Default: their own."""
     fit: Fit | None = None
-    """How images become square: crop or squash. Default: as the run had it, or crop."""
+    """How images get these proportions: crop or squash. Default: as the run had it, or crop."""
     weights: Path | None = None
     """Folder with the weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
     device: str = "auto"
@@ -160,8 +164,10 @@ class Describe:
 
     preset: Preset = "default"
     """Where the other defaults come from."""
-    size: int | None = None
-    """Height and width of the images, in pixels. Default: the preset's."""
+    size: int | str | None = None
+    """Of the images, in pixels: one number for squares, or width x height as in 768x512. Default: the preset's."""
+    channels: Channels = 3
+    """1: grey, 3: RGB, 4: RGBA."""
     width: int | None = None
     """Channels at 128 px. Default: the preset's."""
     sle: bool = True
@@ -173,7 +179,7 @@ class Describe:
 
     def __call__(self) -> None:
         """Describe on standard output."""
-        given = {name: getattr(self, name) for name in ("size", "width", "sle", "reconstruction")}
+        given = {name: getattr(self, name) for name in ("size", "channels", "width", "sle", "reconstruction")}
         options = {name: value for name, value in given.items() if value is not None}
         config = PRESETS[self.preset]("-", **options)
         from handful.describe import describe, tables
@@ -192,8 +198,8 @@ class Describe:
 class Bench:
     """Measure how fast this machine trains and generates, and how much memory it takes. Writes nothing."""
 
-    size: int | None = None
-    """Height and width of the images, in pixels. Default: the preset's."""
+    size: int | str | None = None
+    """Of the images, in pixels: one number for squares, or width x height as in 768x512. Default: the preset's."""
     batch: int | None = None
     """Images a step sees. Default: the preset's."""
     preset: Preset = "default"

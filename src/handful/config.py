@@ -7,11 +7,12 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from handful import shapes
 from handful.errors import UsageError
+from handful.shapes import Shape
 
-SIZES = (32, 64, 128, 256, 512, 1024, 2048)
 PAPER_SIZES = (256, 512, 1024)
 MAY_CHANGE = frozenset(
     [
@@ -42,8 +43,11 @@ LEAK_FREE = 0.8
 LEAKING = ("flip", "rotation")
 """Changes that, always made, could not be told from what the images are like; so they are only made at times."""
 Fit = Literal["crop", "squash"]
+Channels = Literal[1, 3, 4]
 Preset = Literal["default", "paper", "tiny"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+Format = Literal["png", "webp"]
+"""Of the files that pictures are written to."""
 Drawing = Literal["fp32", "bf16", "fp16"]
 """Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
 
@@ -52,8 +56,10 @@ Drawing = Literal["fp32", "bf16", "fp16"]
 class GeneratorConfig:
     """All that is needed to build a generator; stored beside its weights."""
 
-    size: int = 256
-    """Height and width of the images, in pixels."""
+    size: int | str = 256
+    """Of the images, in pixels: the side of a square, or width and height as in 768x512."""
+    channels: Channels = 3
+    """1: grey, 3: RGB, 4: RGBA with premultiplied alpha."""
     width: int = 64
     """Channels at 128 px; the other resolutions follow in the paper's proportions."""
     sle: bool = True
@@ -64,6 +70,23 @@ class GeneratorConfig:
     """Bring z to the sphere of radius sqrt(latent) first."""
     smooth: bool = False
     """Enlarge maps smoothly instead of by repeating pixels."""
+    classes: tuple[str, ...] = ()
+    """Names of the kinds of images that can be asked for, by their number; none where all are one."""
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width of the images."""
+        return shapes.parse(self.size)
+
+    @property
+    def base(self) -> Shape:
+        """Height and width of the first map."""
+        return shapes.base_of(self.shape)
+
+    @property
+    def nominal(self) -> int:
+        """The size by which maps and blocks go; see ``shapes``."""
+        return shapes.nominal_of(self.shape)
 
 
 @dataclass(frozen=True)
@@ -81,10 +104,15 @@ class TrainConfig:
     preset: Preset = "default"
     """Where the other defaults come from. paper: the published method, 256 to 1024 px. tiny: small networks that learn
     in minutes on a CPU. default: the paper's with adaptive augmentation, at any size."""
-    size: int = 256
-    """Height and width of the generated images, in pixels: 32, 64, 128, 256, 512, 1024 or 2048."""
+    size: int | str = 256
+    """Of the generated images, in pixels: one number for squares, or width x height as in 768x512. Sides are 3 to 8
+    times the same power of two, from 32 up. auto: like the images, up to 256 x 256 pixels on a CPU and 1024 x 1024 on a
+    GPU."""
+    channels: Literal["auto"] | Channels = "auto"
+    """1: grey, 3: RGB, 4: RGBA, with transparency. auto: grey if all images are, RGBA if at least half of them have
+    something transparent, otherwise RGB."""
     fit: Fit = "crop"
-    """How an image becomes square: its centre is kept (crop) or its sides are scaled apart (squash)."""
+    """How an image gets the proportions of --size: its middle is kept (crop) or its sides are scaled apart (squash)."""
     mirror: bool = True
     """Show each image also mirrored left to right. Turn off for writing, logos and anatomy with a side."""
     steps: int = 50_000
@@ -201,9 +229,10 @@ class TrainConfig:
         for name in ("images", "run", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
-        if self.size not in SIZES:
-            near = min(SIZES, key=lambda size: abs(math.log(max(self.size, 1) / size)))
-            raise UsageError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}; the nearest is {near}")
+        if self.size != "auto":
+            # Written in one way, so that a resumed run finds the size it had.
+            spelled = shapes.spelled(shapes.parse(self.size))
+            object.__setattr__(self, "size", int(spelled) if spelled.isdigit() else spelled)
         if self.preset == "paper" and self.size not in PAPER_SIZES:
             raise UsageError(f"--size {self.size}: the paper has networks for 256, 512 and 1024; use --preset default")
         for name in (
@@ -256,6 +285,13 @@ class TrainConfig:
                 f"--augment {' '.join(leaking)}: made of every image, the generator would learn it;"
                 f" add --augment-probability {LEAK_FREE} or less"
             )
+        if self.channels == 4 and "cutout" in self.augment and self.augment_probability > LEAK_FREE:
+            raise UsageError(
+                "--augment cutout: made of every image, it would teach transparent boxes with --channels 4;"
+                f" leave it out, or add --augment-probability {LEAK_FREE} or less"
+            )
+        if self.channels == 4 and self.discriminator == "projected":
+            raise UsageError("--discriminator projected: looks through a network for RGB; add --channels 3")
         for name, values in (("betas", self.betas), ("average_decay", (self.average_decay,))):
             if not all(0 <= value < 1 for value in values):
                 raise UsageError(f"{option(name)} {' '.join(map(str, values))}: must be at least 0 and below 1")
@@ -266,10 +302,20 @@ class TrainConfig:
         return self.run if self.run is not None else Path("runs") / (self.images.resolve().name or "run")
 
     @property
+    def shape(self) -> Shape:
+        """Height and width of the images; ``--size auto`` is settled before anybody asks."""
+        return shapes.parse(self.size)
+
+    @property
     def generator(self) -> GeneratorConfig:
-        """The part that describes the generator."""
+        """The part that describes the generator; what is automatic is settled before anybody asks."""
         return GeneratorConfig(
-            size=self.size, width=self.width, sle=self.sle, normalised_latent=self.normalised_latent, smooth=self.smooth
+            size=self.size,
+            channels=cast(Channels, self.channels),
+            width=self.width,
+            sle=self.sle,
+            normalised_latent=self.normalised_latent,
+            smooth=self.smooth,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -287,7 +333,7 @@ class TrainConfig:
         if unknown:
             raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
         # What runs from before there were such options did.
-        saved = {"hold_back": 0.0, "augment_schedule": "constant", **EAGER} | saved
+        saved = {"hold_back": 0.0, "augment_schedule": "constant", "channels": 3, **EAGER} | saved
         return cls(**saved | {name: tuple(value) for name, value in saved.items() if isinstance(value, list)})
 
 

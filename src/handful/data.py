@@ -22,9 +22,10 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from handful.config import Fit
+from handful.config import Channels, Fit
 from handful.errors import UsageError
 from handful.pictures import UnusableError, decode, resize
+from handful.shapes import Shape
 
 ENDINGS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"])
 
@@ -53,8 +54,8 @@ class Problem:
 class Dataset:
     """The pictures of one folder, decoded."""
 
-    images: UInt8[Tensor, "n 3 h w"]
-    """RGB, on the CPU, contiguous."""
+    images: UInt8[Tensor, "n c h w"]
+    """Grey, RGB or premultiplied RGBA, on the CPU, contiguous."""
     names: tuple[str, ...]
     """The path of each image below the folder, with ``/`` between its parts. Print it through `readable`."""
     fingerprint: str
@@ -85,17 +86,22 @@ class Used:
 
 
 def load_folder(
-    folder: Path, size: int, fit: Fit = "crop", progress: Callable[[int, int], None] | None = None
+    folder: Path,
+    shape: Shape,
+    fit: Fit = "crop",
+    channels: Channels = 3,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """Decode every picture below ``folder`` to ``size`` x ``size`` pixels.
+    """Decode every picture below ``folder`` to one size.
 
-    Costs ``3 * size**2`` bytes a picture, and each file is read once. Order, names and fingerprint depend on the files
-    alone, not on the machine or on the timing of threads. Hidden files and directories are passed over.
+    Costs a byte for each pixel and channel, and each file is read once. Order, names and fingerprint depend on the
+    files alone, not on the machine or on the timing of threads. Hidden files and directories are passed over.
 
     Args:
         folder: Searched with everything below it, links followed, each directory once.
-        size: Side of the result in pixels.
-        fit: ``crop`` keeps the centre square of a picture, ``squash`` all of it, in the wrong proportions.
+        shape: Height and width of the results, in pixels.
+        fit: ``crop`` keeps the middle of a picture, ``squash`` all of it, in the wrong proportions.
+        channels: 1 for grey, 3 for RGB, over white where a picture is transparent, 4 for premultiplied RGBA.
         progress: Called with (files done, files in all) from the calling thread after each file.
 
     Raises:
@@ -104,7 +110,7 @@ def load_folder(
     found = search(folder)
     if not found.files:
         raise UsageError(_nothing_found(folder, found))
-    images = torch.empty(len(found.files), 3, size, size, dtype=torch.uint8)
+    images = torch.empty(len(found.files), channels, *shape, dtype=torch.uint8)
     results = decode_all(folder, found.files, images, fit, progress)
 
     used = [result for result in results if isinstance(result, Used)]
@@ -186,7 +192,7 @@ def _sort_in(file: Path, *, regular: bool, found: Found) -> None:
 def decode_all(
     folder: Path,
     files: Sequence[Path],
-    images: UInt8[Tensor, "n 3 h w"],
+    images: UInt8[Tensor, "n c h w"],
     fit: Fit,
     progress: Callable[[int, int], None] | None,
 ) -> list[Used | Problem]:
@@ -214,19 +220,19 @@ def decode_all(
     return [future.result() for future in futures]
 
 
-def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "3 h w"]) -> Used | Problem:
+def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "c h w"]) -> Used | Problem:
     """Read one file into ``picture``."""
-    size = picture.shape[-1]
+    channels, *shape = picture.shape
     try:
         data = (folder / file).read_bytes()
         if not data:
             return Problem(file, "empty file")
-        image = decode(data, _DRAFT_PIXELS * size)
-        small = min(image.size) < size
-        image = resize(image, size, fit)
+        image = decode(data, _DRAFT_PIXELS * max(shape), channels)
+        small = image.height < shape[0] or image.width < shape[1]
+        pixels = resize(image, (shape[0], shape[1]), fit)
     except Exception as error:  # Whatever a decoder makes of damaged data, the other files go on.
         return Problem(file, _explain(error))
-    picture[:] = np.asarray(image).transpose(2, 0, 1)
+    picture[:] = pixels
     return Used(file.as_posix(), hashlib.sha256(data).digest(), small)
 
 

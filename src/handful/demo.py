@@ -31,7 +31,7 @@ def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = N
     config = demo_config(out, device)
     draw(config.images, IMAGES)
     model = train(config, watch or Console())
-    learned = images.grid(list(load_folder(config.images, config.size).images[:SHOWN]))
+    learned = images.grid(list(load_folder(config.images, config.shape).images[:SHOWN]))
     made = images.grid(list(model.sample(range(SHOWN))))
     images.write_png(out / "training-images.png", learned)
     images.write_png(out / "samples.png", made)
@@ -41,4 +41,4 @@ def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = N
 
 def demo_config(out: Path, device: str = "auto") -> TrainConfig:
     """Give the options of the demo's run."""
-    return tiny(out / "flowers", run=out / "run", device=device, steps=1_800)
+    return tiny(out / "flowers", run=out / "run", device=device, channels=3, steps=1_800)

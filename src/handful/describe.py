@@ -28,7 +28,7 @@ def describe(config: TrainConfig) -> Report:
     with torch.device("meta"):
         generator = Generator(config.generator)
         discriminator = Discriminator.of(config)
-        noise = [torch.empty(1, 1, size, size) for size in generator.noise_sizes]
+        noise = [torch.empty(1, 1, *shape) for shape in generator.noise_shapes]
         latents, corner = torch.empty(1, config.generator.latent), torch.zeros((), dtype=torch.int64)
 
         made, generated = trace(generator, lambda: generator(latents, noise))

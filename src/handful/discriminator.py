@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -17,9 +18,11 @@ from handful.generator import small_size
 from handful.residual import Bias, LargeDownBlock, LargeHead, ResidualDownBlock
 
 BODY = 256
-"""The widest map of the body, in pixels; a larger image is first brought down to it by the stem."""
+"""The widest map of the body, nominally; a larger image is first brought down to it by the stem."""
+PATCH = 4
+"""Side, in pixels of the last map, of what one logit sees of it."""
 NOISY_TAIL = (16, 8)
-"""Maps, by their side in pixels, whose blocks NICE disturbs: the last two, so that little is computed twice."""
+"""Maps, by their nominal size, whose blocks NICE disturbs: the last two, so that little is computed twice."""
 
 
 class Chance(NamedTuple):
@@ -41,11 +44,11 @@ class View(NamedTuple):
     """What the discriminator makes of a batch of images."""
 
     logits: Float[Tensor, "b l"]
-    """25 patches of the image (or the same number 25 times), then 25 of its small version; above 0 where they look
-    real."""
-    wide: Float[Tensor, "b c 16 16"]
-    deep: Float[Tensor, "b k 8 8"]
-    small: Float[Tensor, "b j 8 8"]
+    """Patches of the image (or the same number as often), then as many of its small version, 25 each of square images;
+    above 0 where they look real."""
+    wide: Float[Tensor, "b c 2*h 2*w"]
+    deep: Float[Tensor, "b k h w"]
+    small: Float[Tensor, "b j h w"]
     off_centre: Float[Tensor, ""]
     """Sum over CHAIN's places and channels of the squared mean; 0 without CHAIN."""
     unsteady: Float[Tensor, ""]
@@ -58,28 +61,30 @@ class Decoders(nn.Module):
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; the third decoder is in the released network only.
     """
 
-    def __init__(self, wide: int, deep: int, small: int, size: int, width: int) -> None:
+    def __init__(self, wide: int, deep: int, small: int, size: int, width: int, channels: int) -> None:
         super().__init__()
-        self.whole = Decoder(deep, size, width)
-        self.part = Decoder(wide, size, width)
-        self.small = Decoder(small, size, width)
+        self.whole = Decoder(deep, size, width, channels)
+        self.part = Decoder(wide, size, width, channels)
+        self.small = Decoder(small, size, width, channels)
 
     def forward(self, view: View, corner: Int64[Tensor, ""]) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the whole image, its quadrant number ``corner`` (0 to 3) and the small image, all ``[b 3 s s]``."""
+        """Give the whole image, its quadrant number ``corner`` (0 to 3) and the small image, all ``[b c s t]``."""
         return self.whole(view.deep), self.part(quadrant(view.wide, corner)), self.small(view.small)
 
 
 class Discriminator(nn.Module):
     """Judge an image in patches at two scales.
 
-    From the stem on the image is a map of at most 256 px, so the features are alike at 256, 512, 1024 and 2048 px.
+    From the stem on the image is a map of at most 256 px, so the features are alike at 256, 512, 1024 and 2048 px. Of
+    images that are not square, maps and blocks go by their nominal size (``shapes``).
 
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; layer for layer the released network at 256, 512 and
     1024 px, with its excitations, which the paper does not mention. ``large``: the body and the head that CHAIN (Ni and
     Koniusz 2024) has; the small image, which it has not, is judged here too. ``chained``: CHAIN in the body's blocks
     and no normalisation elsewhere. ``noisy``: the channels of the last blocks are multiplied by noise, as NICE (Ni and
     Koniusz 2023) has it. ``guesses``: numbers to be read off the deep map about how an image was changed, as in
-    AugSelf (Hou et al. 2023).
+    AugSelf (Hou et al. 2023). Where there are classes, each patch's logit also says how much it is of the class that
+    the image is to be of, by projection (Miyato and Koyama 2018, equation 3).
     """
 
     def __init__(
@@ -93,9 +98,9 @@ class Discriminator(nn.Module):
         guesses: int = 0,
     ) -> None:
         super().__init__()
-        width = config.width
+        width, nominal = config.width, config.nominal
         norm = Bias if chained else batch_norm
-        channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY) if size <= config.size}
+        channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY) if size <= nominal}
         self.chained = [channels[size] for size in sorted(channels, reverse=True)[1:]] if chained else []
         """Channels that each block has for CHAIN to choose from, at each of its three places."""
         self.strength = nn.Buffer(torch.zeros(()))
@@ -104,23 +109,28 @@ class Discriminator(nn.Module):
         """Channels of each block that NICE disturbs."""
         self.noise = nn.Buffer(torch.zeros(()))
         """Deviation of NICE's factors from 1."""
-        self.stem = stem(config.size, channels, norm)
+        self.stem = stem(nominal, config.channels, channels, norm)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         for size in sorted(channels, reverse=True)[1:]:
             block = LargeDownBlock if large else ResidualDownBlock
             self.blocks[str(size)] = block(channels[2 * size], channels[size], chained=chained)
             if config.sle and 8 * size in channels:
-                self.gates[str(size)] = Excitation(channels[8 * size], channels[size])
+                self.gates[str(size)] = Excitation(channels[8 * size], channels[size], config.base)
         wide = 2 * channels[8]
-        patches = nn.Sequential(conv(channels[8], wide, 1), norm(wide), leaky(), conv(wide, 1, 4))
+        patches = nn.Sequential(conv(channels[8], wide, 1), norm(wide), leaky(), conv(wide, 1, PATCH))
         self.head = LargeHead(channels[8]) if large else patches
-        small = small_size(config.size)
+        small = small_size(nominal)
         halves = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
-        self.small = nn.Sequential(conv(3, halves[0], 4, 2, 1), leaky())
+        self.small = nn.Sequential(conv(config.channels, halves[0], 4, 2, 1), leaky())
         self.small.extend(DownBlock(inputs, outputs, norm) for inputs, outputs in pairwise(halves))
-        self.small_head = conv(halves[-1], 1, 4)
-        self.decoders = Decoders(channels[16], channels[8], halves[-1], small, width) if reconstruction else None
+        self.small_head = conv(halves[-1], 1, PATCH)
+        ends = channels[16], channels[8], halves[-1]
+        self.classes = self.small_classes = None
+        if config.classes:
+            self.classes = conv(channels[8], len(config.classes), 1)
+            self.small_classes = conv(halves[-1], len(config.classes), 1)
+        self.decoders = Decoders(*ends, small, width, config.channels) if reconstruction else None
         self.guess = nn.Sequential(conv(channels[8], guesses, 1), Bias(guesses)) if guesses else None
 
     @classmethod
@@ -142,22 +152,35 @@ class Discriminator(nn.Module):
             [shares.normal((2, 3, count, width), random, dim=2) for width in self.tail],
         )
 
-    def forward(self, images: Float[Tensor, "b 3 h w"], small: Float[Tensor, "b 3 s s"], chance: Chance = SURE) -> View:
-        """View images in [-1, 1] and their small versions; CHAIN and NICE need what ``chance`` drew."""
+    def forward(
+        self,
+        images: Float[Tensor, "b c h w"],
+        small: Float[Tensor, "b c _ _"],
+        chance: Chance = SURE,
+        labels: Int64[Tensor, " b"] | None = None,
+    ) -> View:
+        """View images in [-1, 1] and their small versions; CHAIN and NICE need what ``chance`` drew.
+
+        ``labels`` are the numbers of the classes that the images are to be of, where there are classes.
+        """
         maps, off_centre, unsteady = self.body(images, chance)
         small_map = self.small(small.to(self.precision))
-        patches = self.small_head(small_map).flatten(1)  # [b 25]
+        patches = self.small_head(small_map).flatten(1)  # [b l/2]
         # A head of one number counts as much as one of many.
-        logits = torch.cat([self.head(maps[8]).flatten(1).expand_as(patches), patches], dim=1)  # [b 50]
+        logits = torch.cat([self.head(maps[8]).flatten(1).expand_as(patches), patches], dim=1)  # [b l]
+        if self.classes is not None and self.small_classes is not None:
+            assert labels is not None
+            fits = [of_class(self.classes(maps[8]), labels), of_class(self.small_classes(small_map), labels)]
+            logits = logits + torch.cat(fits, dim=1)
         return View(logits.float(), maps[16], maps[8], small_map, off_centre, unsteady)
 
     def body(
-        self, images: Float[Tensor, "b 3 h w"], chance: Chance = SURE
+        self, images: Float[Tensor, "b c h w"], chance: Chance = SURE
     ) -> tuple[dict[int, Float[Tensor, "b _ _ _"]], Float[Tensor, ""], Float[Tensor, ""]]:
-        """Give the maps of the body by their side, and a view's last two numbers."""
+        """Give the maps of the body by their nominal size, and a view's last two numbers."""
         x = self.stem(images.to(self.precision))
-        maps = {x.shape[-1]: x}
         sizes = [int(name) for name in self.blocks]
+        maps = {2 * sizes[0]: x}
         steady = [size for size in sizes if not (self.tail and size in NOISY_TAIL)]
         maps, off_centre = self.descend(maps, steady, chance)
         unsteady = torch.zeros_like(self.strength)
@@ -170,7 +193,7 @@ class Discriminator(nn.Module):
     def descend(
         self, maps: dict[int, Float[Tensor, "b _ _ _"]], sizes: Sequence[int], chance: Chance, draw: int | None = None
     ) -> tuple[dict[int, Float[Tensor, "b _ _ _"]], Float[Tensor, ""]]:
-        """Add the maps of the given sides to those above them; say how far CHAIN's channels are from mean zero."""
+        """Add the maps of these nominal sizes to those above them; say how far CHAIN's channels are from mean zero."""
         maps = dict(maps)
         off_centre = torch.zeros_like(self.strength)
         for size in sizes:
@@ -183,7 +206,7 @@ class Discriminator(nn.Module):
         return maps, off_centre
 
     def guessed(
-        self, deep: Float[Tensor, "b k 8 8"], plain: Float[Tensor, "b 3 h w"], chance: Chance = SURE
+        self, deep: Float[Tensor, "b k _ _"], plain: Float[Tensor, "b c h w"], chance: Chance = SURE
     ) -> Float[Tensor, "b g"]:
         """Say how images were changed, from their deep maps as changed and from the images before."""
         assert self.guess is not None
@@ -197,17 +220,23 @@ class Discriminator(nn.Module):
         return self.small_head.weight.dtype
 
 
-def stem(size: int, channels: dict[int, int], norm: Callable[[int], nn.Module]) -> nn.Sequential:
-    """Make the layers that bring an image of ``size`` pixels to the body's first map."""
+def stem(size: int, inputs: int, channels: dict[int, int], norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    """Make the layers that bring an image of nominal ``size``, of ``inputs`` channels, to the body's first map."""
     full = channels[max(channels)]
     if size <= BODY:
-        return nn.Sequential(conv(3, full, 3, padding=1), leaky())
+        return nn.Sequential(conv(inputs, full, 3, padding=1), leaky())
     halvings = (size // BODY).bit_length() - 1
     widths = [full // 2] * (halvings - 1) + [full]
-    layers: list[nn.Module] = [conv(3, widths[0], 4, 2, 1), leaky()]
-    for inputs, outputs in pairwise(widths):
-        layers += [conv(inputs, outputs, 4, 2, 1), norm(outputs), leaky()]
+    layers: list[nn.Module] = [conv(inputs, widths[0], 4, 2, 1), leaky()]
+    for before, after in pairwise(widths):
+        layers += [conv(before, after, 4, 2, 1), norm(after), leaky()]
     return nn.Sequential(*layers)
+
+
+def of_class(maps: Float[Tensor, "b k h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "b l"]:
+    """Give each patch's sum over the map of its image's class, divided by its side, which keeps the size of noise."""
+    chosen = maps[torch.arange(len(maps), device=maps.device), labels][:, None]  # [b 1 h w]
+    return PATCH * F.avg_pool2d(chosen, PATCH, stride=1).flatten(1)
 
 
 def quadrant(x: Float[Tensor, "b c h w"], corner: Int64[Tensor, ""]) -> Float[Tensor, "b c h//2 w//2"]:

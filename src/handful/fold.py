@@ -13,7 +13,7 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from handful.blocks import (
@@ -27,7 +27,7 @@ from handful.blocks import (
     layout,
     upsample_smoothly,
 )
-from handful.generator import GATES, Generator, normalised
+from handful.generator import GATES, Generator
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
@@ -45,12 +45,13 @@ class FirstStage(nn.Module):
     def __init__(self, block: FirstBlock) -> None:
         super().__init__()
         scale, shift = scale_and_shift(block.norm)
-        self.weight = nn.Buffer((block.conv.weight * scale[:, None, None]).flatten(1).contiguous())  # [z 2c*4*4]
-        self.bias = nn.Buffer(shift.repeat_interleave(4 * 4))
+        self.weight = nn.Buffer((block.conv.weight * scale[:, None, None]).flatten(1).contiguous())  # [z 2c*h*w]
+        self.base = block.conv.kernel_size
+        self.bias = nn.Buffer(shift.repeat_interleave(self.base[0] * self.base[1]))
 
-    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c 4 4"]:
-        """Turn latents into 4 x 4 maps."""
-        return glu(torch.addmm(self.bias, z, self.weight).view(len(z), -1, 4, 4))  # [b c 4 4]
+    def forward(self, z: Float[Tensor, "b z"]) -> Float[Tensor, "b c _ _"]:
+        """Turn latents into base maps."""
+        return glu(torch.addmm(self.bias, z, self.weight).view(len(z), -1, *self.base))
 
 
 @final
@@ -106,7 +107,7 @@ class Folded(nn.Module):
     @torch.no_grad()
     def __init__(self, network: Generator, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.normalised_latent = network.config.normalised_latent
+        self.conditioned = network.conditioned
         self.first = FirstStage(network.first)
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
         self.gates = copy.deepcopy(network.gates)
@@ -114,10 +115,14 @@ class Folded(nn.Module):
         self.requires_grad_(False)
         self.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]  # its stub lacks this
 
-    def forward(self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]]) -> Float[Tensor, "b 3 h w"]:
+    def forward(
+        self,
+        z: Float[Tensor, "b z"],
+        noise: Sequence[Float[Tensor, "b 1 _ _"]],
+        labels: Int64[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b c h w"]:
         """Give the images, in [-1, 1]; the inputs are those of the generator."""
-        if self.normalised_latent:
-            z = normalised(z)
+        z = self.conditioned(z, labels)
         x = self.first(z.to(self.first.weight.dtype))
         sources = {4: x}
         sites = iter(noise)

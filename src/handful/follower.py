@@ -33,7 +33,7 @@ class Follower:
         self,
         config: TrainConfig,
         device: torch.device,
-        images: UInt8[Tensor, "n 3 h w"],
+        images: UInt8[Tensor, "n c h w"],
         distance: Distance,
         trunk: Trunk | None,
     ) -> None:

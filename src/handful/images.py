@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -18,6 +19,8 @@ COMPRESSION = 2
 larger at 1024 px (LOG.md, 2026-11-24)."""
 GAP = 2
 """Pixels of white between two images of a grid."""
+CHECK = 8
+"""Pixels along a square of the checkerboard."""
 
 
 def to_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
@@ -30,9 +33,18 @@ def from_bytes(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
     return images / 127.5 - 1
 
 
-def to_image(image: UInt8[Tensor, "3 h w"]) -> Image.Image:
-    """Make a Pillow image."""
-    return Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+def to_image(image: UInt8[Tensor, "c h w"]) -> Image.Image:
+    """Make a Pillow image: grey, RGB, or RGBA, whose alpha comes premultiplied and leaves straight."""
+    channels, height, width = image.shape
+    data = image.permute(1, 2, 0).contiguous().cpu().numpy().tobytes()
+    made = Image.frombytes({1: "L", 3: "RGB", 4: "RGBa"}[channels], (width, height), data)
+    return made.convert("RGBA") if channels == 4 else made
+
+
+def write_webp(path: Path, image: Image.Image) -> None:
+    """Write a lossless WebP file, whole or not at all."""
+    with replacing(path) as temporary:
+        image.save(temporary, format="WEBP", lossless=True, exact=True)
 
 
 def write_png(path: Path, image: Image.Image) -> None:
@@ -41,17 +53,31 @@ def write_png(path: Path, image: Image.Image) -> None:
         image.save(temporary, format="PNG", compress_level=COMPRESSION)
 
 
-def grid(images: Sequence[UInt8[Tensor, "3 h w"]], columns: int | None = None) -> Image.Image:
-    """Lay images of one size out in rows, as near to a square as their number allows unless ``columns`` is given."""
-    columns = columns or math.ceil(math.sqrt(len(images)))
-    rows = math.ceil(len(images) / columns)
+def grid(images: Sequence[UInt8[Tensor, "c h w"]], columns: int | None = None) -> Image.Image:
+    """Lay images of one size out in rows, as near to a square as their number allows unless ``columns`` is given.
+
+    What is transparent shows a checkerboard.
+    """
     height, width = images[0].shape[1:]
+    columns = columns or math.ceil(math.sqrt(len(images) * height / width))
+    rows = math.ceil(len(images) / columns)
     size = (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
+    below = checkerboard(width, height)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        sheet.paste(to_image(image), (column * (width + GAP), row * (height + GAP)))
+        place = (column * (width + GAP), row * (height + GAP))
+        picture = to_image(image)
+        if picture.mode == "RGBA":
+            picture = Image.alpha_composite(below, picture)
+        sheet.paste(picture, place)
     return sheet
+
+
+def checkerboard(width: int, height: int) -> Image.Image:
+    """Make what transparent pictures are shown over."""
+    rows, columns = np.arange(height)[:, None] // CHECK, np.arange(width) // CHECK
+    return Image.fromarray(np.where((rows + columns) % 2, 255, 204).astype(np.uint8)).convert("RGBA")
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:

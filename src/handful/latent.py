@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful import shares
+from handful.shapes import Shape
 
 
 class Purpose(IntEnum):
@@ -31,26 +32,26 @@ def fold(purpose: Purpose, *numbers: int) -> int:
 
 
 def draw(
-    count: int, latent: int, noise_sizes: Sequence[int], random: torch.Generator
+    count: int, latent: int, noise_shapes: Sequence[Shape], random: torch.Generator
 ) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
     """Draw latents and noise maps from the standard normal distribution, on the generator's device.
 
     Source: FastGAN (Liu et al. 2021), section 3.1; the noise is one map per site, shared by the channels.
     """
     z = shares.normal((count, latent), random)
-    noise = [shares.normal((count, 1, size, size), random) for size in noise_sizes]
+    noise = [shares.normal((count, 1, *shape), random) for shape in noise_shapes]
     return z, noise
 
 
 def from_seeds(
-    seeds: Sequence[int], latent: int, noise_sizes: Sequence[int], device: torch.device
+    seeds: Sequence[int], latent: int, noise_shapes: Sequence[Shape], device: torch.device
 ) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
     """Draw each image's latent and noise from its own seed, so that they do not depend on the other images.
 
     Drawn on the CPU whatever the device, so that a seed means the same picture everywhere.
     """
     random = [torch.Generator().manual_seed(fold(Purpose.PICTURE, seed)) for seed in seeds]
-    drawn = [draw(1, latent, noise_sizes, each) for each in random]
+    drawn = [draw(1, latent, noise_shapes, each) for each in random]
     z = torch.cat([latents for latents, _ in drawn]).to(device)
     noise = [torch.cat(maps).to(device) for maps in zip(*(maps for _, maps in drawn), strict=True)]
     return z, noise

@@ -23,19 +23,21 @@ CHAIN_AT_LEAST = 0.1
 """What CHAIN's pull of the means is weighted by beside its probability (its code, for the smallest sets)."""
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Images ``[m 3 h w]`` and targets ``[n 3 h w]`` in [-1, 1] to the ``[m]`` distances of image i from target i modulo n,
+"""Images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to the ``[m]`` distances of image i from target i modulo n,
 for n to m images; gradients reach the images. So a target of several images is looked at once."""
 
 
 class Shown(NamedTuple):
     """A batch, as it is shown to the discriminator."""
 
-    images: Float[Tensor, "b 3 h w"]
+    images: Float[Tensor, "b c h w"]
     """Changed by augmentation."""
-    small: Float[Tensor, "b 3 s s"]
-    plain: Float[Tensor, "b 3 h w"]
+    small: Float[Tensor, "b c s t"]
+    plain: Float[Tensor, "b c h w"]
     """As they were before."""
     changes: Changes
+    labels: Int64[Tensor, " b"] | None = None
+    """The numbers of their classes, where there are classes."""
 
     def detach(self) -> Shown:
         """Give the same, from which no gradient goes back."""
@@ -85,7 +87,7 @@ def gradient_penalty(network: Opponent, shown: Shown, chance: Chance) -> Float[T
     """
     images, small = (each.detach().requires_grad_() for each in (shown.images, shown.small))
     # Not called as a module: what is compiled has no second derivative.
-    logits = network.forward(images, small, chance).logits
+    logits = network.forward(images, small, chance, shown.labels).logits
     # The projected discriminator does not look at the small images: there the gradient is 0.
     gradients = torch.autograd.grad(
         logits.mean(dim=1).sum(), [images, small], create_graph=True, materialize_grads=True
@@ -108,8 +110,8 @@ def lecam_loss(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], controls:
 def reconstruction_loss(
     decoders: Decoders,
     view: View,
-    images: Float[Tensor, "b 3 h w"],
-    small: Float[Tensor, "b 3 s s"],
+    images: Float[Tensor, "b c h w"],
+    small: Float[Tensor, "b c s t"],
     corner: Int64[Tensor, ""],
     distance: Distance,
 ) -> Float[Tensor, ""]:
@@ -122,7 +124,7 @@ def reconstruction_loss(
     of four quadrants, the same for the whole batch.
     """
     whole, quarter, reduced = decoders(view, corner)
-    part = shrink(quadrant(images, corner), small.shape[-1])
+    part = shrink(quadrant(images, corner), (small.shape[2], small.shape[3]))
     # The whole and the small image have one target, the first.
     distances = distance(torch.cat([whole, quarter, reduced]), torch.cat([small, part]))
     return distances.sum() / len(images)
@@ -159,8 +161,8 @@ class Objective:
         """
         config, fake = self.config, fake.detach()
         chances = [network.chance(len(each.images), random) for each in (real, fake)]
-        view = network(real.images, real.small, chances[0])
-        other = network(fake.images, fake.small, chances[1])
+        view = network(real.images, real.small, chances[0], real.labels)
+        other = network(fake.images, fake.small, chances[1], fake.labels)
         if config.loss == "hinge":
             parts = {"discriminator": discriminator_loss(view.logits, other.logits, random)}
         else:
@@ -200,12 +202,13 @@ class Objective:
     def generator(self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
         """Raise the score of what was generated."""
         config, chance = self.config, network.chance(len(fake.images), random)
-        view = network(fake.images, fake.small, chance)
+        view = network(fake.images, fake.small, chance, fake.labels)
         if config.loss == "hinge":
             total = generator_loss(view.logits)
         else:
             with torch.no_grad():
-                known = network(real.images, real.small, network.chance(len(real.images), random)).logits
+                other = network.chance(len(real.images), random)
+                known = network(real.images, real.small, other, real.labels).logits
             total = relativistic_loss(view.logits, known)
         if config.nice:
             total = total + config.nice * view.unsteady

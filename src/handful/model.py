@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -60,7 +61,7 @@ class Model:
             raise UsageError(f"--compile: {self.device} needs a {COMPILERS}; install that, or draw without")
 
     @cached_property
-    def folded(self) -> Callable[[Tensor, list[Tensor]], Tensor]:
+    def folded(self) -> Folded:
         """The network made ready to draw from."""
         folded = Folded(self.network, PRECISIONS[self.precision])
         if self.compile:
@@ -69,31 +70,60 @@ class Model:
         return folded
 
     @torch.no_grad()
-    def draw(self, z: Float[Tensor, "b z"], noise: list[Float[Tensor, "b 1 _ _"]]) -> Float[Tensor, "b 3 h w"]:
-        """Draw from latents and noise maps (see ``Generator.forward``): images in [-1, 1], on the model's device."""
-        with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
-            return self.folded(z, noise)
+    def draw(
+        self,
+        z: Float[Tensor, "b z"],
+        noise: list[Float[Tensor, "b 1 _ _"]],
+        labels: Int64[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Draw from latents, noise maps and classes (see ``Generator.forward``).
 
-    def sample(self, seeds: Sequence[int], batch: int | None = None) -> UInt8[Tensor, "n 3 h w"]:
+        Returns:
+            Images in [-1, 1], on the model's device.
+        """
+        with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
+            return self.folded(z, noise, labels)
+
+    def labels(self, seeds: Sequence[int], of: str | None = None) -> Int64[Tensor, " b"] | None:
+        """Give the number of each picture's class: of the one asked for, or else of all in turn, seed by seed.
+
+        None where the model has no classes.
+
+        Raises:
+            UsageError: if there is no such class.
+        """
+        names = self.config.classes
+        if of is not None and of not in names:
+            found = f"there are {', '.join(names)}" if names else "the model was trained without --labels folders"
+            raise UsageError(f"--class {of}: is no class of this model; {found}")
+        if of is None:
+            return self.network.labels(seeds, self.device)
+        return torch.full((len(seeds),), names.index(of), device=self.device)
+
+    def sample(self, seeds: Sequence[int], batch: int | None = None, of: str | None = None) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each seed.
 
         Args:
             seeds: Any numbers from 0 up.
             batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
+            of: The class to draw, where the model has classes. By default a seed's is ``seed`` modulo their number.
 
         Returns:
-            RGB images, on the CPU.
+            Images on the CPU: grey, RGB, or RGBA with premultiplied alpha, as the model's ``config.channels`` says.
+            ``images`` gives RGBA straight, as files have it.
 
         Raises:
-            UsageError: if no seed is given, or one is negative, or the batch is below 1.
+            UsageError: if no seed is given, or one is negative, or the batch is below 1, or there is no such class.
         """
-        return torch.cat(list(self.stream(seeds, batch)))
+        return torch.cat(list(self.stream(seeds, batch, of)))
 
-    def images(self, seeds: Sequence[int], batch: int | None = None) -> list[Image.Image]:
+    def images(self, seeds: Sequence[int], batch: int | None = None, of: str | None = None) -> list[Image.Image]:
         """Draw one Pillow image for each seed; see ``sample``."""
-        return [to_image(image) for image in self.sample(seeds, batch)]
+        return [to_image(image) for image in self.sample(seeds, batch, of)]
 
-    def stream(self, seeds: Sequence[int], batch: int | None = None) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+    def stream(
+        self, seeds: Sequence[int], batch: int | None = None, of: str | None = None
+    ) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch.
 
         Raises:
@@ -105,13 +135,13 @@ class Model:
             raise UsageError(f"seed {min(seeds)}: must not be negative")
         if batch is not None and batch < 1:
             raise UsageError(f"--size-of-batch {batch}: must be at least 1")
-        size = 1 if self.device.type == "cpu" else batch or max(1, AT_ONCE // self.config.size**2)
+        size = 1 if self.device.type == "cpu" else batch or max(1, AT_ONCE // math.prod(self.config.shape))
         for start in range(0, len(seeds), size):
             asked = seeds[start : start + size]
             # A last batch that is not full would be compiled anew, so it is filled up with its last seed.
             filled = [*asked, *[asked[-1]] * (size - len(asked))] if self.compile else asked
-            z, noise = latent.from_seeds(filled, self.config.latent, self.network.noise_sizes, self.device)
-            images = self.draw(z, noise)[: len(asked)]
+            z, noise = latent.from_seeds(filled, self.config.latent, self.network.noise_shapes, self.device)
+            images = self.draw(z, noise, self.labels(filled, of))[: len(asked)]
             if not images.isfinite().all():
                 raise UsageError(f"seed {seeds[start]}: the generator gives numbers that are not finite; it is damaged")
             yield to_bytes(images).cpu()
@@ -163,6 +193,7 @@ def load(source: Path | str, device: str = "auto", precision: Drawing = "fp32", 
         raise UsageError(f"{path}: cannot be read as a safetensors file ({error}); it may be cut short") from error
     if config.pop("format", None) != FORMAT:
         raise UsageError(f"{path}: was not written by handful, or by another version of it ({FORMAT!r} is wanted)")
+    config["classes"] = tuple(config.get("classes", ()))
     network = Generator(GeneratorConfig(**config)).to(chosen)
     network.load_state_dict(weights)
     return Model(network, precision, compile)

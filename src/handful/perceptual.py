@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from handful import weights
 from handful.blocks import kept_or_recomputed, layout
+from handful.channels import views
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """VGG16's blocks: (channels, convolutions). A 2x2 max-pool lies between two blocks; LPIPS reads the end of each."""
@@ -125,18 +126,21 @@ class Perceptual(nn.Module):
         made.trunk.recompute = recompute
         return made
 
-    def forward(self, images: Float[Tensor, "m 3 h w"], targets: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "m"]:
+    def forward(self, images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, "m"]:
         """Return the distance of each image in [-1, 1] from its target, image i from target i modulo n.
 
         0 for equal images, seldom above 1 with the pretrained weights. The gradient goes to ``images`` and not to
-        ``targets``.
+        ``targets``. Of images that are not RGB, the mean over their ``channels.views``.
 
         Raises:
             ValueError: As ``features``.
         """
-        with torch.no_grad():
-            target_features = self.features(targets)
-        return self.distance(self.features(images), target_features)
+        distances = []
+        for image_view, target_view in zip(views(images), views(targets), strict=True):
+            with torch.no_grad():
+                target_features = self.features(target_view)
+            distances.append(self.distance(self.features(image_view), target_features))
+        return distances[0] if len(distances) == 1 else torch.stack(distances).mean(dim=0)
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return the five taps, each feature vector scaled to length 1 (or 0 where nothing fired).

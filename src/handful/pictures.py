@@ -1,13 +1,16 @@
-"""One picture file at a time: bytes to an upright RGB image of the size that is wanted."""
+"""One picture file at a time: bytes to an upright image of the size and the channels that are wanted."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageCms
 
-from handful.config import Fit
+from handful.config import Channels, Fit
+from handful.shapes import Shape
 
 # The decoders that may see a file, whatever its name says. Pillow has more, one of which (EPS) starts another program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -29,8 +32,8 @@ class UnusableError(ValueError):
     """A picture was understood, and there is no right way to use it. The message is the reason shown."""
 
 
-def decode(data: bytes, least: int) -> Image.Image:
-    """Decode the bytes of a picture file to RGB, upright; its first frame where it has several.
+def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
+    """Decode the bytes of a picture file to L, RGB or RGBA, upright; its first frame where it has several.
 
     A JPEG much larger than ``least`` pixels comes out reduced, with its shorter side still longer than that.
 
@@ -40,7 +43,21 @@ def decode(data: bytes, least: int) -> Image.Image:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         image.draft(None, (least, least))
         image.load()
-        return to_rgb(_in_srgb(_turned_upright(image)))
+        upright = _in_srgb(_turned_upright(image))
+    if channels == 4:
+        return to_rgba(upright)
+    return to_rgb(upright).convert("L") if channels == 1 else to_rgb(upright)
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Read the width and height that a picture file has when it is the right way up, without decoding it.
+
+    Raises:
+        Exception: as ``decode``.
+    """
+    with Image.open(path, formats=_FORMATS) as image:
+        turned = _orientation(image) in (5, 6, 7, 8)
+        return image.size[::-1] if turned else image.size
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -53,32 +70,62 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = _grey_in_8_bits(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
-    # Pillow has no way from premultiplied grey to RGBA, and would drop its alpha without a word.
-    layer = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+    layer = to_rgba(image)
     result = Image.new("RGB", image.size, "white")
     result.paste(layer, mask=layer)
     return result
 
 
-def resize(image: Image.Image, size: int, fit: Fit) -> Image.Image:
-    """Resample an image to ``size`` x ``size`` pixels, antialiased (Lanczos)."""
-    width, height = image.size
+def to_rgba(image: Image.Image) -> Image.Image:
+    """Convert an image of any mode to RGBA, opaque where it has no transparency.
+
+    Raises:
+        ValueError: as ``to_rgb``.
+    """
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return to_rgb(image).convert("RGBA")
+    # Pillow has no way from premultiplied grey to RGBA, and would drop its alpha without a word.
+    return image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
+
+
+def resize(image: Image.Image, shape: Shape, fit: Fit) -> UInt8[np.ndarray, "c h w"]:
+    """Resample an L, RGB or RGBA image to a height and width, antialiased (Lanczos); RGBA comes out premultiplied."""
+    if image.mode == "RGBA":
+        image = image.convert("RGBa")
+    resized = image.resize((shape[1], shape[0]), Image.Resampling.LANCZOS, box=kept(image.size, shape, fit))
+    pixels = np.asarray(resized)
+    if image.mode == "RGBa":
+        pixels = np.minimum(pixels, pixels[..., 3:])  # Lanczos overshoots, also beyond alpha
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def kept(size: tuple[int, int], shape: Shape, fit: Fit) -> tuple[int, int, int, int]:
+    """Say what is kept of an image of a size (width, height): left, top, right and bottom, in whole pixels.
+
+    Half a pixel of shift would blur a picture that has the right height already.
+    """
+    width, height = size
     if fit == "squash":
-        return image.resize((size, size), Image.Resampling.LANCZOS)
-    side = min(width, height)
-    # Whole pixels: half a pixel of shift would blur a picture that has the right height already.
-    left, top = (width - side) // 2, (height - side) // 2
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+        return 0, 0, width, height
+    across = min(width, max(1, round(height * shape[1] / shape[0])))
+    down = min(height, max(1, round(width * shape[0] / shape[1])))
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation of a loaded image; a block that cannot be parsed says nothing."""
+    """Apply the EXIF orientation of a loaded image."""
+    method = _UPRIGHT.get(_orientation(image))
+    return image if method is None else image.transpose(method)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the EXIF orientation; a block that cannot be parsed says nothing."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # As in decoding: SyntaxError, struct.error and others, and the pixels are not to blame.
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+        return 1
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:

@@ -12,15 +12,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from handful.blocks import DownBlock, batch_norm, conv, layout, leaky, shrink, upsample_smoothly
+from handful.channels import views
 from handful.config import GeneratorConfig
 from handful.discriminator import SURE, Chance, View
 from handful.perceptual import BLOCKS, SCALE, SHIFT, Trunk
+from handful.shapes import Shape, map_shape
 
 SMALLEST = 128
-"""Side, in pixels, that smaller images are enlarged to: the deepest map then has the 8 pixels that its head needs."""
+"""Nominal size, in pixels, that smaller images are enlarged to: the deepest map then has the 8 pixels that its head
+needs."""
 LARGEST = 256
-"""Side that larger images are averaged down to, and of the window through which they are also seen as they are. So
-memory and time stop growing there."""
+"""Nominal size that larger images are averaged down to, and side of the window through which they are also seen as they
+are. So memory and time stop growing there."""
 MIXED = (64, 128, 256, 512)
 """Channels that the maps are mixed to, from the widest map to the deepest (Projected GAN's)."""
 FAINTEST = 1e-4
@@ -91,12 +94,14 @@ class Projected(nn.Module):
 
     def __init__(self, config: GeneratorConfig, features: Features) -> None:
         super().__init__()
-        self.size, self.features = config.size, features
+        self.shape, self.features = config.shape, features
         self.decoders, self.chained = None, list[int]()
         self.strength, self.noise = nn.Buffer(torch.zeros(())), nn.Buffer(torch.zeros(()))
         """CHAIN's and NICE's, which there is none of."""
-        side = min(max(config.size, SMALLEST), LARGEST)
-        looks = ("whole", "window") if config.size > LARGEST else ("whole",)
+        nominal, base = config.nominal, config.base
+        side = min(max(nominal, SMALLEST), LARGEST)
+        self.whole = map_shape(base, side)
+        looks = ("whole", "window") if nominal > LARGEST else ("whole",)
         self.heads = nn.ModuleDict(
             {
                 f"{look}_{side >> level}": head(channels, side >> level, config.width)
@@ -107,19 +112,28 @@ class Projected(nn.Module):
 
     def chance(self, count: int, random: torch.Generator) -> Chance:
         """Draw the place of the window, one for all ``count`` images, where there is a window."""
-        places = self.size - LARGEST + 1
-        if places <= 1:
+        if not any(name.startswith("window") for name in self.heads):
             return SURE
-        return Chance(window=[torch.randint(places, (2,), device=self.strength.device, generator=random)])
+        device = self.strength.device
+        longest = max(self.shape) - LARGEST + 1
+        drawn = torch.randint(longest, (2,), device=device, generator=random)
+        return Chance(
+            window=[
+                torch.stack([drawn[axis] * (side - LARGEST + 1) // longest for axis, side in enumerate(self.shape)])
+            ]
+        )
 
     def forward(
         self,
-        images: Float[Tensor, "b 3 h w"],
-        small: Float[Tensor, "b 3 s s"],
+        images: Float[Tensor, "b c h w"],
+        small: Float[Tensor, "b c _ _"],
         chance: Chance = SURE,
+        labels: Int64[Tensor, " b"] | None = None,
     ) -> View:
-        """View images in [-1, 1]; above 256 px that needs what ``chance`` drew."""
-        looks = [bounded(images), *(window(images, place) for place in chance.window)]
+        """View images in [-1, 1], RGB or grey; above 256 px that needs what ``chance`` drew. Knows no classes."""
+        assert labels is None
+        images = views(images)[0]
+        looks = [bounded(images, self.whole), *(window(images, place) for place in chance.window)]
         maps = [each for look in looks for each in self.features(look)]
         logits = [head(each).flatten(1) for head, each in zip(self.heads.values(), maps, strict=True)]
         nothing = images.new_empty(0)  # there are no decoders to be given maps
@@ -138,11 +152,11 @@ def head(inputs: int, side: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, conv(outputs[-1], 1, 4))
 
 
-def bounded(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _ _"]:
-    """Bring square images to between ``SMALLEST`` and ``LARGEST`` pixels."""
-    while images.shape[-1] < SMALLEST:
+def bounded(images: Float[Tensor, "b 3 h w"], shape: Shape) -> Float[Tensor, "b 3 _ _"]:
+    """Bring images to another size of the same proportions."""
+    while images.shape[-1] < shape[1]:
         images = upsample_smoothly(images)
-    return shrink(images, LARGEST) if images.shape[-1] > LARGEST else images
+    return shrink(images, shape) if images.shape[-1] > shape[1] else images
 
 
 def window(images: Float[Tensor, "b 3 h w"], place: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:

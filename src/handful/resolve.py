@@ -25,12 +25,15 @@ from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
 from handful.perceptual import Perceptual, Trunk
 from handful.ranks import ALONE, Ranks
+from handful.survey import fitted
 from handful.weights import Progress
 
 NARROW = 32
 """Width of networks whose steps are too cheap for compiling them to pay on a CPU (LOG.md, 2026-11-24)."""
 FEWEST_TO_HOLD_BACK = 40
 MOST_HELD_BACK = 32
+KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
+"""What the numbers of channels are called."""
 NAMED = 20
 """Files named in a message before the rest is only counted."""
 
@@ -48,6 +51,7 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
     machine.prepare(device)
     precision = choose_precision(config, device)
     compiled = choose_compile(config, device, watch, ranks)
+    config = fitted(config, device, watch)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
     words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
     watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
@@ -153,8 +157,8 @@ def choose_compile(
 
 
 def hold_back(
-    images: UInt8[Tensor, "n 3 h w"], config: TrainConfig
-) -> tuple[UInt8[Tensor, "t 3 h w"], UInt8[Tensor, "u 3 h w"]]:
+    images: UInt8[Tensor, "n c h w"], config: TrainConfig
+) -> tuple[UInt8[Tensor, "t c h w"], UInt8[Tensor, "u c h w"]]:
     """Part the images into those that are trained on and those that are not, in their order; the seed says which.
 
     Works in the memory of ``images``, since a second copy of the set may not fit.
@@ -172,7 +176,7 @@ def hold_back(
     return images[: len(kept)], unseen
 
 
-def place(images: UInt8[Tensor, "n 3 h w"], device: torch.device) -> UInt8[Tensor, "n 3 h w"]:
+def place(images: UInt8[Tensor, "n c h w"], device: torch.device) -> UInt8[Tensor, "n c h w"]:
     """Put the images on the device if they take less than half of its free memory; otherwise steps fetch them."""
     if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         return images.to(device)
@@ -193,12 +197,21 @@ def hardware(device: str) -> str:
 
 def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:
     """Say what was found in the image folder, and name what the user may want to look after."""
-    watch.note(f"{len(dataset.images)} images from {readable(config.images)}, at {config.size} x {config.size} px")
+    kind = KINDS[dataset.images.shape[1]]
+    watch.note(f"{len(dataset.images)} images from {readable(config.images)}, at {size_in_words(config)}, {kind}")
     name_some(watch, "skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
-    name_some(watch, f"enlarged, since it is smaller than {config.size} px", [readable(name) for name in dataset.small])
+    name_some(
+        watch, f"enlarged, since it is smaller than {size_in_words(config)}", [readable(name) for name in dataset.small]
+    )
     if dataset.ignored:
         endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
         watch.note(f"not looked at, by ending: {endings}")
+
+
+def size_in_words(config: TrainConfig) -> str:
+    """Write the size of the images, width first."""
+    height, width = config.shape
+    return f"{width} x {height} px"
 
 
 def name_some(watch: Watch, what: str, names: list[str]) -> None:

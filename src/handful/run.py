@@ -100,7 +100,8 @@ class Run:
         config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
         try:
-            dataset = load_folder(config.images, config.size, config.fit, partial(watch.advance, "reading images"))
+            reading = partial(watch.advance, "reading images")
+            dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
             tell(dataset, config, watch)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):

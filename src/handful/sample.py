@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import images
-from handful.config import Drawing
+from handful.config import Drawing, Format
 from handful.errors import UsageError
 from handful.log import Console, Watch
 from handful.machine import best_precision, prepare
@@ -39,9 +40,11 @@ def generate(
     device: str = "auto",
     precision: Drawing = "fp32",
     compile: bool = False,
+    format: Format = "png",
+    of: str | None = None,
     watch: Watch | None = None,
 ) -> list[Path]:
-    """Write one PNG a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
+    """Write one file a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
 
     While one picture is computed those before it are encoded and written.
 
@@ -54,6 +57,8 @@ def generate(
         device: auto, cpu, cuda, cuda:1 or mps.
         precision: What convolutions compute in: fp32, bf16 or fp16. See ``Model``.
         compile: Compile for this machine first. See ``Model``.
+        format: Of the single pictures: png or webp.
+        of: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
         watch: Is told how it goes; the terminal by default.
 
     Returns:
@@ -66,9 +71,11 @@ def generate(
     if out is None and grid is None:
         raise UsageError("nowhere to write to: give --out DIR for one file a seed, --grid FILE for one grid, or both")
     model = load(source, device, precision, compile)
+    model.labels([], of)
     prepare(model.device)
-    if grid is not None and len(seeds) * model.config.size**2 > LARGEST_GRID:
-        most = LARGEST_GRID // model.config.size**2
+    pixels = math.prod(model.config.shape)
+    if grid is not None and len(seeds) * pixels > LARGEST_GRID:
+        most = LARGEST_GRID // pixels
         raise UsageError(f"--grid of {len(seeds)} images at {model.config.size} px is too large: {most} at most")
     watch = watch or Console()
     best = Path(source) / "best"
@@ -76,9 +83,9 @@ def generate(
         watch.note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
     kept: list[Tensor] = []
     try:
-        with Writer(Path(out) if out is not None else None) as writer:
+        with Writer(Path(out) if out is not None else None, format) as writer:
             names = iter(seeds)
-            for drawn in model.stream(seeds, batch):
+            for drawn in model.stream(seeds, batch, of):
                 for image, seed in zip(drawn, names, strict=False):
                     writer.take(seed, image)
                     if grid is not None:
@@ -100,8 +107,8 @@ class Writer:
     An error in writing is raised at the next picture, or at the end, and nothing more is written.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, format: Format = "png") -> None:
+        self.folder, self.format = folder, format
         self.pool = ThreadPoolExecutor(WRITERS)
         self.pending: deque[Future[None]] = deque()
         self.written: dict[Path, None] = {}  # in order, each once
@@ -119,7 +126,7 @@ class Writer:
         finally:
             self.pool.shutdown(cancel_futures=True)
 
-    def take(self, seed: int, image: UInt8[Tensor, "3 h w"]) -> None:
+    def take(self, seed: int, image: UInt8[Tensor, "c h w"]) -> None:
         """Have a picture written, as soon as there is room."""
         if self.taken == 0:
             self.first = time.perf_counter()
@@ -128,10 +135,11 @@ class Writer:
             return
         while self.pending and (len(self.pending) >= IN_FLIGHT or self.pending[0].done()):
             self.settle()
-        path = self.folder / f"seed-{seed:06d}.png"
+        path = self.folder / f"seed-{seed:06d}.{self.format}"
         if path in self.written:  # the same picture, which two threads would be writing under one name
             return
-        self.pending.append(self.pool.submit(images.write_png, path, images.to_image(image)))
+        write = images.write_webp if self.format == "webp" else images.write_png
+        self.pending.append(self.pool.submit(write, path, images.to_image(image)))
         self.written[path] = None
 
     def settle(self) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from handful.augment import augment
 from handful.blocks import shrink
 from handful.config import TrainConfig
-from handful.generator import small_size
+from handful.generator import small_shape
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Watch
@@ -40,8 +40,8 @@ class Judge:
     def __init__(
         self,
         config: TrainConfig,
-        images: UInt8[Tensor, "n 3 h w"],
-        unseen: UInt8[Tensor, "m 3 h w"],
+        images: UInt8[Tensor, "n c h w"],
+        unseen: UInt8[Tensor, "m c h w"],
         extractor: Extractor,
         watch: Watch,
     ) -> None:
@@ -117,7 +117,7 @@ class Judge:
                 for batch in batches(images, self.config.batch - self.config.batch % 2):
                     shown = augment(from_bytes(batch.to(device)), self.config.augment, random, probability)
                     # Not called as a module: that would compile it anew for other batches, a minute each.
-                    small = shrink(shown, small_size(self.config.size))
+                    small = shrink(shown, small_shape(self.config.generator))
                     logits = discriminator.forward(shown, small, discriminator.chance(len(shown), random)).logits
                     right[name].append((logits > 0).double().flatten().cpu())
         return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())

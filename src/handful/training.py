@@ -29,7 +29,7 @@ from handful.capture import Captured, compile_networks
 from handful.checkpoint import State
 from handful.config import TrainConfig
 from handful.follower import opened
-from handful.generator import small_size
+from handful.generator import small_shape
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Console, Watch
@@ -89,7 +89,7 @@ class Step:
         self,
         config: TrainConfig,
         state: State,
-        images: UInt8[Tensor, "n 3 h w"],
+        images: UInt8[Tensor, "n c h w"],
         distance: Distance,
         ranks: Ranks = ALONE,
     ) -> None:
@@ -127,8 +127,8 @@ class Step:
         images = mirror(images, random) if config.mirror else images
         changes = self.changes()
         changed = apply(images, config.augment, changes)
-        real = Shown(changed, shrink(changed, small_size(config.size)), images, changes)
-        z, noise = latent.draw(len(images), generator.config.latent, generator.noise_sizes, random)
+        real = Shown(changed, shrink(changed, small_shape(generator.config)), images, changes)
+        z, noise = latent.draw(len(images), generator.config.latent, generator.noise_shapes, random)
         images, small = generator(z, noise)
         changes = self.changes()
         changed = apply(images, config.augment, changes)
@@ -156,7 +156,7 @@ class Step:
         return draw(len(self.batch), self.config.augment, self.random, self.state.controls.probability)
 
 
-def mirror(images: Float[Tensor, "b 3 h w"], random: torch.Generator) -> Float[Tensor, "b 3 h w"]:
+def mirror(images: Float[Tensor, "b c h w"], random: torch.Generator) -> Float[Tensor, "b c h w"]:
     """Mirror each image left to right, or not, as chance has it."""
     mirrored = uniform((len(images), 1, 1, 1), random) < 0.5
     return torch.where(mirrored, images.flip(-1), images)

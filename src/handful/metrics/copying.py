@@ -106,7 +106,7 @@ def nearer(spaces: list[Matches]) -> Matches:
     return Matches(ratio, index, mirrored)
 
 
-def thumbnails(images: UInt8[Tensor, "b 3 h w"]) -> Float64[Tensor, "b d"]:
+def thumbnails(images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b d"]:
     """Average images down to 16 x 16 pixels, in [-1, 1], one row an image."""
     small = torch.nn.functional.adaptive_avg_pool2d(images.double() / 127.5 - 1, THUMBNAIL)
     return small.flatten(start_dim=1)

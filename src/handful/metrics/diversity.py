@@ -19,7 +19,7 @@ SEED = 0
 @torch.no_grad()
 def mean_distance(
     perceptual: Perceptual,
-    images: UInt8[Tensor, "n 3 h w"],
+    images: UInt8[Tensor, "n c h w"],
     pairs: int,
     progress: Callable[[int, int], None],
 ) -> float:

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from handful.config import Fit
+from handful.config import Channels, Fit
 from handful.data import Dataset, load_folder, readable
 from handful.errors import MissingWeightsError, UsageError
 from handful.log import Console, Watch
@@ -35,6 +35,7 @@ from handful.metrics.wasserstein import SMALLEST_SIDE, swd
 from handful.model import choose_device
 from handful.perceptual import Perceptual
 from handful.settings import read_settings
+from handful.shapes import Shape, read_size, spelled
 
 FEWEST = 10
 """Images; of fewer no score says anything."""
@@ -57,10 +58,10 @@ class Evaluation:
     protocol: str
     features: str
     """The network whose vectors were compared, with the way images were resized for it."""
-    size: int
-    """Height and width at which images were compared, in pixels."""
+    size: int | str
+    """At which images were compared, in pixels: the side of a square, or width and height as in 768x512."""
     fit: Fit
-    """How training images became square."""
+    """How training images got these proportions."""
     seeds: str | None
     """Which pictures, if a generator drew them."""
     kid: float | None = None
@@ -105,7 +106,7 @@ def evaluate(
     features: FeatureName | None = None,
     resize: Resize | None = None,
     holdout: Path | str | None = None,
-    size: int | None = None,
+    size: int | str | None = None,
     fit: Fit | None = None,
     weights: Path | None = None,
     device: str = "auto",
@@ -120,8 +121,9 @@ def evaluate(
         features: Another network than the protocol's.
         resize: Another way to resize images for ``inception`` than the protocol's.
         holdout: A folder of images of the same kind that were not trained on, to hold the samples against.
-        size: Height and width at which the images of a folder are compared; their own by default.
-        fit: How images become square; as the run had it, or ``crop``.
+        size: At which the images of a folder are compared, in pixels: a number for squares, or as in 768x512; their own
+            by default.
+        fit: How images get these proportions; as the run had it, or ``crop``.
         weights: Folder with the weight files of other networks.
         device: auto, cpu, cuda, cuda:1 or mps.
         watch: Is told how it goes; the terminal by default.
@@ -137,11 +139,13 @@ def evaluate(
     plan = dataclasses.replace(plan, features=features or plan.features, resize=resize or plan.resize)
     try:
         fit = fit or fit_of(Path(source))
-        opened = open_source(Path(source), plan.samples, size, fit, device)
+        shape = read_size(size) if size is not None else None
+        opened = open_source(Path(source), plan.samples, shape, fit, device)
         enough(opened.count, opened.label)
-        if opened.size < SMALLEST_SIDE:
-            raise UsageError(f"{opened.label}: images of {opened.size} px are too small; {SMALLEST_SIDE} px are needed")
-        load = partial(load_images, size=opened.size, fit=fit, watch=watch)
+        own_size = spelled(opened.shape)
+        if min(opened.shape) < SMALLEST_SIDE:
+            raise UsageError(f"{opened.label}: images of {own_size} px are too small; {SMALLEST_SIDE} px are needed")
+        load = partial(load_images, shape=opened.shape, fit=fit, channels=opened.channels, watch=watch)
         training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
         scores = Evaluation(
             source=opened.label,
@@ -149,7 +153,7 @@ def evaluate(
             reference=f"all {len(training.images)} images of {readable(images)}, none mirrored",
             protocol=plan.name,
             features=plan.features,
-            size=opened.size,
+            size=int(own_size) if own_size.isdigit() else own_size,
             fit=fit,
             seeds=f"0-{opened.count - 1}" if opened.model is not None else None,
         )
@@ -201,16 +205,17 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
         scores.why |= dict.fromkeys(FEATURE_SCORES, str(error))
     reference = Reference.of(training.images, extractor, tools.bar("looking at the training images"))
     task = "looking at the samples" if source.model is None else "drawing and looking"
-    samples = gather(source.stream(), source.count, source.size, extractor, tools.bar(task))
+    shape = (source.channels, *source.shape)
+    samples = gather(source.stream(), source.count, shape, extractor, tools.bar(task))
 
     if samples.features is not None and reference.features is not None:
         compare(scores, samples.features, reference.features)
-    of_training = gather(batches(training.images), len(training.images), source.size, None, tools.bar("patches"))
+    of_training = gather(batches(training.images), len(training.images), shape, None, tools.bar("patches"))
     scores.swd_levels = swd(samples.patches, of_training.patches)
     scores.swd = statistics.fmean(scores.swd_levels.values())
     scores.periodicity = excess_periodicity(samples.spectrum, of_training.spectrum)
     if scores.periodicity is None:
-        scores.why["periodicity"] = f"images of {source.size} px are too small to tell a grid from what they show"
+        scores.why["periodicity"] = f"images of {scores.size} px are too small to tell a grid from what they show"
 
     matches, among = reference.match(samples.features, samples.thumbnails), reference.among
     scores.copies, scores.novelty = matches.share, matches.novelty
@@ -259,7 +264,9 @@ def hold_against(
 ) -> dict[str, Any]:
     """Score images that were not trained on as if they were samples: what a perfect generator could reach."""
     task = "looking at the held-out images"
-    seen = gather(batches(unseen.images), len(unseen.images), unseen.images.shape[-1], extractor, tools.bar(task))
+    channels, height, width = unseen.images.shape[1:]
+    shape = (channels, height, width)
+    seen = gather(batches(unseen.images), len(unseen.images), shape, extractor, tools.bar(task))
     matches = reference.match(seen.features, seen.thumbnails)
     answer: dict[str, Any] = {"images": len(unseen.images), "copies": matches.share, "novelty": matches.novelty}
     if samples.features is not None and seen.features is not None and reference.features is not None:
@@ -284,13 +291,13 @@ def closest(matches: Matches, name: Callable[[int], str], training: Sequence[str
     ]
 
 
-def load_images(folder: Path, size: int, fit: Fit, watch: Watch) -> Dataset:
+def load_images(folder: Path, shape: Shape, fit: Fit, channels: Channels, watch: Watch) -> Dataset:
     """Load a folder to compare with, naming files that cannot be read.
 
     Raises:
         UsageError: if it holds fewer than 10 images.
     """
-    dataset = load_folder(folder, size, fit, partial(watch.advance, f"reading {readable(folder)}"))
+    dataset = load_folder(folder, shape, fit, channels, partial(watch.advance, f"reading {readable(folder)}"))
     for problem in dataset.skipped:
         watch.note(f"skipped, since it cannot be read: {problem}")
     enough(len(dataset.images), readable(folder))

@@ -22,6 +22,7 @@ from jaxtyping import Float, Float64, UInt8
 from torch import Tensor, nn
 
 from handful import weights
+from handful.channels import over_white
 from handful.errors import MissingWeightsError
 from handful.images import from_bytes
 from handful.metrics.inception import Inception, prepare
@@ -47,11 +48,11 @@ class Extractor:
     device: torch.device
 
     @torch.no_grad()
-    def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> Float64[Tensor, "b d"]:
-        """Give one row an image, on the CPU. The caller bounds the batch."""
+    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b d"]:
+        """Give one row an image, on the CPU; RGBA is seen over white. The caller bounds the batch."""
         # On CUDA, TF32 would round an FID's features to ten bits.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self.function(images.to(self.device)).cpu().double()
+            return self.function(over_white(images).to(self.device)).cpu().double()
 
 
 def load_extractor(
@@ -89,10 +90,17 @@ def vgg16(perceptual: Perceptual, device: torch.device) -> Extractor:
     return Extractor("vgg16", lambda images: statistics(perceptual.features(pixels(images))), device)
 
 
-def pixels(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 _ _"]:
-    """Give images in [-1, 1], made smaller if they are larger than ``LARGEST_SIDE``."""
+def pixels(images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c _ _"]:
+    """Give images in [-1, 1], made smaller if a side is larger than ``LARGEST_SIDE``.
+
+    The other side then comes to a multiple of 16, so that it can be halved as often.
+    """
     values = from_bytes(images)
-    return nn.functional.adaptive_avg_pool2d(values, LARGEST_SIDE) if values.shape[-1] > LARGEST_SIDE else values
+    longest = max(images.shape[2:])
+    if longest <= LARGEST_SIDE:
+        return values
+    height, width = (16 * max(1, round(side * LARGEST_SIDE / longest / 16)) for side in images.shape[2:])
+    return nn.functional.adaptive_avg_pool2d(values, (height, width))
 
 
 def statistics(maps: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d"]:
@@ -136,7 +144,7 @@ class RandomNetwork(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Return 864 numbers a band."""
         vectors = []
-        for band in pyramid(images, halvings(images.shape[-1]) + 1):
+        for band in pyramid(images, halvings((images.shape[2], images.shape[3])) + 1):
             x = band
             for convolution in self.convolutions:
                 x = torch.relu(convolution(x))

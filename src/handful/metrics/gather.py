@@ -31,18 +31,18 @@ class Gathered:
     thumbnails: Float64[Tensor, "n t"]
     patches: Patches
     spectrum: Spectrum
-    kept: UInt8[Tensor, "k 3 h w"]
+    kept: UInt8[Tensor, "k c h w"]
 
 
 def gather(
-    images: Iterable[UInt8[Tensor, "b 3 h w"]],
+    images: Iterable[UInt8[Tensor, "b c h w"]],
     count: int,
-    size: int,
+    shape: tuple[int, int, int],
     extractor: Extractor | None,
     progress: Callable[[int, int], None],
 ) -> Gathered:
-    """Go through ``count`` images of ``size`` pixels a side, a batch in memory at a time."""
-    patches, spectrum = Patches(count, size), Spectrum(size)
+    """Go through ``count`` images of these channels, height and width, a batch in memory at a time."""
+    patches, spectrum = Patches(count, shape), Spectrum(shape[1:])
     wanted = {place * count // KEPT for place in range(KEPT)} if count > KEPT else range(count)
     features: list[Tensor] = []
     small: list[Tensor] = []
@@ -60,13 +60,13 @@ def gather(
     return Gathered(torch.cat(features) if features else None, torch.cat(small), patches, spectrum, torch.stack(kept))
 
 
-def batches(images: UInt8[Tensor, "n 3 h w"], size: int = BATCH) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+def batches(images: UInt8[Tensor, "n c h w"], size: int = BATCH) -> Iterator[UInt8[Tensor, "b c h w"]]:
     """Go through images in memory, ``size`` at a time."""
     for start in range(0, len(images), size):
         yield images[start : start + size]
 
 
-def in_batches(images: Iterable[UInt8[Tensor, "b 3 h w"]]) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+def in_batches(images: Iterable[UInt8[Tensor, "b c h w"]]) -> Iterator[UInt8[Tensor, "b c h w"]]:
     """Join a stream's batches to full ones; a generator on a CPU gives one image at a time."""
     waiting: list[Tensor] = []
     for batch in images:

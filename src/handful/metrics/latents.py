@@ -50,14 +50,15 @@ def path_length(
 
 
 @torch.no_grad()
-def walk(model: Model, ends: tuple[int, int], steps: int, noise_of: int = 0) -> Iterator[UInt8[Tensor, "1 3 h w"]]:
+def walk(model: Model, ends: tuple[int, int], steps: int, noise_of: int = 0) -> Iterator[UInt8[Tensor, "1 c h w"]]:
     """Draw the pictures on the way from one seed's latent to another's, both ends among them.
 
     The way is an arc (``slerp``), on which latents stay as long as the generator knows them. The noise is that of one
     seed all the way, or the pictures would flicker.
     """
-    drawn = partial(latent.from_seeds, latent=model.config.latent, noise_sizes=model.network.noise_sizes)
+    drawn = partial(latent.from_seeds, latent=model.config.latent, noise_shapes=model.network.noise_shapes)
     z, _ = drawn(ends, device=model.device)
     _, first = drawn((noise_of,), device=model.device)
+    labels = model.labels(ends[:1])
     for step in range(steps + 1):
-        yield to_bytes(model.draw(latent.slerp(z[:1], z[1:], step / steps), first)).cpu()
+        yield to_bytes(model.draw(latent.slerp(z[:1], z[1:], step / steps), first, labels)).cpu()

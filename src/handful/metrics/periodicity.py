@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
+from handful.shapes import Shape
+
 PERIODS = (2, 4, 8, 16)
 """Pixels between two lines of the grids that are looked for: what upsampling by two, again and again, can leave."""
 FEWEST_CYCLES = 8
@@ -21,18 +23,19 @@ AROUND, CORE = 3, 1
 class Spectrum:
     """Gather the mean power spectrum of a stream of images, each less its mean and under a Hann window."""
 
-    def __init__(self, size: int) -> None:
-        line = torch.hann_window(size, periodic=False, dtype=torch.float64)
-        self.window = line[:, None] * line
-        self.total = torch.zeros(size, size, dtype=torch.float64)
+    def __init__(self, shape: Shape) -> None:
+        lines = [torch.hann_window(side, periodic=False, dtype=torch.float64) for side in shape]
+        self.window = lines[0][:, None] * lines[1]
+        self.total = torch.zeros(shape, dtype=torch.float64)
         self.count = 0
+        """Of the channels of all images."""
 
-    def add(self, images: UInt8[Tensor, "b 3 h w"]) -> None:
+    def add(self, images: UInt8[Tensor, "b c h w"]) -> None:
         """Take in the next images."""
         exact = images.cpu().double()
         exact = (exact - exact.mean(dim=(2, 3), keepdim=True)) * self.window
         self.total += torch.fft.fft2(exact).abs().square().sum(dim=(0, 1))
-        self.count += len(images)
+        self.count += len(images) * images.shape[1]
 
 
 def excess_periodicity(samples: Spectrum, reference: Spectrum) -> float | None:
@@ -45,24 +48,28 @@ def excess_periodicity(samples: Spectrum, reference: Spectrum) -> float | None:
     Source: that upsampling leaves such peaks is Odena et al. 2016, "Deconvolution and checkerboard artifacts", and
     Durall et al. 2020, "Watch your up-convolution"; the figure is ours.
     """
-    size = len(samples.total)
-    periods = [period for period in PERIODS if size % period == 0 and size // period >= FEWEST_CYCLES]
+    height, width = samples.total.shape
+    periods = [
+        period
+        for period in PERIODS
+        if height % period == width % period == 0 and min(height, width) // period >= FEWEST_CYCLES
+    ]
     if not periods:
         return None
-    step = size // max(periods)
-    lattice = range(0, size // 2 + 1, step)
+    rows = range(0, height, height // max(periods))
     # A frequency and its negative are the same; those on the axes are looked at once.
-    places = [(row, column) for row in range(0, size, step) for column in lattice if (row, column) != (0, 0)]
+    columns = range(0, width // 2 + 1, width // max(periods))
+    places = [(row, column) for row in rows for column in columns if (row, column) != (0, 0)]
     offsets = range(-AROUND, AROUND + 1)
     ring = [(dy, dx) for dy in offsets for dx in offsets if max(abs(dy), abs(dx)) > CORE]
 
     def standing_out(power: Float64[Tensor, "h w"]) -> Float64[Tensor, " p"]:
         row, column = torch.tensor(places).T
-        near = torch.stack([power[(row + dy) % size, (column + dx) % size] for dy, dx in ring])
+        near = torch.stack([power[(row + dy) % height, (column + dx) % width] for dy, dx in ring])
         return 10 * torch.log10((power[row, column] + tiny) / (near.median(dim=0).values + tiny))
 
     # What rounding to 8 bits adds to every frequency; less than that is nothing that can be seen.
     tiny = float(samples.window.square().sum()) / 12
-    mean: list[Float[Tensor, "h w"]] = [each.total / (3 * each.count) for each in (samples, reference)]
+    mean: list[Float[Tensor, "h w"]] = [each.total / each.count for each in (samples, reference)]
     difference = float((standing_out(mean[0]) - standing_out(mean[1])).max())
     return max(0.0, difference) if math.isfinite(difference) else None

@@ -25,7 +25,7 @@ from handful.metrics.gather import BATCH
 class Reference:
     """Training images, their vectors, and how near they are to each other."""
 
-    images: UInt8[Tensor, "n 3 h w"]
+    images: UInt8[Tensor, "n c h w"]
     features: Float64[Tensor, "n d"] | None
     """None without an extractor."""
     spaces: dict[str, Space]
@@ -34,7 +34,7 @@ class Reference:
     @classmethod
     def of(
         cls,
-        images: UInt8[Tensor, "n 3 h w"],
+        images: UInt8[Tensor, "n c h w"],
         extractor: Extractor | None,
         progress: Callable[[int, int], None],
     ) -> Reference:
@@ -67,7 +67,7 @@ class Reference:
 
 
 def look(
-    images: UInt8[Tensor, "n 3 h w"], extractor: Extractor, progress: Callable[[int, int], None]
+    images: UInt8[Tensor, "n c h w"], extractor: Extractor, progress: Callable[[int, int], None]
 ) -> dict[str, Float64[Tensor, "n d"]]:
     """Give the features of images and of their mirror images, from the cache if they were looked at before."""
     path = cached(images, extractor)
@@ -92,7 +92,7 @@ def look(
     return rows
 
 
-def cached(images: UInt8[Tensor, "n 3 h w"], extractor: Extractor) -> Path:
+def cached(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> Path:
     """Say where features of images are kept: below ``$HANDFUL_CACHE``, or the user's cache folder."""
     # A folder's fingerprint would not do: how files become pixels depends on size, fit and Pillow's version too.
     whole = hashlib.sha256(f"{extractor.name} {tuple(images.shape)}".encode())

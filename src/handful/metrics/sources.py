@@ -13,10 +13,11 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from handful.config import Fit
+from handful.config import Channels, Fit
 from handful.data import Problem, decode_all, readable, search
 from handful.errors import UsageError
 from handful.model import Model, find_weights, load
+from handful.shapes import Shape, spelled
 
 BATCH = 16
 """Images in memory at once."""
@@ -29,9 +30,10 @@ class Source:
 
     label: str
     count: int
-    size: int
+    channels: Channels
+    shape: Shape
     """Height and width, in pixels."""
-    stream: Callable[[], Iterator[UInt8[Tensor, "b 3 h w"]]]
+    stream: Callable[[], Iterator[UInt8[Tensor, "b c h w"]]]
     """Gives all images in order."""
     name: Callable[[int], str]
     """Says which image has a number."""
@@ -39,14 +41,14 @@ class Source:
     """The generator behind the samples, if there is one."""
 
 
-def open_source(path: Path, most: int, size: int | None, fit: Fit, device: str) -> Source:
+def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: str) -> Source:
     """Open a run folder, a model folder, a model file or a folder of images.
 
     Args:
         path: What to open.
         most: Samples to take; a folder of images may have fewer.
-        size: Height and width to bring the images of a folder to; their own if they all agree.
-        fit: How an image of a folder becomes square.
+        shape: Height and width to bring the images of a folder to; their own if they all agree.
+        fit: How an image of a folder gets these proportions.
         device: Where a generator computes.
 
     Raises:
@@ -54,10 +56,11 @@ def open_source(path: Path, most: int, size: int | None, fit: Fit, device: str) 
     """
     if path.is_file() or find_weights(path) is not None:
         model = load(path, device)
-        if size not in (None, model.config.size):
-            raise UsageError(f"--size {size}: {path} draws images of {model.config.size} px; leave --size out")
+        if shape not in (None, model.config.shape):
+            own = spelled(model.config.shape)
+            raise UsageError(f"--size {spelled(shape)}: {path} draws images of {own} px; leave --size out")
         return drawn(model, str(path), range(most))
-    return taken(path, most, size, fit)
+    return taken(path, most, shape, fit)
 
 
 def drawn(model: Model, label: str, seeds: Sequence[int]) -> Source:
@@ -65,15 +68,18 @@ def drawn(model: Model, label: str, seeds: Sequence[int]) -> Source:
     return Source(
         label=label,
         count=len(seeds),
-        size=model.config.size,
+        channels=model.config.channels,
+        shape=model.config.shape,
         stream=lambda: model.stream(seeds, BATCH),
         name=lambda index: f"seed {seeds[index]}",
         model=model,
     )
 
 
-def taken(folder: Path, most: int, size: int | None, fit: Fit) -> Source:
+def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
     """Take the images of a folder, in the order of their names; evenly spread ones if there are more than ``most``.
+
+    As RGB, over white where they are transparent: so are scores published.
 
     Raises:
         UsageError: if there are none, or they differ in size and no size was given.
@@ -82,13 +88,13 @@ def taken(folder: Path, most: int, size: int | None, fit: Fit) -> Source:
     if not files:
         raise UsageError(f"{readable(folder)}: holds neither a trained generator nor images that can be scored")
     files = [files[place * len(files) // most] for place in range(most)] if len(files) > most else files
-    if size is None:
-        size = common_size(folder, files)
+    if shape is None:
+        shape = common_size(folder, files)
 
-    def stream() -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+    def stream() -> Iterator[UInt8[Tensor, "b c h w"]]:
         for start in range(0, len(files), BATCH):
             chunk = files[start : start + BATCH]
-            images = torch.empty(len(chunk), 3, size, size, dtype=torch.uint8)
+            images = torch.empty(len(chunk), 3, *shape, dtype=torch.uint8)
             for result in decode_all(folder, chunk, images, fit, None):
                 if isinstance(result, Problem):
                     raise UsageError(
@@ -96,14 +102,14 @@ def taken(folder: Path, most: int, size: int | None, fit: Fit) -> Source:
                     )
             yield images
 
-    return Source(readable(folder), len(files), size, stream, lambda index: files[index].as_posix(), None)
+    return Source(readable(folder), len(files), 3, shape, stream, lambda index: files[index].as_posix(), None)
 
 
-def common_size(folder: Path, files: Sequence[Path]) -> int:
+def common_size(folder: Path, files: Sequence[Path]) -> Shape:
     """Read the size that all images have, without decoding them.
 
     Raises:
-        UsageError: if they differ or are not square, or one cannot be read.
+        UsageError: if they differ, or one cannot be read.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     examples: dict[tuple[int, int], Path] = {}
@@ -114,10 +120,11 @@ def common_size(folder: Path, files: Sequence[Path]) -> int:
                 examples.setdefault(image.size, file)
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise UsageError(f"{readable(folder / file)}: cannot be read as an image ({error}); remove it") from error
-    if len(sizes) == 1 and len(set(next(iter(sizes)))) == 1:
-        return next(iter(sizes))[0]
+    if len(sizes) == 1:
+        ((width, height),) = sizes
+        return height, width
     found = ", ".join(
         f"{count} of {width} x {height} (such as {readable(examples[width, height])})"
         for (width, height), count in sizes.most_common(3)
     )
-    raise UsageError(f"{readable(folder)}: images must be square and of one size, but there are {found}; give --size")
+    raise UsageError(f"{readable(folder)}: images must be of one size, but there are {found}; give --size")

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from handful.shapes import Shape
+
 PATCHES = 16_384
 """Patches a level. The paper takes 128 of each of 16,384 images; here the number is fixed and the images are few."""
 
@@ -31,28 +33,32 @@ class Patches:
     Source: ProGAN (Karras et al. 2018), section 5 and appendix B.
     """
 
-    levels: dict[int, Float32[Tensor, "p 3 7 7"]]
+    levels: dict[int, Float32[Tensor, "p c 7 7"]]
+    """By their shorter side, in pixels."""
 
-    def __init__(self, count: int, size: int, seed: int = 0) -> None:
-        """Expect ``count`` images of ``size`` pixels a side."""
+    def __init__(self, count: int, shape: tuple[int, int, int], seed: int = 0) -> None:
+        """Expect ``count`` images of these channels, height and width."""
         random = torch.Generator().manual_seed(seed)
         self.count = count
         self.added = 0
         self.image = torch.arange(PATCHES) * count // PATCHES
         self.levels = {}
         self.corners: dict[int, Int64[Tensor, "p 2"]] = {}
-        for level in range(halvings(size) + 1):
-            side = size >> level
-            self.levels[side] = torch.empty(PATCHES, 3, PATCH_SIDE, PATCH_SIDE)
-            self.corners[side] = torch.randint(side - PATCH_SIDE + 1, (PATCHES, 2), generator=random)
+        channels, *sides = shape
+        for level in range(halvings((sides[0], sides[1])) + 1):
+            side = min(sides) >> level
+            self.levels[side] = torch.empty(PATCHES, channels, PATCH_SIDE, PATCH_SIDE)
+            places = torch.tensor([(each >> level) - PATCH_SIDE + 1 for each in sides])
+            longest = int(places.max())
+            self.corners[side] = torch.randint(longest, (PATCHES, 2), generator=random) * places // longest
 
-    def add(self, images: UInt8[Tensor, "b 3 h w"]) -> None:
+    def add(self, images: UInt8[Tensor, "b c h w"]) -> None:
         """Take the patches that lie in the next images of the set."""
         ends = torch.tensor([self.added, self.added + len(images)])
         first, last = torch.searchsorted(self.image, ends).tolist()
         image = self.image[first:last] - self.added
         for level in pyramid(images.float(), len(self.levels)):
-            side = level.shape[-1]
+            side = min(level.shape[2:])
             self.levels[side][first:last] = _cut(level, image, self.corners[side][first:last])
         self.added += len(images)
 
@@ -72,7 +78,7 @@ def swd(samples: Patches, reference: Patches) -> dict[int, float]:
     return {side: 1000 * _distance(samples.levels[side], level) for side, level in reference.levels.items()}
 
 
-def _distance(samples: Float32[Tensor, "p 3 s s"], reference: Float32[Tensor, "p 3 s s"]) -> float:
+def _distance(samples: Float32[Tensor, "p c s s"], reference: Float32[Tensor, "p c s s"]) -> float:
     """Normalise the channels of both sets by the reference, and compare their projections."""
     deviation, mean = torch.std_mean(reference, dim=(0, 2, 3), keepdim=True)
     scale = deviation.clamp(min=FLATTEST)
@@ -94,10 +100,12 @@ def wasserstein(first: Float32[Tensor, "k n"], second: Float32[Tensor, "k n"]) -
     return (low - high).abs().mean(dim=1)
 
 
-def halvings(size: int) -> int:
-    """Say how often a side can be halved without a rest and without falling below ``SMALLEST_SIDE``."""
-    halved = size // 2
-    return 0 if size % 2 or halved < SMALLEST_SIDE else 1 + halvings(halved)
+def halvings(shape: Shape) -> int:
+    """Say how often both sides can be halved without a rest and without falling below ``SMALLEST_SIDE``."""
+    height, width = shape[0] // 2, shape[1] // 2
+    if shape[0] % 2 or shape[1] % 2 or min(height, width) < SMALLEST_SIDE:
+        return 0
+    return 1 + halvings((height, width))
 
 
 def pyramid(images: Float[Tensor, "b c h w"], levels: int) -> list[Float[Tensor, "b c _ _"]]:
@@ -134,8 +142,8 @@ def _blur(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 
 def _cut(
-    images: Float[Tensor, "b 3 h w"], image: Int64[Tensor, " p"], corners: Int64[Tensor, "p 2"]
-) -> Float[Tensor, "p 3 7 7"]:
+    images: Float[Tensor, "b c h w"], image: Int64[Tensor, " p"], corners: Int64[Tensor, "p 2"]
+) -> Float[Tensor, "p c 7 7"]:
     """Cut one patch for each entry of ``image`` and ``corners``, which hold its image, top row and left column."""
     row, column = (corners[:, :, None] + torch.arange(PATCH_SIDE)).unbind(dim=1)
     pixels: Tensor = images.permute(0, 2, 3, 1)[image[:, None, None], row[:, :, None], column[:, None, :]]

@@ -28,6 +28,7 @@ from handful.metrics.table import ROWS, protocol, value
 from handful.model import Model, load
 from handful.reporting import page as words
 from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
+from handful.resolve import KINDS, size_in_words
 from handful.settings import Settings, read_settings
 from handful.verdict import BEST, Score, read_history, verdict, warnings
 
@@ -94,7 +95,11 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
     which = f"step {top:,}, the best one" if top is not None else "the newest step"
     tone, sentences = verdict(history)
     missing: list[str] = []
-    dataset = attempt("the training images", missing, lambda: load_folder(config.images, config.size, config.fit))
+    dataset = attempt(
+        "the training images",
+        missing,
+        lambda: load_folder(config.images, config.shape, config.fit, config.generator.channels),
+    )
     scores = None
     if dataset is not None:
         judge = partial(
@@ -150,7 +155,7 @@ def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> 
     parameters = sum(each.numel() for each in model.network.parameters())
     found = [
         ("images", f"{settings.images:,}"),
-        ("size", f"{config.size} x {config.size} px"),
+        ("size", f"{size_in_words(config)}, {KINDS[config.generator.channels]}"),
         ("steps", f"{newest.get('step', 0):,} of {config.steps:,}"),
         ("pictures seen", f"{newest.get('step', 0) * config.batch:,}"),
         ("time", duration(newest.get("seconds", 0.0))),
@@ -169,13 +174,16 @@ def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> 
 def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
     """Say what is to be known about the images."""
     config = settings.config
-    notes = [f"{settings.images:,} images, made square by {config.fit}" + (", mirrored too" if config.mirror else "")]
+    notes = [
+        f"{settings.images:,} images, brought to these proportions by {config.fit}"
+        + (", mirrored too" if config.mirror else "")
+    ]
     if dataset is None:
         return notes
     if dataset.fingerprint != settings.fingerprint:
         notes.append("The folder has changed since the run: the images shown are those that it holds now.")
     if dataset.small:
-        notes.append(f"{len(dataset.small)} were smaller than {config.size} px and had to be enlarged.")
+        notes.append(f"{len(dataset.small)} were smaller than {size_in_words(config)} and had to be enlarged.")
     notes += [f"skipped: {problem}" for problem in dataset.skipped[:10]]
     return notes
 
@@ -188,11 +196,13 @@ def contact_sheet(dataset: Dataset) -> Image.Image:
     return sheet
 
 
-def shrunk(image: UInt8[Tensor, "3 h w"]) -> UInt8[Tensor, "3 _ _"]:
+def shrunk(image: UInt8[Tensor, "c h w"]) -> UInt8[Tensor, "c _ _"]:
     """Make a large image small enough for the contact sheet."""
-    if image.shape[-1] <= CONTACT_SIDE:
+    longest = max(image.shape[1:])
+    if longest <= CONTACT_SIDE:
         return image
-    small = torch.nn.functional.adaptive_avg_pool2d(image.float(), CONTACT_SIDE)
+    height, width = (round(side * CONTACT_SIDE / longest) for side in image.shape[1:])
+    small = torch.nn.functional.adaptive_avg_pool2d(image.float(), (height, width))
     return small.round().to(torch.uint8)
 
 

@@ -1,0 +1,89 @@
+"""A first look at a folder of pictures, to choose the size and the channels that suit it."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from handful import shapes
+from handful.config import Channels, TrainConfig
+from handful.data import search
+from handful.log import Watch
+from handful.pictures import decode, upright_size
+from handful.shapes import Shape
+
+SIZED, LOOKED_AT = 1_000, 64
+"""Images whose size is read, and that are decoded; evenly spread over the set."""
+THUMBNAIL = 64
+"""Pixels that a decoded image is made smaller to."""
+COLOURED = 12
+"""Grey levels that the channels of a pixel differ by where there is colour; JPEG and scanners stay below that."""
+SEEN = 0.002
+"""Share of the pixels of an image that must have colour, or transparency, for the image to have it."""
+MOST_PIXELS = {"cpu": 256, "cuda": 1024, "mps": 512}
+"""Side of the square whose area --size auto aims at where the images are larger."""
+
+
+def fitted(config: TrainConfig, device: torch.device, watch: Watch) -> TrainConfig:
+    """Settle ``--size auto`` and ``--channels auto`` by the images, and say why.
+
+    Raises:
+        UsageError: if there is no such folder.
+    """
+    if config.size == "auto":
+        most = MOST_PIXELS.get(device.type, 256)
+        sizes = sizes_of(config.images)
+        size = shapes.spelled(shapes.suitable(sizes, most) if sizes else (most, most))
+        config = dataclasses.replace(config, size=size)
+        watch.note(f"--size auto: {size}, by the images and the {device.type}, which takes {most} x {most} px or so")
+    if config.channels == "auto":
+        channels, why = channels_of(config.images)
+        config = dataclasses.replace(config, channels=channels)
+        if channels != 3:
+            watch.note(f"--channels auto: {channels}, since {why}; --channels 3 trains in RGB")
+    return config
+
+
+def sizes_of(folder: Path) -> list[Shape]:
+    """Read heights and widths, as images are to be looked at; what cannot be read is passed over."""
+    found = []
+    for file in spread(search(folder).files, SIZED):
+        try:
+            width, height = upright_size(folder / file)
+        except Exception:  # As in decoding: what cannot be read is reported when it is loaded.
+            continue
+        found.append((height, width))
+    return found
+
+
+def channels_of(folder: Path) -> tuple[Channels, str]:
+    """Say how many channels the images of a folder need, and why."""
+    coloured, transparent, looked = 0, 0, 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for file in spread(search(folder).files, LOOKED_AT):
+            try:
+                image = decode((folder / file).read_bytes(), THUMBNAIL, 4)
+            except Exception:
+                continue
+            looked += 1
+            image.thumbnail((THUMBNAIL, THUMBNAIL))
+            pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
+            colours = pixels[..., :3]
+            coloured += bool((np.ptp(colours, axis=-1) >= COLOURED).mean() > SEEN)
+            transparent += bool((pixels[..., 3] < 255 - COLOURED).mean() > SEEN)
+    if looked and 2 * transparent >= looked:
+        return 4, f"{transparent} of {looked} images looked at have something transparent"
+    if looked and not coloured and not transparent:
+        return 1, f"none of {looked} images looked at has colour"
+    return 3, ""
+
+
+def spread(files: Sequence[Path], most: int) -> Sequence[Path]:
+    """Take files evenly spread over a list, at most so many."""
+    return [files[place * len(files) // most] for place in range(most)] if len(files) > most else files
