@@ -93,7 +93,7 @@ def calibrate(average: Generator, batch: int = 16) -> None:
             seeds = range(CALIBRATION_SEED + start, CALIBRATION_SEED + start + batch)
             device = next(average.parameters()).device
             z, noise = latent.from_seeds(seeds, average.config.latent, average.noise_shapes, device)
-            average(z, noise, average.labels(seeds, device))
+            average(z, noise, average.labels(seeds))
     finally:
         average.eval()
         for hook in hooks:

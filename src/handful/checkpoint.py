@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -47,13 +48,21 @@ class State:
     """Which of the averages is in use."""
 
     @classmethod
-    def fresh(cls, config: TrainConfig, device: torch.device, trunk: Trunk | None = None) -> State:
+    def fresh(
+        cls,
+        config: TrainConfig,
+        device: torch.device,
+        trunk: Trunk | None = None,
+        classes: tuple[str, ...] = (),
+    ) -> State:
         """Make the networks and their optimisers; the weights depend on the seed, not on the device.
 
-        A projected discriminator needs the ``trunk`` that it looks through, and keeps a copy.
+        A projected discriminator needs the ``trunk`` that it looks through, and keeps a copy. ``classes``: their names,
+        if there are any.
         """
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
-        generator, discriminator = Generator(config.generator), opponent(config, device, trunk)
+        generator = Generator(dataclasses.replace(config.generator, classes=classes))
+        discriminator = opponent(config, device, trunk, classes)
         for network in (generator, discriminator):
             initialise(network, random)
             network.to(device)

@@ -113,6 +113,8 @@ class TrainConfig:
     something transparent, otherwise RGB."""
     fit: Fit = "crop"
     """How an image gets the proportions of --size: its middle is kept (crop) or its sides are scaled apart (squash)."""
+    labels: Literal["none", "folders"] = "none"
+    """folders: the sub-folders of the images are classes, of which pictures can then be asked for by name."""
     mirror: bool = True
     """Show each image also mirrored left to right. Turn off for writing, logos and anatomy with a side."""
     steps: int = 50_000
@@ -290,6 +292,8 @@ class TrainConfig:
                 "--augment cutout: made of every image, it would teach transparent boxes with --channels 4;"
                 f" leave it out, or add --augment-probability {LEAK_FREE} or less"
             )
+        if self.labels != "none" and self.discriminator == "projected":
+            raise UsageError("--discriminator projected: knows no classes; leave --labels out")
         if self.channels == 4 and self.discriminator == "projected":
             raise UsageError("--discriminator projected: looks through a network for RGB; add --channels 3")
         for name, values in (("betas", self.betas), ("average_decay", (self.average_decay,))):

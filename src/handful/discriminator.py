@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -134,10 +135,10 @@ class Discriminator(nn.Module):
         self.guess = nn.Sequential(conv(channels[8], guesses, 1), Bias(guesses)) if guesses else None
 
     @classmethod
-    def of(cls, config: TrainConfig) -> Discriminator:
+    def of(cls, config: TrainConfig, classes: tuple[str, ...] = ()) -> Discriminator:
         """Make the discriminator that a run has."""
         return cls(
-            config.generator,
+            dataclasses.replace(config.generator, classes=classes),
             reconstruction=config.reconstruction,
             large=config.discriminator == "large",
             chained=config.normalisation == "chain",

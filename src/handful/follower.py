@@ -36,8 +36,11 @@ class Follower:
         images: UInt8[Tensor, "n c h w"],
         distance: Distance,
         trunk: Trunk | None,
+        classes: tuple[str, ...],
+        labels: list[int],
     ) -> None:
         self.config, self.device, self.images, self.distance, self.trunk = config, device, images, distance, trunk
+        self.classes, self.labels = classes, labels
 
     def resume(self, state: State) -> None:
         """Leave the state, which the lead is going to hand over."""
@@ -62,17 +65,17 @@ def opened(config: TrainConfig, watch: Watch, ranks: Ranks) -> Iterator[Run | Fo
         yield receive(ranks)
         return
     with Run.open(config, watch, ranks) as run:
-        ranks.agree((run.config, run.images.shape))
+        ranks.agree((run.config, run.images.shape, run.classes, run.labels))
         ranks.hand([run.images, *weights(run.distance), *weights(run.trunk)])
         yield run
 
 
 def receive(ranks: Ranks) -> Follower:
     """Take what the lead hands over."""
-    nothing: tuple[TrainConfig, torch.Size] | None = None
+    nothing: tuple[TrainConfig, torch.Size, tuple[str, ...], list[int]] | None = None
     said = ranks.agree(nothing)
     assert said is not None
-    config, shape = said
+    config, shape, classes, labels = said
     device = ranks.place(config.device)
     prepare(device)
     distance: Distance = absolute_difference
@@ -81,7 +84,7 @@ def receive(ranks: Ranks) -> Follower:
     images = torch.empty(shape, dtype=torch.uint8)
     trunk = Trunk().to_empty(device="cpu") if config.discriminator == "projected" else None
     ranks.hand([images, *weights(distance), *weights(trunk)])
-    return Follower(config, device, place(images, device), distance, trunk)
+    return Follower(config, device, place(images, device), distance, trunk, classes, labels)
 
 
 def weights(part: Distance | nn.Module | None) -> list[Tensor]:

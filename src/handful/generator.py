@@ -91,10 +91,11 @@ class Generator(nn.Module):
         small = self.to_small(maps[small_size(nominal)])
         return torch.tanh(self.to_image(maps[nominal]).float()), torch.tanh(small.float())
 
-    def labels(self, seeds: Sequence[int], device: torch.device) -> Int64[Tensor, " b"] | None:
+    def labels(self, seeds: Sequence[int]) -> Int64[Tensor, " n"] | None:
         """Give the number of the class of each seed's picture: all in turn; none where there are no classes."""
-        count = len(self.config.classes)
-        return torch.tensor([seed % count for seed in seeds], device=device) if count else None
+        if self.classes is None:
+            return None
+        return torch.tensor(seeds, device=self.classes.weight.device) % len(self.config.classes)
 
     def conditioned(self, z: Float[Tensor, "b z"], labels: Int64[Tensor, " b"] | None) -> Float[Tensor, "b _"]:
         """Give what the first block takes: latents, beside the learned vectors of the classes where there are some."""
@@ -115,11 +116,10 @@ def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:
-    """Draw fresh weights: convolutions from N(0, 0.02), normalisation gains from N(1, 0.02), noise strengths 0, and
-    the vectors of classes from N(0, 1), as latents are.
+    """Draw fresh weights: convolutions from N(0, 0.02), normalisation gains from N(1, 0.02), noise strengths 0.
 
-    To be called before ``SpectralAdam`` takes the weights over. Spectral normalisation as a parametrisation of the
-    layers would swallow these values without a word.
+    Vectors of classes are drawn from N(0, 1), as latents are. To be called before ``SpectralAdam`` takes the weights
+    over. Spectral normalisation as a parametrisation of the layers would swallow these values without a word.
 
     Source: the released code of FastGAN; DCGAN (Radford et al. 2016), section 3.
     """

@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     HOLD_BACK = 5
     SCORE = 6
     PROJECTION = 7
+    CLASS = 8
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:

@@ -32,6 +32,8 @@ WEIGHTS = "model.safetensors"
 FORMAT = "handful generator 1"
 AT_ONCE = 2**22
 """Pixels computed at once on a GPU, where nothing else is asked for: 64 images of 256 px, 4 of 1024 px."""
+Of = str | Sequence[str] | None
+"""The class that all pictures are to be of, or one for each; or all classes in turn."""
 
 
 class Model:
@@ -82,31 +84,37 @@ class Model:
             Images in [-1, 1], on the model's device.
         """
         with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
-            return self.folded(z, noise, labels)
+            drawn: Tensor = self.folded(z, noise, labels)
+            return drawn
 
-    def labels(self, seeds: Sequence[int], of: str | None = None) -> Int64[Tensor, " b"] | None:
-        """Give the number of each picture's class: of the one asked for, or else of all in turn, seed by seed.
+    def labels(self, seeds: Sequence[int], of: Of = None) -> Int64[Tensor, " n"] | None:
+        """Give the number of each picture's class, of those asked for, or else of all in turn, seed by seed.
 
         None where the model has no classes.
 
         Raises:
-            UsageError: if there is no such class.
+            UsageError: if there is no such class, or not one for each seed.
         """
-        names = self.config.classes
-        if of is not None and of not in names:
-            found = f"there are {', '.join(names)}" if names else "the model was trained without --labels folders"
-            raise UsageError(f"--class {of}: is no class of this model; {found}")
         if of is None:
-            return self.network.labels(seeds, self.device)
-        return torch.full((len(seeds),), names.index(of), device=self.device)
+            return self.network.labels(seeds)
+        names = self.config.classes
+        asked = [of] * len(seeds) if isinstance(of, str) else of
+        for name in {of} if isinstance(of, str) else of:
+            if name not in names:
+                found = f"there are {', '.join(names)}" if names else "the model was trained without --labels folders"
+                raise UsageError(f"--class {name}: is no class of this model; {found}")
+        if len(asked) != len(seeds):
+            raise UsageError(f"{len(asked)} classes for {len(seeds)} seeds: give one, or one for each seed")
+        return torch.tensor([names.index(name) for name in asked], dtype=torch.int64, device=self.device)
 
-    def sample(self, seeds: Sequence[int], batch: int | None = None, of: str | None = None) -> UInt8[Tensor, "n c h w"]:
+    def sample(self, seeds: Sequence[int], batch: int | None = None, of: Of = None) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each seed.
 
         Args:
             seeds: Any numbers from 0 up.
             batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
-            of: The class to draw, where the model has classes. By default a seed's is ``seed`` modulo their number.
+            of: The class to draw, or one for each seed, where the model has classes. By default a seed's is the one
+                whose place is ``seed`` modulo their number.
 
         Returns:
             Images on the CPU: grey, RGB, or RGBA with premultiplied alpha, as the model's ``config.channels`` says.
@@ -117,12 +125,12 @@ class Model:
         """
         return torch.cat(list(self.stream(seeds, batch, of)))
 
-    def images(self, seeds: Sequence[int], batch: int | None = None, of: str | None = None) -> list[Image.Image]:
+    def images(self, seeds: Sequence[int], batch: int | None = None, of: Of = None) -> list[Image.Image]:
         """Draw one Pillow image for each seed; see ``sample``."""
         return [to_image(image) for image in self.sample(seeds, batch, of)]
 
     def stream(
-        self, seeds: Sequence[int], batch: int | None = None, of: str | None = None
+        self, seeds: Sequence[int], batch: int | None = None, of: Of = None
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch.
 
@@ -136,12 +144,14 @@ class Model:
         if batch is not None and batch < 1:
             raise UsageError(f"--size-of-batch {batch}: must be at least 1")
         size = 1 if self.device.type == "cpu" else batch or max(1, AT_ONCE // math.prod(self.config.shape))
+        labels = self.labels(seeds, of)
         for start in range(0, len(seeds), size):
-            asked = seeds[start : start + size]
+            places = list(range(start, min(start + size, len(seeds))))
             # A last batch that is not full would be compiled anew, so it is filled up with its last seed.
-            filled = [*asked, *[asked[-1]] * (size - len(asked))] if self.compile else asked
-            z, noise = latent.from_seeds(filled, self.config.latent, self.network.noise_shapes, self.device)
-            images = self.draw(z, noise, self.labels(filled, of))[: len(asked)]
+            filled = [*places, *[places[-1]] * (size - len(places))] if self.compile else places
+            asked = [seeds[place] for place in filled]
+            z, noise = latent.from_seeds(asked, self.config.latent, self.network.noise_shapes, self.device)
+            images = self.draw(z, noise, None if labels is None else labels[filled])[: len(places)]
             if not images.isfinite().all():
                 raise UsageError(f"seed {seeds[start]}: the generator gives numbers that are not finite; it is damaged")
             yield to_bytes(images).cpu()

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import platform
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import machine, track
+from handful.classes import LEFT_OUT, Classes
 from handful.config import Precision, TrainConfig, option
 from handful.data import Dataset, readable
 from handful.errors import UsageError, WeightsError
@@ -156,24 +158,39 @@ def choose_compile(
     return "off"
 
 
-def hold_back(
-    images: UInt8[Tensor, "n c h w"], config: TrainConfig
+def hold_back(classes: Classes, config: TrainConfig) -> tuple[list[int], list[int]]:
+    """Say which images are trained on, and which are held back to see what is learned by heart; the seed says which.
+
+    Of a class at most half is held back. Images that are of no class are neither.
+    """
+    images = [place for place, number in enumerate(classes.numbers) if number != LEFT_OUT]
+    count = min(round(config.hold_back * len(images)), MOST_HELD_BACK)
+    if len(images) < FEWEST_TO_HOLD_BACK or count < 2:
+        return images, []
+    left = Counter(classes.numbers[place] for place in images)
+    most = {number: size // 2 for number, size in left.items()}
+    random = np.random.default_rng(fold(Purpose.HOLD_BACK, config.seed))
+    unseen: list[int] = []
+    for place in random.permutation(len(images)).tolist():
+        number = classes.numbers[images[place]]
+        if len(unseen) < count and most[number] > 0:
+            unseen.append(images[place])
+            most[number] -= 1
+    return sorted(set(images) - set(unseen)), sorted(unseen)
+
+
+def part(
+    images: UInt8[Tensor, "n c h w"], kept: list[int], unseen: list[int]
 ) -> tuple[UInt8[Tensor, "t c h w"], UInt8[Tensor, "u c h w"]]:
-    """Part the images into those that are trained on and those that are not, in their order; the seed says which.
+    """Take some images, and some others, out of all.
 
     Works in the memory of ``images``, since a second copy of the set may not fit.
     """
-    count = min(round(config.hold_back * len(images)), MOST_HELD_BACK)
-    if len(images) < FEWEST_TO_HOLD_BACK or count < 2:
-        return images, images[:0]
-    random = np.random.default_rng(fold(Purpose.HOLD_BACK, config.seed))
-    chosen = sorted(random.permutation(len(images))[:count].tolist())
-    unseen = images[chosen]
-    kept = sorted(set(range(len(images))) - set(chosen))
+    others = images[unseen]
     for place, index in enumerate(kept):
         if place != index:
             images[place] = images[index]
-    return images[: len(kept)], unseen
+    return images[: len(kept)], others
 
 
 def place(images: UInt8[Tensor, "n c h w"], device: torch.device) -> UInt8[Tensor, "n c h w"]:

@@ -26,6 +26,7 @@ from torch import Tensor
 from handful import checkpoint
 from handful.average import calibrate
 from handful.checkpoint import State
+from handful.classes import label
 from handful.config import TrainConfig
 from handful.data import Dataset, load_folder
 from handful.errors import TrainingError, UsageError
@@ -38,7 +39,7 @@ from handful.model import Model, choose_device
 from handful.perceptual import Trunk
 from handful.ranks import ALONE, Ranks
 from handful.reporting.build import report
-from handful.resolve import hardware, hold_back, place, pretrained, resolve, tell
+from handful.resolve import hardware, hold_back, part, place, pretrained, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
 from handful.track import Tracker
@@ -70,10 +71,16 @@ class Run:
         self.device = torch.device(config.device)
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
-        training, unseen = hold_back(dataset.images, config)
-        if len(unseen):
+        classes = label(dataset, config)
+        for line in classes.notes:
+            watch.note(line)
+        self.classes = classes.names
+        kept, unseen = hold_back(classes, config)
+        if unseen:
             watch.note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
-        self.judge = Judge(config, training, unseen, extractor, watch)
+        self.labels, unseen_labels = ([classes.numbers[place] for place in each] for each in (kept, unseen))
+        training, others = part(dataset.images, kept, unseen)
+        self.judge = Judge(config, training, others, extractor, watch, self.classes, self.labels, unseen_labels)
         self.images = place(training, self.device)
         self.losses: list[dict[str, Tensor]] = []
         self.history: list[Score] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import final
 
@@ -44,10 +45,15 @@ class Judge:
         unseen: UInt8[Tensor, "m c h w"],
         extractor: Extractor,
         watch: Watch,
+        classes: tuple[str, ...] = (),
+        labels: Sequence[int] = (),
+        unseen_labels: Sequence[int] = (),
     ) -> None:
-        self.config, self.unseen, self.extractor = config, unseen, extractor
-        self.watch = watch
-        self.training = images
+        self.config, self.extractor, self.watch = config, extractor, watch
+        self.training, self.unseen = images, unseen
+        self.classes = classes
+        self.labels = torch.tensor(labels or [0] * len(images))
+        self.unseen_labels = torch.tensor(unseen_labels or [0] * len(unseen))
         self.reference: Reference | None = None
 
     def score(
@@ -73,7 +79,7 @@ class Judge:
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []
-        for batch in in_batches(model.stream(SAMPLES)):
+        for batch in in_batches(model.stream(SAMPLES, of=self.like_training())):
             rows.append(self.extractor(batch))
             small.append(thumbnails(batch))
             self.watch.advance("scoring", sum(map(len, rows)), len(SAMPLES))
@@ -94,6 +100,11 @@ class Judge:
             score_seconds=round(time.monotonic() - since, 3),
         )
 
+    def like_training(self) -> list[str] | None:
+        """Name a class for each sample, each as often as it is among the images that are trained on."""
+        places = [place * len(self.labels) // len(SAMPLES) for place in range(len(SAMPLES))]
+        return [self.classes[self.labels[place]] for place in places] if self.classes else None
+
     @torch.no_grad()
     def accuracies(
         self, discriminator: Opponent, step: int, probability: Float[Tensor, ""] | None = None
@@ -108,16 +119,22 @@ class Judge:
         count = len(self.unseen) - len(self.unseen) % 2  # BatchNorm takes no batch of one
         if count == 0:
             return None, None
+        size = self.config.batch - self.config.batch % 2
         device = next(discriminator.parameters()).device
         random = torch.Generator(device).manual_seed(fold(Purpose.SCORE, self.config.seed, step))
         right: dict[str, list[Tensor]] = {"seen": [], "unseen": []}
         for view in range(VIEWS):
             chosen = [(view * count + place) % len(self.training) for place in range(count)]
-            for name, images in (("seen", self.training[chosen]), ("unseen", self.unseen[:count])):
-                for batch in batches(images, self.config.batch - self.config.batch % 2):
+            sides = {
+                "seen": (self.training[chosen], self.labels[chosen]),
+                "unseen": (self.unseen[:count], self.unseen_labels[:count]),
+            }
+            for name, (images, labels) in sides.items():
+                for batch, of in zip(batches(images, size), torch.split(labels, size), strict=True):
                     shown = augment(from_bytes(batch.to(device)), self.config.augment, random, probability)
                     # Not called as a module: that would compile it anew for other batches, a minute each.
                     small = shrink(shown, small_shape(self.config.generator))
-                    logits = discriminator.forward(shown, small, discriminator.chance(len(shown), random)).logits
+                    chance = discriminator.chance(len(shown), random)
+                    logits = discriminator.forward(shown, small, chance, of.to(device) if self.classes else None).logits
                     right[name].append((logits > 0).double().flatten().cpu())
         return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from types import FrameType
@@ -64,10 +64,10 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         stop_signals() as stop,
         arithmetic(run.config.precision),
     ):
-        state = State.fresh(run.config, run.device, run.trunk)
+        state = State.fresh(run.config, run.device, run.trunk, run.classes)
         run.resume(state)
         state.take_over(ranks)
-        step = Step(run.config, state, run.images, run.distance, ranks)
+        step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
         while ranks.agree(run.ended is None and not stop.is_set()):
             losses = step()
             state.step += 1
@@ -92,10 +92,15 @@ class Step:
         images: UInt8[Tensor, "n c h w"],
         distance: Distance,
         ranks: Ranks = ALONE,
+        labels: Sequence[int] = (),
     ) -> None:
         device = next(state.generator.parameters()).device
         self.config, self.state, self.images, self.ranks = config, state, images, ranks
+        self.numbers = torch.tensor(labels or [0] * len(images))
+        kinds = range(int(self.numbers.max()) + 1)
+        self.members = [(self.numbers == kind).nonzero().flatten().tolist() for kind in kinds]
         self.batch = torch.empty(config.batch // ranks.count, *images.shape[1:], dtype=torch.uint8, device=device)
+        self.labels = torch.empty(len(self.batch), dtype=torch.int64, device=device)
         self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
         self.objective = Objective(config, state.controls, distance)
@@ -111,8 +116,9 @@ class Step:
         """Take the next step and give its losses, which stay on the device."""
         config, seed, step = self.config, self.config.seed, self.state.step
         with sharing(self.ranks):
-            picked = share(torch.tensor(picks(seed, step, config.batch, len(self.images))))
+            picked = share(torch.tensor(picks(seed, step, config.batch, self.members)))
             self.batch.copy_(self.images[picked.to(self.images.device)])
+            self.labels.copy_(self.numbers[picked])
             self.keep.copy_(torch.tensor(all_kept(config, step)))
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
             return self.runs[config.gradient_penalty > 0 and step % config.penalty_every == 0]()
@@ -123,17 +129,18 @@ class Step:
         generator, discriminator = state.generator, state.discriminator
 
         # Draw: real and generated images, changed as the discriminator sees them.
+        labels = self.labels if generator.config.classes else None
         images = from_bytes(self.batch)
         images = mirror(images, random) if config.mirror else images
         changes = self.changes()
         changed = apply(images, config.augment, changes)
-        real = Shown(changed, shrink(changed, small_shape(generator.config)), images, changes)
+        real = Shown(changed, shrink(changed, small_shape(generator.config)), images, changes, labels)
         z, noise = latent.draw(len(images), generator.config.latent, generator.noise_shapes, random)
-        images, small = generator(z, noise)
+        images, small = generator(z, noise, labels)
         changes = self.changes()
         changed = apply(images, config.augment, changes)
         small = apply(small, config.augment, changes if config.augment_together else self.changes())
-        fake = Shown(changed, small, images, changes)
+        fake = Shown(changed, small, images, changes, labels)
 
         # Discriminator: tell real from fake, and reconstruct the real.
         loss, losses = self.objective.discriminator(discriminator, real, fake, random, penalise=penalise)
@@ -162,16 +169,26 @@ def mirror(images: Float[Tensor, "b c h w"], random: torch.Generator) -> Float[T
     return torch.where(mirrored, images.flip(-1), images)
 
 
-def picks(seed: int, step: int, batch: int, count: int) -> list[int]:
-    """Say which of ``count`` images a step sees: all of them once in random order, then all again, and so on."""
-    positions = range(step * batch, (step + 1) * batch)
-    return [int(order(seed, position // count, count)[position % count]) for position in positions]
+def picks(seed: int, step: int, batch: int, classes: Sequence[Sequence[int]]) -> list[int]:
+    """Say which images a step sees, where ``classes`` lists those of each class.
+
+    Each class has its turn as often, in random order; of its images, all have theirs once in random order, then all
+    again, and so on.
+    """
+    chosen = []
+    for position in range(step * batch, (step + 1) * batch):
+        turn, place = divmod(position, len(classes))
+        number = int(order(Purpose.CLASS, seed, turn, len(classes))[place])
+        images = classes[number]
+        epoch, place = divmod(turn, len(images))
+        chosen.append(images[order(Purpose.ORDER, seed, epoch * len(classes) + number, len(images))[place]])
+    return chosen
 
 
-@lru_cache(maxsize=8)
-def order(seed: int, epoch: int, count: int) -> Int64[np.ndarray, " n"]:
-    """Shuffle the numbers below ``count`` for one pass over the images."""
-    return np.random.default_rng(fold(Purpose.ORDER, seed, epoch)).permutation(count)
+@lru_cache(maxsize=256)
+def order(purpose: Purpose, seed: int, number: int, count: int) -> Int64[np.ndarray, " n"]:
+    """Shuffle the numbers below ``count``."""
+    return np.random.default_rng(fold(purpose, seed, number)).permutation(count)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def path_length(
     """
     total = 0.0
     for path in range(paths):
-        frames = walk(model, (2 * path, 2 * path + 1), STEPS)
+        frames = walk(model, (2 * path, 2 * path + 1), STEPS, class_of=path)
         rows = extractor(torch.cat(list(frames)))
         progress(path + 1, paths)
         total += float(rows.diff(dim=0).square().sum(dim=1).mean()) * STEPS**2
@@ -50,15 +50,17 @@ def path_length(
 
 
 @torch.no_grad()
-def walk(model: Model, ends: tuple[int, int], steps: int, noise_of: int = 0) -> Iterator[UInt8[Tensor, "1 c h w"]]:
+def walk(
+    model: Model, ends: tuple[int, int], steps: int, noise_of: int = 0, class_of: int = 0
+) -> Iterator[UInt8[Tensor, "1 c h w"]]:
     """Draw the pictures on the way from one seed's latent to another's, both ends among them.
 
     The way is an arc (``slerp``), on which latents stay as long as the generator knows them. The noise is that of one
-    seed all the way, or the pictures would flicker.
+    seed all the way, or the pictures would flicker; the class, where there are some, is that of one seed too.
     """
     drawn = partial(latent.from_seeds, latent=model.config.latent, noise_shapes=model.network.noise_shapes)
     z, _ = drawn(ends, device=model.device)
     _, first = drawn((noise_of,), device=model.device)
-    labels = model.labels(ends[:1])
+    labels = model.labels([class_of])
     for step in range(steps + 1):
         yield to_bytes(model.draw(latent.slerp(z[:1], z[1:], step / steps), first, labels)).cpu()
