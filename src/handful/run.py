@@ -26,7 +26,7 @@ from torch import Tensor
 from handful import checkpoint
 from handful.average import calibrate
 from handful.checkpoint import State
-from handful.classes import label
+from handful.classes import Classes, label
 from handful.config import TrainConfig
 from handful.data import Dataset, load_folder
 from handful.errors import TrainingError, UsageError
@@ -60,6 +60,7 @@ class Run:
         self,
         config: TrainConfig,
         dataset: Dataset,
+        classes: Classes,
         distance: Distance,
         extractor: Extractor,
         trunk: Trunk | None,
@@ -71,9 +72,6 @@ class Run:
         self.device = torch.device(config.device)
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
-        classes = label(dataset, config)
-        for line in classes.notes:
-            watch.note(line)
         self.classes = classes.names
         kept, unseen = hold_back(classes, config)
         if unseen:
@@ -110,11 +108,14 @@ class Run:
             reading = partial(watch.advance, "reading images")
             dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
             tell(dataset, config, watch)
+            classes = label(dataset, config)
+            for line in classes.notes:
+                watch.note(line)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
                 settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
-                run = cls(config, dataset, distance, extractor, trunk, watch)
+                run = cls(config, dataset, classes, distance, extractor, trunk, watch)
                 try:
                     yield run
                 finally:
