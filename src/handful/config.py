@@ -232,7 +232,7 @@ class TrainConfig:
         for name in ("images", "run", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
-        for name, known in limited(type(self)).items():
+        for name, known in limited().items():
             value = getattr(self, name)
             wrong = [each for each in (value if isinstance(value, tuple) else (value,)) if each not in known]
             if wrong:
@@ -382,9 +382,9 @@ PRESETS = {"default": default, "paper": paper, "tiny": tiny}
 
 
 @cache
-def limited(config: type) -> dict[str, tuple[Any, ...]]:
+def limited() -> dict[str, tuple[Any, ...]]:
     """List the values of each option that may only have some."""
-    found = {name: choices(kind) for name, kind in get_type_hints(config).items()}
+    found = {name: choices(kind) for name, kind in get_type_hints(TrainConfig).items()}
     return {name: known for name, known in found.items() if known}
 
 
