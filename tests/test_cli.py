@@ -93,7 +93,10 @@ def test_help_shows_the_defaults_of_the_preset_asked_for(name, capsys):
 WRONG = [
     ("train", "Missing from handful train"),
     ("train nowhere --preset tiny", "image folder nowhere does not exist"),
-    ("train . --size 100", "--size 100: choose one of 32, 64, 128, 256, 512, 1024, 2048; the nearest is 128"),
+    (
+        "train . --size 100",
+        "--size 100: sides must be 3 to 8 times the same power of two, and 32 pixels at least, as in 256, 96x64 or 768x512; the nearest is 96",
+    ),
     ("train . --preset paper --size 64", "--size 64: the paper has networks for 256, 512 and 1024"),
     ("train . --steps ten", "Error parsing --steps"),
     ("train . --batch 1", "--batch 1: batch normalisation needs at least 2 images"),
@@ -115,7 +118,7 @@ WRONG = [
     ("generate . --out x --seeds 1,,2", "--seeds 1,,2: '' is not a number or a range like 0-63"),
     ("generate . --out x --seeds all", "--seeds all: 'all' is not a number or a range like 0-63"),
     ("generate . --seeds 1", "nowhere to write to: give --out DIR"),
-    ("describe --size 33", "--size 33: choose one of"),
+    ("describe --size 33", "--size 33: sides must be"),
     ("paint", "Unrecognized options: paint"),
 ]
 

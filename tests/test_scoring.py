@@ -262,7 +262,7 @@ def test_the_published_recipe_trains_on_all_images(photos):
 
 
 def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp_path):
-    config = small(photos, tmp_path, augment=(), precision="fp32")
+    config = small(photos, tmp_path, augment=(), precision="fp32", channels=3)
     images = load_folder(photos, (32, 32)).images
     training, unseen = images[:34], images[34:]
     judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
@@ -280,7 +280,7 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precision):
-    config = small(photos, tmp_path, precision=precision)
+    config = small(photos, tmp_path, precision=precision, channels=3)
     images = load_folder(photos, (32, 32)).images
     state = State.fresh(config, CPU)
     before = copy.deepcopy(state.discriminator.state_dict())

@@ -95,7 +95,7 @@ class Generator(nn.Module):
         """Give the number of the class of each seed's picture: all in turn; none where there are no classes."""
         if self.classes is None:
             return None
-        return torch.tensor(seeds, device=self.classes.weight.device) % len(self.config.classes)
+        return torch.tensor(seeds, dtype=torch.int64, device=self.classes.weight.device) % len(self.config.classes)
 
 
 def conditioned(
