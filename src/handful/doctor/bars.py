@@ -1,0 +1,89 @@
+"""Bars of one colour along the edges: letterboxes, frames, the margins of scans; not plain backgrounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+EVEN = 6
+"""Grey levels within which a bar has one colour; JPEG changes black and white by less."""
+JUMP = 24
+"""Grey levels by which a pixel is another colour."""
+SHARED, ALONE = 0.6, 0.85
+"""Share of a bar's length along which the picture must begin at once: with a bar opposite, and without.
+
+A face on a plain background touches its outermost row with a few pixels; a picture in a frame with nearly all.
+"""
+THINNEST, THINNEST_ALONE = 2, 5
+"""Rows of a picture of 128; with a bar opposite, and without."""
+DEEPEST = 0.45
+"""Share of the height. What has more is empty rather than framed."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Depths of bars, as shares of the height and of the width."""
+
+    top: float = 0.0
+    bottom: float = 0.0
+    left: float = 0.0
+    right: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Share of the picture that they take."""
+        return 1 - (1 - self.top - self.bottom) * (1 - self.left - self.right)
+
+    def __str__(self) -> str:
+        sides = [f"{name} {getattr(self, name):.0%}" for name in ("top", "bottom", "left", "right")]
+        return ", ".join(side for side in sides if not side.endswith(" 0%"))
+
+
+def bars(picture: UInt8[np.ndarray, "h w 3"]) -> Bars:
+    """Find bars along the edges of a picture, which must end all along at once.
+
+    A sky that fades into the picture is none, nor is a background with something small on it.
+    """
+    upright = picture.astype(np.int16)
+    across = upright.transpose(1, 0, 2)
+    depths = [even_rows(side) for side in (upright, upright[::-1], across, across[::-1])]
+    top, bottom = edges(upright, depths[0], depths[1], slice(depths[2], upright.shape[1] - depths[3]))
+    left, right = edges(across, depths[2], depths[3], slice(depths[0], upright.shape[0] - depths[1]))
+    height, width = picture.shape[:2]
+    return Bars(top / height, bottom / height, left / width, right / width)
+
+
+def even_rows(rows: np.ndarray) -> int:
+    """Count the rows from the first that have its colour; 0 where that goes on over most of the picture."""
+    colour = np.median(rows[0], axis=0)
+    even = (np.abs(rows - colour).max(axis=-1) <= EVEN).mean(axis=1) >= 0.98
+    count = len(even) if even.all() else int(even.argmin())
+    return count if count <= DEEPEST * len(rows) else 0
+
+
+def edges(rows: np.ndarray, first: int, last: int, between: slice) -> tuple[int, int]:
+    """Give the depths of the bars at the first and last rows, 0 where there is none.
+
+    ``between`` are the pixels of a row that no bar across it takes.
+    """
+    starts = [start(rows, first, between), start(rows[::-1], last, between)]
+    colours = np.median(rows[0], axis=0), np.median(rows[-1], axis=0)
+    alike = np.abs(colours[0] - colours[1]).max() <= 2 * EVEN
+    if alike and min(first, last) >= THINNEST and min(starts) >= SHARED:
+        return first, last
+    alone = [
+        depth * (depth >= THINNEST_ALONE and share >= ALONE)
+        for depth, share in zip((first, last), starts, strict=True)
+    ]
+    return alone[0], alone[1]
+
+
+def start(rows: np.ndarray, depth: int, between: slice) -> float:
+    """Say along which share of a bar the picture begins: one row is passed over, where scaling mixed the two."""
+    if depth == 0 or depth + 1 >= len(rows):
+        return 0.0
+    colour = np.median(rows[0], axis=0)
+    inside = rows[depth + 1, between]
+    return float((np.abs(inside - colour).max(axis=-1) >= JUMP).mean()) if len(inside) else 0.0
