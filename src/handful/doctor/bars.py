@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, Int16, UInt8
 
 EVEN = 6
 """Grey levels within which a bar has one colour; JPEG changes black and white by less."""
+MOST = 0.98
+"""Share of the pixels of a row of a bar that have its colour."""
 JUMP = 24
 """Grey levels by which a pixel is another colour."""
 SHARED, ALONE = 0.6, 0.85
@@ -55,15 +57,24 @@ def bars(picture: UInt8[np.ndarray, "h w 3"]) -> Bars:
     return Bars(top / height, bottom / height, left / width, right / width)
 
 
-def even_rows(rows: np.ndarray) -> int:
+def even_rows(rows: Int16[np.ndarray, "h w 3"]) -> int:
     """Count the rows from the first that have its colour; 0 where that goes on over most of the picture."""
     colour = np.median(rows[0], axis=0)
-    even = (np.abs(rows - colour).max(axis=-1) <= EVEN).mean(axis=1) >= 0.98
+    if (away(rows[:1], colour) <= EVEN).mean() < MOST:
+        return 0
+    even = (away(rows, colour) <= EVEN).mean(axis=1) >= MOST
     count = len(even) if even.all() else int(even.argmin())
     return count if count <= DEEPEST * len(rows) else 0
 
 
-def edges(rows: np.ndarray, first: int, last: int, between: slice) -> tuple[int, int]:
+def away(rows: Int16[np.ndarray, "r w 3"], colour: Float64[np.ndarray, " 3"]) -> Float64[np.ndarray, "r w"]:
+    """Give how far pixels are from a colour, in the channel where that is furthest."""
+    off = np.abs(rows - colour)
+    furthest: Float64[np.ndarray, "r w"] = np.maximum(np.maximum(off[..., 0], off[..., 1]), off[..., 2])
+    return furthest
+
+
+def edges(rows: Int16[np.ndarray, "h w 3"], first: int, last: int, between: slice) -> tuple[int, int]:
     """Give the depths of the bars at the first and last rows, 0 where there is none.
 
     ``between`` are the pixels of a row that no bar across it takes.
@@ -74,16 +85,14 @@ def edges(rows: np.ndarray, first: int, last: int, between: slice) -> tuple[int,
     if alike and min(first, last) >= THINNEST and min(starts) >= SHARED:
         return first, last
     alone = [
-        depth * (depth >= THINNEST_ALONE and share >= ALONE)
-        for depth, share in zip((first, last), starts, strict=True)
+        depth * (depth >= THINNEST_ALONE and share >= ALONE) for depth, share in zip((first, last), starts, strict=True)
     ]
     return alone[0], alone[1]
 
 
-def start(rows: np.ndarray, depth: int, between: slice) -> float:
+def start(rows: Int16[np.ndarray, "h w 3"], depth: int, between: slice) -> float:
     """Say along which share of a bar the picture begins: one row is passed over, where scaling mixed the two."""
     if depth == 0 or depth + 1 >= len(rows):
         return 0.0
-    colour = np.median(rows[0], axis=0)
-    inside = rows[depth + 1, between]
-    return float((np.abs(inside - colour).max(axis=-1) >= JUMP).mean()) if len(inside) else 0.0
+    inside = rows[depth + 1 : depth + 2, between]
+    return float((away(inside, np.median(rows[0], axis=0)) >= JUMP).mean()) if inside.size else 0.0

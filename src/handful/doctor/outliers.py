@@ -27,6 +27,17 @@ def outliers(thumbnails: UInt8[np.ndarray, "n s s 4"]) -> list[int]:
 
 def features(thumbnails: UInt8[np.ndarray, "n s s 4"]) -> Float32[np.ndarray, "n d"]:
     """Describe pictures by a dozen numbers, each in units of its usual spread."""
+    parts = [thumbnails[first : first + ROWS] for first in range(0, len(thumbnails), ROWS)]
+    table = np.concatenate([measured(part) for part in parts])
+    away = table - np.median(table, axis=0)
+    # A feature that hardly any two pictures differ by says nothing; 0.02 is five grey levels.
+    usual = np.maximum(1.4826 * np.median(np.abs(away), axis=0), 0.02)
+    scaled: Float32[np.ndarray, "n d"] = (away / usual).astype(np.float32)
+    return scaled
+
+
+def measured(thumbnails: UInt8[np.ndarray, "n s s 4"]) -> Float32[np.ndarray, "n d"]:
+    """Give means and spreads of light and colour, how much is transparent, fineness, the darkest and brightest."""
     colours, luma = over_white(thumbnails)
     blue, red = colours[..., 2] - luma, colours[..., 0] - luma
     count, side = luma.shape[:2]
@@ -36,11 +47,7 @@ def features(thumbnails: UInt8[np.ndarray, "n s s 4"]) -> Float32[np.ndarray, "n
     spreads = [each.std(axis=(1, 2)) for each in (luma, blue, red, coarse)]
     darkest, brightest = np.percentile(luma, [5, 95], axis=(1, 2))
     table = np.stack([*means, *spreads, *steps, darkest, brightest], axis=1)
-    away = table - np.median(table, axis=0)
-    # A feature that hardly any two pictures differ by says nothing; 0.02 is five grey levels.
-    usual = np.maximum(1.4826 * np.median(np.abs(away), axis=0), 0.02)
-    scaled: Float32[np.ndarray, "n d"] = (away / usual).astype(np.float32)
-    return scaled
+    return table.astype(np.float32)
 
 
 def over_white(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 COARSE = 8
 """Side of the thumbnails that all pairs are compared by; means can only differ less than what they are means of."""
@@ -33,15 +33,15 @@ class Twins:
 
 
 def twins(thumbnails: UInt8[np.ndarray, "n s s 4"]) -> list[Twins]:
-    """Find the groups of near duplicates. Takes time by the square of n: 20,000 take about a minute on two cores."""
+    """Find the groups of near duplicates. Takes time by the square of n, and memory by n."""
     count, side = thumbnails.shape[:2]
     block = side // COARSE
     means = thumbnails.reshape(count, COARSE, block, COARSE, block, 4).mean(axis=(2, 4), dtype=np.float32)
     plain = means.reshape(count, -1)
     turned = means[:, :, ::-1].reshape(count, -1)
     sizes = (plain**2).sum(axis=1)
-    leader = list(range(count))
-    mirrored: set[int] = set()
+    group = np.arange(count)
+    mirrored = np.zeros(count, bool)
     for first in range(0, count, ROWS):
         rows = slice(first, first + ROWS)
         for flipped, vectors in ((False, plain), (True, turned)):
@@ -50,47 +50,21 @@ def twins(thumbnails: UInt8[np.ndarray, "n s s 4"]) -> list[Twins]:
             for row in np.flatnonzero(near.any(axis=1)):
                 index = first + int(row)
                 others = np.flatnonzero(near[row, row + 1 :]) + index + 1
-                join(thumbnails, index, others, leader, mirrored, flipped=flipped)
-    groups: dict[int, list[int]] = {}
-    for index in range(count):
-        groups.setdefault(root(leader, index), []).append(index)
-    marked = {root(leader, index) for index in mirrored}
-    return [Twins(tuple(group), head in marked) for head, group in groups.items() if len(group) > 1]
+                # What is in the same group already is passed over: so a thousand times the same picture is cheap.
+                others = others[group[others] != group[index]]
+                if len(others) == 0:
+                    continue
+                own = thumbnails[index][:, ::-1] if flipped else thumbnails[index]
+                parts = [others[place : place + ROWS] for place in range(0, len(others), ROWS)]
+                others = others[np.concatenate([same(own, thumbnails[part]) for part in parts])]
+                group[np.isin(group, group[others])] = group[index]
+                mirrored[others] |= flipped
+    numbers, counts = np.unique(group, return_counts=True)
+    found = [np.flatnonzero(group == number) for number in numbers[counts > 1]]
+    return [Twins(tuple(each.tolist()), bool(mirrored[each].any())) for each in found]
 
 
-def join(
-    thumbnails: UInt8[np.ndarray, "n s s 4"],
-    index: int,
-    others: Int64[np.ndarray, " m"],
-    leader: list[int],
-    mirrored: set[int],
-    *,
-    flipped: bool,
-) -> None:
-    """Put those of the others that are the same as a picture into its group.
-
-    Those that are in it already are passed over: so a thousand times the same picture costs one comparison each.
-    """
-    head = root(leader, index)
-    others = np.array([other for other in others if root(leader, int(other)) != head], np.int64)
-    if len(others) == 0:
-        return
-    own = thumbnails[index][:, ::-1] if flipped else thumbnails[index]
-    for other in others[same(own, thumbnails[others])]:
-        leader[root(leader, int(other))] = head
-        if flipped:
-            mirrored.add(index)
-
-
-def root(leader: list[int], index: int) -> int:
-    """Give the number that stands for the group of a picture."""
-    while leader[index] != index:
-        leader[index] = leader[leader[index]]
-        index = leader[index]
-    return index
-
-
-def same(one: UInt8[np.ndarray, "s s 4"], others: UInt8[np.ndarray, "m s s 4"]) -> np.ndarray:
+def same(one: UInt8[np.ndarray, "s s 4"], others: UInt8[np.ndarray, "m s s 4"]) -> Bool[np.ndarray, " m"]:
     """Say which pictures are the same as one."""
     mine, theirs = one[None].astype(np.float32), others.astype(np.float32)
     off = theirs - mine
@@ -98,7 +72,7 @@ def same(one: UInt8[np.ndarray, "s s 4"], others: UInt8[np.ndarray, "m s s 4"]) 
     patches = off.shape[1] // PATCH
     parts = np.abs(off).mean(axis=3).reshape(-1, patches, PATCH, patches, PATCH).mean(axis=(2, 4)).max(axis=(1, 2))
     allowed = RELATIVE * np.minimum(contrast(mine), contrast(theirs))
-    alike: np.ndarray = (whole <= np.minimum(WHOLE, allowed)) & (parts <= PART)
+    alike: Bool[np.ndarray, " m"] = (whole <= np.minimum(WHOLE, allowed)) & (parts <= PART)
     return alike
 
 
