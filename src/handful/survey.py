@@ -13,7 +13,7 @@ from PIL import Image
 
 from handful import shapes
 from handful.config import Channels, TrainConfig
-from handful.data import search
+from handful.data import Item, search
 from handful.log import Watch
 from handful.pictures import decode, upright_size
 from handful.shapes import Shape
@@ -91,6 +91,6 @@ def kind_of(image: Image.Image) -> tuple[bool, bool]:
     return bool(coloured.mean() > SEEN), bool(transparent.mean() > SEEN)
 
 
-def spread(files: Sequence[Path], most: int) -> Sequence[Path]:
+def spread(files: Sequence[Item], most: int) -> Sequence[Item]:
     """Take files evenly spread over a list, at most so many."""
     return [files[place * len(files) // most] for place in range(most)] if len(files) > most else files

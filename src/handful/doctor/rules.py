@@ -30,7 +30,27 @@ BETTER = 0.15
 DEEP = ("I", "F")
 """Starts of Pillow's names for modes of more than 8 bits."""
 UNREAD = frozenset(
-    ".heic .heif .jxl .jp2 .psd .svg .pdf .eps .dng .raw .cr2 .cr3 .nef .arw .orf .rw2 .tga .ppm .pgm".split()
+    (
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".jp2",
+        ".psd",
+        ".svg",
+        ".pdf",
+        ".eps",
+        ".dng",
+        ".raw",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".orf",
+        ".rw2",
+        ".tga",
+        ".ppm",
+        ".pgm",
+    )
 )
 """Endings of pictures that are not read."""
 
