@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from handful import shapes
+from handful.channels import KINDS
 from handful.config import Channels, Fit, TrainConfig
 from handful.data import Dataset, Problem, at_once, readable, search
 from handful.doctor.findings import ORDER, Finding, counted
 from handful.doctor.look import Look, look, sight
 from handful.doctor.pixels import in_pixels
-from handful.doctor.rules import Folder, from_files, sides, size, upright
+from handful.doctor.rules import Folder, better_shape, few, from_files, sides, size
 from handful.images import to_image
 from handful.log import Quiet, Watch
 from handful.model import choose_device
-from handful.survey import fitted, spread
+from handful.survey import fitted, sizes_of, spread
 
 BRIEFLY = 1_000
 """Images that a run looks at before it begins, evenly spread over the set; a second or two."""
-KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
-"""What the numbers of channels are called."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +127,13 @@ def check(
     return Checkup(path, folder, tuple(findings))
 
 
-def in_brief(dataset: Dataset) -> list[Finding]:
-    """Look at images that are in memory already, as a run has them."""
+def in_brief(dataset: Dataset, config: TrainConfig) -> list[Finding]:
+    """Look at images that are in memory already, as a run has them; takes a second or two, however many there are."""
     places = spread(range(len(dataset.images)), BRIEFLY)
-    return in_pixels([sight(dataset.names[place], to_image(dataset.images[place])) for place in places])
+    sights = [sight(dataset.names[place], to_image(dataset.images[place])) for place in places]
+    shaped = better_shape(sizes_of(config.images), config.shape) if config.fit == "crop" else None
+    found = [few(len(dataset.images)), shaped, *in_pixels(sights)]
+    return [finding for finding in found if finding is not None]
 
 
 def spans(looks: Sequence[Look]) -> str:
@@ -143,5 +144,5 @@ def spans(looks: Sequence[Look]) -> str:
     if len(sizes) == 1:
         return f"all {next(iter(sizes))} px"
     ordered = sorted(looks, key=lambda each: each.header.size[0] * each.header.size[1])
-    ratio = statistics.median(width / height for height, width in map(upright, looks))
-    return f"{sides(ordered[0])} to {sides(ordered[-1])} px, usually {sides(ordered[len(ordered) // 2])}, ratio {ratio:.2f}"
+    smallest, usual, largest = (sides(ordered[place]) for place in (0, len(ordered) // 2, -1))
+    return f"{smallest} to {largest} px, usually about {usual}"

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from handful import shapes
@@ -85,7 +85,11 @@ def from_files(folder: Folder) -> list[Finding]:
 
 def too_few(folder: Folder) -> Finding | None:
     """Say that there are not enough images."""
-    count = len(folder.looks)
+    return few(len(folder.looks))
+
+
+def few(count: int) -> Finding | None:
+    """Say that so many images are not enough."""
     if count >= FEW:
         return None
     if count < FEWEST:
@@ -184,24 +188,32 @@ def proportions(folder: Folder) -> Finding | None:
 
 def cropped(folder: Folder) -> Finding | None:
     """Name images that lose much, and a size that would keep more if there is one."""
-    if folder.fit == "squash" or not folder.looks:
+    if folder.fit == "squash":
         return None
     shares = sorted(((folder.kept(look), look) for look in folder.looks), key=lambda pair: (pair[0], pair[1].name))
-    losing = [Case((look.name,), f"{share:.0%} is kept") for share, look in shares if share < LOSING]
-    sizes = [upright(look) for look in folder.looks]
-    # Of the area that was asked for, so that nobody is sent to a size that takes ten times as long.
-    fitting = shapes.suitable(sizes, round(math.sqrt(math.prod(folder.shape))))
-    typical = statistics.median(share for share, _ in shares)
-    other = statistics.median(kept_share(each, fitting) for each in sizes)
-    if other - typical >= BETTER:
-        what = f"a typical image loses {1 - typical:.0%} to the crop to {size(folder.shape)}"
-        remedy = f"--size {shapes.spelled(fitting)} would lose {1 - other:.0%} and takes about as long to train."
-        return Finding("cropped", "warning", what, remedy, tuple(losing))
+    losing = tuple(Case((look.name,), f"{share:.0%} is kept") for share, look in shares if share < LOSING)
+    finding = better_shape([upright(look) for look in folder.looks], folder.shape)
+    if finding is not None:
+        return replace(finding, cases=losing)
     if not losing:
         return None
     what = f"{counted(len(losing), 'image loses', 'images lose')} much to the crop to {size(folder.shape)}"
     remedy = "See whether what matters is in the middle (--sheet draws the crop), or use --fit squash."
-    return Finding("cropped", "note", what, remedy, tuple(losing))
+    return Finding("cropped", "note", what, remedy, losing)
+
+
+def better_shape(sizes: Sequence[Shape], shape: Shape) -> Finding | None:
+    """Say that another shape would keep much more of a typical image."""
+    if not sizes:
+        return None
+    # Of the area that was asked for, so that nobody is sent to a size that takes ten times as long.
+    fitting = shapes.suitable(sizes, round(math.sqrt(math.prod(shape))))
+    typical, other = (statistics.median(kept_share(each, to) for each in sizes) for to in (shape, fitting))
+    if other - typical < BETTER:
+        return None
+    what = f"a typical image loses {1 - typical:.0%} to the crop to {size(shape)}"
+    remedy = f"--size {shapes.spelled(fitting)} would lose {1 - other:.0%} and takes about as long to train."
+    return Finding("cropped", "warning", what, remedy)
 
 
 def colours(folder: Folder) -> Finding | None:
