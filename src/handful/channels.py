@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-
 KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
 """What the numbers of channels are called."""
 

@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import machine, track
-from handful.classes import LEFT_OUT, Classes
 from handful.channels import KINDS
+from handful.classes import LEFT_OUT, Classes
 from handful.config import Precision, TrainConfig, option
 from handful.data import Dataset, readable
 from handful.doctor.examine import in_brief

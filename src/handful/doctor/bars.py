@@ -20,6 +20,8 @@ A face on a plain background touches its outermost row with a few pixels; a pict
 """
 THINNEST, THINNEST_ALONE = 2, 5
 """Rows of a picture of 128; with a bar opposite, and without."""
+BLURRED = 4
+"""Rows within which a picture begins, at its full contrast."""
 DEEPEST = 0.45
 """Share of the height. What has more is empty rather than framed."""
 
@@ -91,8 +93,8 @@ def edges(rows: Int16[np.ndarray, "h w 3"], first: int, last: int, between: slic
 
 
 def start(rows: Int16[np.ndarray, "h w 3"], depth: int, between: slice) -> float:
-    """Say along which share of a bar the picture begins: one row is passed over, where scaling mixed the two."""
-    if depth == 0 or depth + 1 >= len(rows):
+    """Say along which share of a bar the picture begins, within the few rows that scaling or JPEG have blurred."""
+    inside = rows[depth : depth + BLURRED, between]
+    if depth == 0 or inside.size == 0:
         return 0.0
-    inside = rows[depth + 1 : depth + 2, between]
-    return float((away(inside, np.median(rows[0], axis=0)) >= JUMP).mean()) if inside.size else 0.0
+    return float((away(inside, np.median(rows[0], axis=0)) >= JUMP).mean(axis=1).max())

@@ -21,6 +21,8 @@ SIDE = 32
 """Pixels along a side of the thumbnails that are compared: what noise and compression change is averaged out."""
 DETAIL = 128
 """Pixels of the longer side of what is searched for bars, and of the shorter one that a JPEG is decoded to."""
+ENOUGH = 64
+"""Pixels of the shorter side from which on bars can be told from a dark or bright edge."""
 
 
 @dataclass(frozen=True)
@@ -71,5 +73,5 @@ def sight(name: str, image: Image.Image) -> Sight:
     scale = min(1, DETAIL / max(whole.size))
     size = max(1, round(whole.width * scale)), max(1, round(whole.height * scale))
     detail = np.asarray(whole.resize(size, Image.Resampling.BOX))
-    found = bars(detail[..., :3]) if detail[..., 3].min() == 255 else Bars()
+    found = bars(detail[..., :3]) if detail[..., 3].min() == 255 and min(size) >= ENOUGH else Bars()
     return Sight(name, np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.BOX)), found)
