@@ -75,8 +75,8 @@ def spoiled(flowers, tmp_path_factory) -> Path:
     flowers[37].save(folder / "turned.jpg", exif=exif)
     flowers[38].convert("CMYK").save(folder / "printed.jpg")
     flowers[39].point(lambda value: value // 8).save(folder / "dark.png")
-    stripes = np.tile(np.repeat([(255, 0, 255), (0, 0, 0)], 8, axis=0), (8, 1))
-    Image.fromarray(np.broadcast_to(stripes, (SIZE, SIZE, 3)).astype(np.uint8)).save(folder / "test-card.png")
+    squares = (np.indices((SIZE, SIZE)) // 8).sum(axis=0) % 2
+    Image.fromarray((squares[..., None] * (255, 0, 255)).astype(np.uint8)).save(folder / "test-card.png")
     return folder
 
 
@@ -310,7 +310,7 @@ def test_another_shape_is_named_where_it_keeps_much_more():
     finding = better_shape([(400, 600)] * 5, (256, 256))
     assert finding is not None
     assert finding.what == "a typical image loses 33% to the crop to 256 x 256 px"
-    assert "--size 320x224 would lose 5%" in finding.remedy
+    assert "--size 384x256 would lose 0%, with 1.5 times the pixels" in finding.remedy
     assert better_shape([(400, 600)] * 5, (256, 384)) is None
     assert better_shape([(300, 300)] * 5, (256, 256)) is None
 
@@ -349,6 +349,7 @@ def test_real_sets_have_the_faults_that_eyes_can_see(data):
         "emoji": {"outliers": {"1fae5.png", "1f976.png"}},
         "raccoons": {
             "near-duplicates": {f"raccoon-{number}-0.jpg" for number in (50, 52, 74)},
+            "bars": {"raccoon-6-0.jpg"},
             "mixed-colour": {"raccoon-152-0.jpg", "raccoon-161-0.jpg"},
         },
     }

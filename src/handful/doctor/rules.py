@@ -212,7 +212,8 @@ def better_shape(sizes: Sequence[Shape], shape: Shape) -> Finding | None:
     if other - typical < BETTER:
         return None
     what = f"a typical image loses {1 - typical:.0%} to the crop to {size(shape)}"
-    remedy = f"--size {shapes.spelled(fitting)} would lose {1 - other:.0%} and takes about as long to train."
+    times = math.prod(fitting) / math.prod(shape)
+    remedy = f"--size {shapes.spelled(fitting)} would lose {1 - other:.0%}, with {times:.1f} times the pixels."
     return Finding("cropped", "warning", what, remedy)
 
 
