@@ -58,8 +58,9 @@ def spoiled(flowers, tmp_path_factory) -> Path:
     (folder / "copy" / "same-as-01.png").write_bytes((folder / "flower-01.png").read_bytes())
     flowers[2].resize((90, 90)).save(folder / "rescaled-02.jpg", quality=40)
     flowers[3].transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "mirrored-03.png")
-    flowers[30].resize((40, 40)).save(folder / "small.png")
+    flowers[36].resize((40, 40)).save(folder / "small.png")
     flowers[31].resize((128 * 4, 128)).save(folder / "wide.png")
+    flowers[30].resize((128, 256)).save(folder / "tall.png")
     Image.new("RGB", (SIZE, SIZE), "teal").save(folder / "blank.png")
     letterboxed = Image.new("RGB", (SIZE, SIZE))
     letterboxed.paste(flowers[32].resize((SIZE, 96)), (0, 16))
@@ -69,7 +70,7 @@ def spoiled(flowers, tmp_path_factory) -> Path:
     cut_out.putalpha(Image.new("L", (SIZE, SIZE), 0))
     cut_out.paste(flowers[34], (30, 30))
     cut_out.save(folder / "transparent.png")
-    flowers[35].save(folder / "animated.gif", save_all=True, append_images=[flowers[36]])
+    flowers[35].save(folder / "animated.gif", save_all=True, append_images=[flowers[30]])
     exif = Image.Exif()
     exif[0x0112] = 6
     flowers[37].save(folder / "turned.jpg", exif=exif)
@@ -107,7 +108,7 @@ def checkup(spoiled) -> Checkup:
         ("near-duplicates", {"flower-02.png", "rescaled-02.jpg", "flower-03.png", "mirrored-03.png"}),
         ("small", {"small.png"}),
         ("proportions", {"wide.png"}),
-        ("cropped", {"wide.png"}),
+        ("cropped", {"tall.png"}),
         ("blank", {"blank.png"}),
         ("bars", {"letterboxed.jpg"}),
         ("mixed-colour", {"grey.png"}),

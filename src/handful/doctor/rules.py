@@ -125,7 +125,7 @@ def no_pictures(folder: Folder) -> Finding | None:
     endings = Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in names)
     some = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(4))
     what = f"{counted(len(names), 'file is', 'files are')} not looked at, since no picture by its ending: {some}"
-    return Finding("not-pictures", "note", what, "Nothing, unless there are pictures among them.", singly(names))
+    return Finding("not-pictures", "note", what, "Nothing to do, unless there are pictures among them.", singly(names))
 
 
 def duplicates(folder: Folder) -> Finding | None:
@@ -191,7 +191,7 @@ def cropped(folder: Folder) -> Finding | None:
     if folder.fit == "squash":
         return None
     shares = sorted(((folder.kept(look), look) for look in folder.looks), key=lambda pair: (pair[0], pair[1].name))
-    losing = tuple(Case((look.name,), f"{share:.0%} is kept") for share, look in shares if share < LOSING)
+    losing = tuple(Case((look.name,), f"{share:.0%} is kept") for share, look in shares if EXTREME <= share < LOSING)
     finding = better_shape([upright(look) for look in folder.looks], folder.shape)
     if finding is not None:
         return replace(finding, cases=losing)
@@ -270,14 +270,14 @@ turned = telling(
     "turned",
     "image is stored turned, and is set upright as its EXIF data says",
     "images are stored turned, and are set upright as their EXIF data says",
-    "Nothing, unless they are not upright then.",
+    "Nothing to do, unless they are not upright then.",
     lambda look: look.header.turned,
 )
 converted = telling(
     "converted",
     "image has other values than 8-bit RGB or grey, and is converted",
     "images have other values than 8-bit RGB or grey, and are converted",
-    "Nothing, unless its colours are wrong then: save it as 8-bit RGB in that case.",
+    "Nothing to do, unless its colours are wrong then: save it as 8-bit RGB in that case.",
     lambda look: look.header.mode in ("CMYK", "YCbCr", "LAB", "HSV") or look.header.mode.startswith(DEEP),
 )
 

@@ -31,8 +31,8 @@ def report(checkup: Checkup) -> Group:
 def paragraph(finding: Finding) -> list[Text | Padding]:
     """Write one finding."""
     title = Text.assemble((f"{finding.severity}: ", STYLES[finding.severity]), finding.what)
-    cases = [Padding(Text(case, style="dim"), (0, 0, 0, 4)) for case in named(finding.cases, NAMED)]
-    return [Text(""), title, *cases, Padding(Text(f"-> {finding.remedy}"), (0, 0, 0, 2))]
+    cases = [Padding(Text(case, style="dim"), (0, 0, 0, 4), expand=False) for case in named(finding.cases, NAMED)]
+    return [Text(""), title, *cases, Padding(Text(f"-> {finding.remedy}"), (0, 0, 0, 2), expand=False)]
 
 
 def in_a_line(finding: Finding) -> str:
