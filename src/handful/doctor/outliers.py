@@ -8,7 +8,8 @@ from jaxtyping import Float32, UInt8
 NEIGHBOUR = 5
 """A picture is as far out as its fifth nearest is away, so that four strangers of one kind do not hide each other."""
 FAR = 2.2
-"""How many times as far out as nine in ten pictures are an outlier is; LOG.md has what that finds in real sets."""
+"""How many times as far out as nine in ten pictures are an outlier is: 2 of 364 cells, 2 of 111 emoji, none of 179
+raccoons."""
 FEWEST = 20
 """Pictures below which nobody can say what is usual."""
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
