@@ -14,7 +14,7 @@ from handful.channels import KINDS
 from handful.config import Channels, Fit, TrainConfig
 from handful.data import Dataset, Problem, at_once, readable, search
 from handful.doctor.findings import ORDER, Finding, counted
-from handful.doctor.look import Look, look, sight
+from handful.doctor.look import DETAIL, Look, Sight, look, sight
 from handful.doctor.pixels import in_pixels
 from handful.doctor.rules import Folder, better_shape, few, from_files, sides, size
 from handful.images import to_image
@@ -23,7 +23,7 @@ from handful.model import choose_device
 from handful.survey import fitted, sizes_of, spread
 
 BRIEFLY = 1_000
-"""Images that a run looks at before it begins, evenly spread over the set; a second or two."""
+"""Images that a run looks at before it begins, evenly spread over the set."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,14 @@ def check(
 
 
 def in_brief(dataset: Dataset, config: TrainConfig) -> list[Finding]:
-    """Look at images that are in memory already, as a run has them; takes a second or two, however many there are."""
-    places = spread(range(len(dataset.images)), BRIEFLY)
-    sights = [sight(dataset.names[place], to_image(dataset.images[place])) for place in places]
+    """Look at images that are in memory already, as a run has them; takes seconds, however many there are."""
+    # Every so many pixels will do: it takes a tenth of the time that averaging large images takes.
+    step = max(1, min(config.shape) // DETAIL)
+
+    def seen(place: int) -> Sight:
+        return sight(dataset.names[place], to_image(dataset.images[place, :, ::step, ::step]))
+
+    sights = at_once(seen, spread(range(len(dataset.images)), BRIEFLY), None)
     shaped = better_shape(sizes_of(config.images), config.shape) if config.fit == "crop" else None
     found = [few(len(dataset.images)), shaped, *in_pixels(sights)]
     return [finding for finding in found if finding is not None]
