@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from handful.channels import KINDS
 from handful.config import option
 from handful.data import Dataset, load_folder, readable
 from handful.errors import UsageError, WeightsError
@@ -28,7 +29,7 @@ from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
 from handful.model import Model, load
 from handful.reporting import page as words
 from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
-from handful.resolve import KINDS, size_in_words
+from handful.resolve import size_in_words
 from handful.settings import Settings, read_settings
 from handful.verdict import BEST, Score, read_history, verdict, warnings
 
