@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -49,13 +49,13 @@ def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
     return to_rgb(upright).convert("L") if channels == 1 else to_rgb(upright)
 
 
-def upright_size(path: Path) -> tuple[int, int]:
+def upright_size(file: BinaryIO) -> tuple[int, int]:
     """Read the width and height that a picture file has when it is the right way up, without decoding it.
 
     Raises:
         Exception: as ``decode``.
     """
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(file, formats=_FORMATS) as image:
         turned = _orientation(image) in (5, 6, 7, 8)
         return image.size[::-1] if turned else image.size
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from handful import machine, track
 from handful.config import Precision, TrainConfig, option
-from handful.data import Dataset, readable
+from handful.data import Dataset
 from handful.errors import UsageError, WeightsError
 from handful.latent import Purpose, fold
 from handful.log import Watch
@@ -24,6 +24,7 @@ from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
 from handful.perceptual import Perceptual, Trunk
+from handful.photos import readable
 from handful.ranks import ALONE, Ranks
 from handful.survey import fitted
 from handful.weights import Progress

@@ -17,7 +17,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from handful.config import Channels, Fit
-from handful.data import Dataset, load_folder, readable
+from handful.data import Dataset, load_folder
 from handful.errors import MissingWeightsError, UsageError
 from handful.log import Console, Watch
 from handful.metrics import diversity
@@ -34,6 +34,7 @@ from handful.metrics.sources import Source, open_source
 from handful.metrics.wasserstein import SMALLEST_SIDE, swd
 from handful.model import choose_device
 from handful.perceptual import Perceptual
+from handful.photos import readable
 from handful.settings import read_settings
 from handful.shapes import Shape, read_size, spelled
 

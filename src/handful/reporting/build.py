@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from handful.config import option
-from handful.data import Dataset, load_folder, readable
+from handful.data import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
 from handful.files import replacing
 from handful.images import grid, to_image
@@ -26,6 +26,7 @@ from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
 from handful.metrics.table import ROWS, protocol, value
 from handful.model import Model, load
+from handful.photos import readable
 from handful.reporting import page as words
 from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
 from handful.resolve import KINDS, size_in_words
