@@ -159,6 +159,24 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Clean:
+    """Remove what a run can make again: images that were decoded into its folder. Checkpoints and models stay."""
+
+    run: Path
+    """A run folder."""
+    json: Flag = False
+    """Print how many bytes were freed as one JSON object."""
+
+    def __call__(self) -> None:
+        """Remove it, and say what it was."""
+        from handful.store import clean
+
+        freed = clean(self.run)
+        text = f"removed {self.run / 'cache'}: {freed / 1e6:,.0f} MB" if freed else f"nothing to remove in {self.run}"
+        answer_with({"run": str(self.run), "bytes": freed}, text, json=self.json)
+
+
+@dataclass(frozen=True)
 class Describe:
     """Print both networks block by block: output shapes, parameters, multiply-adds."""
 
@@ -321,6 +339,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]

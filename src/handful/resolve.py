@@ -157,6 +157,16 @@ def choose_compile(
     return "off"
 
 
+def parted(count: int, config: TrainConfig) -> tuple[list[int], list[int]]:
+    """Give the numbers of the images that are trained on, and of those that are not."""
+    held = min(round(config.hold_back * count), MOST_HELD_BACK)
+    if count < FEWEST_TO_HOLD_BACK or held < 2:
+        return [*range(count)], []
+    random = np.random.default_rng(fold(Purpose.HOLD_BACK, config.seed))
+    chosen = sorted(random.permutation(count)[:held].tolist())
+    return sorted(set(range(count)) - set(chosen)), chosen
+
+
 def hold_back(
     images: UInt8[Tensor, "n c h w"], config: TrainConfig
 ) -> tuple[UInt8[Tensor, "t c h w"], UInt8[Tensor, "u c h w"]]:
@@ -164,13 +174,8 @@ def hold_back(
 
     Works in the memory of ``images``, since a second copy of the set may not fit.
     """
-    count = min(round(config.hold_back * len(images)), MOST_HELD_BACK)
-    if len(images) < FEWEST_TO_HOLD_BACK or count < 2:
-        return images, images[:0]
-    random = np.random.default_rng(fold(Purpose.HOLD_BACK, config.seed))
-    chosen = sorted(random.permutation(len(images))[:count].tolist())
+    kept, chosen = parted(len(images), config)
     unseen = images[chosen]
-    kept = sorted(set(range(len(images))) - set(chosen))
     for place, index in enumerate(kept):
         if place != index:
             images[place] = images[index]

@@ -6,6 +6,7 @@ samples/         step-00001000.png: fixed seeds, averaged generator
 checkpoints/     step-00001000/: all that an exact resume needs; the newest few
 model/           the newest averaged generator, for use
 best/            the best one by the run's own scores, and its score
+cache/           the images, decoded, where they are too many for memory; see ``store``
 report.html      all of it on one page
 """
 
@@ -23,7 +24,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from handful import checkpoint
+from handful import checkpoint, store
 from handful.average import calibrate
 from handful.checkpoint import State
 from handful.config import TrainConfig
@@ -70,7 +71,11 @@ class Run:
         self.device = torch.device(config.device)
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
-        training, unseen = hold_back(dataset.images, config)
+        if dataset.held is None:
+            training, unseen = hold_back(dataset.images, config)
+        else:
+            seen = len(dataset.images) - dataset.held
+            training, unseen = dataset.images[:seen], dataset.images[seen:]
         if len(unseen):
             watch.note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
         self.judge = Judge(config, training, unseen, extractor, watch)
@@ -101,11 +106,13 @@ class Run:
         trunk = pretrained(config, watch)
         try:
             reading = partial(watch.advance, "reading images")
-            dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
-            tell(dataset, config, watch)
+            how = (config.shape, config.fit, config.generator.channels, reading)
+            dataset = load_folder(config.images, *how) if store.fits(config) else None
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
+                dataset = dataset or store.load(config, watch)
+                tell(dataset, config, watch)
                 settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
                 run = cls(config, dataset, distance, extractor, trunk, watch)
                 try:

@@ -29,6 +29,8 @@ from handful.verdict import Score
 
 SAMPLES = range(256)
 """Seeds of the pictures that are scored."""
+MOST_COMPARED = 5_000
+"""Training images that are looked at for scores; of more, every second, third or so."""
 VIEWS = 4
 """Augmented views of each image that the discriminator is asked about."""
 
@@ -48,6 +50,9 @@ class Judge:
         self.config, self.unseen, self.extractor = config, unseen, extractor
         self.watch = watch
         self.training = images
+        self.compared = images[:: -(-len(images) // MOST_COMPARED)]
+        if len(self.compared) < len(images):
+            watch.note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
         self.reference: Reference | None = None
 
     def score(
@@ -69,7 +74,7 @@ class Judge:
         """
         if self.reference is None:
             look = partial(self.watch.advance, "looking at the images")
-            self.reference = Reference.of(self.training, self.extractor, look)
+            self.reference = Reference.of(self.compared, self.extractor, look)
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []
