@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import weakref
 import zipfile
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from handful.errors import UsageError
 
@@ -43,7 +45,7 @@ class Photos:
 
     label: str
     """The source, as a message names it."""
-    open: Callable[[Path], BinaryIO]
+    open: Callable[[Path], BufferedIOBase]
     """Opens one of ``files``, from any thread. Fails with any exception where it is damaged."""
     about: Callable[[Path], str]
     """Says of one of ``files``, without reading it, what is other when its bytes are: its size and date, say."""
@@ -127,13 +129,15 @@ def open_archive(path: Path) -> Photos:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UsageError(f"{label} cannot be read as a zip archive ({error}): copy or download it again") from None
 
-    def open_entry(file: Path) -> BinaryIO:
+    def open_entry(file: Path) -> BufferedIOBase:
         if entries[file].file_size > MOST_BYTES:
-            raise OSError(0, f"larger than {MOST_BYTES >> 20} MB")
-        opened: BinaryIO = archive.open(entries[file])  # type: ignore[assignment]
+            raise OSError(0, "more than a gigabyte, unpacked")
+        opened = archive.open(entries[file])
+        assert isinstance(opened, BufferedIOBase)
         return opened
 
     found = Photos(label, open_entry, lambda file: f"{entries[file].file_size} {entries[file].CRC}")
+    weakref.finalize(found, archive.close)
     for name, entry in entries.items():
         if not any(part.startswith(".") or part == JUNK for part in name.parts):
             _sort_in(name, regular=True, found=found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO
+from io import BufferedIOBase
+from typing import IO, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -49,13 +50,13 @@ def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
     return to_rgb(upright).convert("L") if channels == 1 else to_rgb(upright)
 
 
-def upright_size(file: BinaryIO) -> tuple[int, int]:
+def upright_size(file: BufferedIOBase) -> tuple[int, int]:
     """Read the width and height that a picture file has when it is the right way up, without decoding it.
 
     Raises:
         Exception: as ``decode``.
     """
-    with Image.open(file, formats=_FORMATS) as image:
+    with Image.open(cast(IO[bytes], file), formats=_FORMATS) as image:
         turned = _orientation(image) in (5, 6, 7, 8)
         return image.size[::-1] if turned else image.size
 

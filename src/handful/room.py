@@ -38,7 +38,7 @@ def machine(root: Path) -> list[int]:
 
 
 def cgroups(root: Path) -> list[int]:
-    """Read what each cgroup around this process leaves, of both versions. Pages of files do not count: they go first."""
+    """Read what each cgroup around this process leaves, of both versions; pages of files count as free."""
     left = []
     for line in lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)

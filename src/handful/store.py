@@ -80,7 +80,11 @@ def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig
     """Decode the images into the file."""
     folder.mkdir(parents=True, exist_ok=True)
     need = len(photos.files) * bytes_each(config)
-    watch.note(f"{need / GIGA:.2f} GB of images are more than --image-memory: decoding into {folder / IMAGES}")
+    most = budget(config.image_memory) / GIGA
+    watch.note(
+        f"the images need {need / GIGA:.2f} GB, and may take {most:.2f} GB of memory (--image-memory):"
+        f" decoding them into {folder / IMAGES}"
+    )
     require_room(folder, need)
     with replacing(folder / IMAGES) as temporary:
         dataset = load_folder(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import IO, cast, final
 
 import torch
 from jaxtyping import UInt8
@@ -116,7 +116,7 @@ def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
     examples: dict[tuple[int, int], Path] = {}
     for file in files:
         try:
-            with photos.open(file) as opened, Image.open(opened) as image:
+            with photos.open(file) as opened, Image.open(cast(IO[bytes], opened)) as image:
                 sizes[image.size] += 1
                 examples.setdefault(image.size, file)
         except Exception as error:  # As in decoding: damaged data makes a decoder fail in any way.
