@@ -62,7 +62,9 @@ def commands(document: str) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.strip().startswith("handful ")]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "CONTRIBUTING.md"]
+)
 def test_the_commands_in_the_documents_are_ones_that_handful_knows(document):
     found = commands(document)
     assert found or document != "README.md"

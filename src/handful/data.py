@@ -112,9 +112,10 @@ def load_folder(
         raise UsageError(_too_few(photos.label, len(used), problems))
     # Gaps close in place: a second copy of the set may not fit in memory.
     kept = [index for index, result in enumerate(results) if isinstance(result, Used)]
+    pixels = images.numpy()
     for place, index in enumerate(kept):
         if place != index:
-            images[place] = images[index]
+            pixels[place] = pixels[index]
     return Dataset(
         images=images[: len(used)],
         names=tuple(result.name for result in used),

@@ -176,9 +176,10 @@ def hold_back(
     """
     kept, chosen = parted(len(images), config)
     unseen = images[chosen]
+    pixels = images.numpy()  # a torch copy of an image starts threads that take longer than the copy
     for place, index in enumerate(kept):
         if place != index:
-            images[place] = images[index]
+            pixels[place] = pixels[index]
     return images[: len(kept)], unseen
 
 
