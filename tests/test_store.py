@@ -294,3 +294,11 @@ def test_those_beside_the_lead_map_the_same_file(many, tmp_path):
         file = store.mapped_from(run.images)
         assert file is not None
         assert torch.equal(store.mapped(file, tuple(run.images.shape)), run.images)
+
+
+def test_a_file_that_is_not_there_is_refused_and_not_made(tmp_path):
+    with pytest.raises(
+        UsageError, match="is not there or not whole; several machines need a run folder that they share"
+    ):
+        store.mapped(tmp_path / "images.uint8", (2, 3, 8, 8))
+    assert list(tmp_path.iterdir()) == []

@@ -148,8 +148,11 @@ def mapped(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
     """Map a file as images: the system reads what is looked at, and forgets it again where memory is short.
 
     Raises:
-        UsageError: if the process may not map as much.
+        UsageError: if it is not there, as on another machine, or the process may not map as much.
     """
+    # The map of a file that is not there would make one, of black images.
+    if not path.is_file() or path.stat().st_size < math.prod(shape):
+        raise UsageError(f"{path}: is not there or not whole; several machines need a run folder that they share")
     try:
         # Shared, since a private map of what may be written counts as memory under ``ulimit -d``. Nobody writes.
         return torch.from_file(str(path), shared=True, size=math.prod(shape), dtype=torch.uint8).view(shape)
