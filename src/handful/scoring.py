@@ -51,7 +51,7 @@ class Judge:
         self.watch = watch
         self.training = images
         self.compared = images[:: -(-len(images) // MOST_COMPARED)]
-        if len(self.compared) < len(images):
+        if len(self.compared) < len(images) and config.score_every != 0:
             watch.note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
         self.reference: Reference | None = None
 
