@@ -142,14 +142,14 @@ def test_a_file_or_directory_without_permission_is_listed(folder, monkeypatch):
     paint(folder / "closed" / "inside.png")
 
     def refuse(method):
-        def stand_in(path):
+        def stand_in(path, *mode):
             if path.name in ("locked.png", "closed"):
                 raise PermissionError(13, "Permission denied", str(path))
-            return method(path)
+            return method(path, *mode)
 
         return stand_in
 
-    monkeypatch.setattr(Path, "read_bytes", refuse(Path.read_bytes))
+    monkeypatch.setattr(Path, "open", refuse(Path.open))
     monkeypatch.setattr(Path, "iterdir", refuse(Path.iterdir))
     assert reasons(load_folder(folder, (8, 8))) == {"closed": "permission denied", "locked.png": "permission denied"}
 

@@ -55,7 +55,7 @@ class Check:
     """Examine a folder of pictures before training: what would hurt, which files, what to do. Trains nothing."""
 
     images: Path
-    """The folder, searched as training does."""
+    """The folder, searched as training does; or a zip archive, or a dataset of the Hub."""
     size: int | str = 256
     """What is to be trained at, in pixels: one number for squares, width x height as in 768x512, or auto."""
     fit: Fit = "crop"
@@ -202,6 +202,24 @@ class Report:
 
         page = report(self.run, self.device)
         answer_with({"report": str(page)}, f"report in {page}", json=self.json)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Remove what a run can make again: images that were decoded into its folder. Checkpoints and models stay."""
+
+    run: Path
+    """A run folder."""
+    json: Flag = False
+    """Print how many bytes were freed as one JSON object."""
+
+    def __call__(self) -> None:
+        """Remove it, and say what it was."""
+        from handful.store import clean
+
+        freed = clean(self.run)
+        text = f"removed {self.run / 'cache'}: {freed / 1e6:,.0f} MB" if freed else f"nothing to remove in {self.run}"
+        answer_with({"run": str(self.run), "bytes": freed}, text, json=self.json)
 
 
 @dataclass(frozen=True)
@@ -368,6 +386,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from pathlib import Path
+from io import BufferedIOBase
+from typing import IO, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -65,13 +66,13 @@ def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
     return to_rgb(upright).convert("L") if channels == 1 else to_rgb(upright)
 
 
-def upright_size(path: Path) -> tuple[int, int]:
+def upright_size(file: BufferedIOBase) -> tuple[int, int]:
     """Read the width and height that a picture file has when it is the right way up, without decoding it.
 
     Raises:
         Exception: as ``decode``.
     """
-    with Image.open(path, formats=_FORMATS) as image:
+    with Image.open(cast(IO[bytes], file), formats=_FORMATS) as image:
         return _upright(image)
 
 

@@ -19,7 +19,7 @@ from handful import machine, track
 from handful.channels import KINDS
 from handful.classes import LEFT_OUT, Classes
 from handful.config import Precision, TrainConfig, option
-from handful.data import Dataset, readable
+from handful.data import Dataset
 from handful.doctor.examine import in_brief
 from handful.doctor.words import in_a_line
 from handful.errors import UsageError, WeightsError
@@ -29,6 +29,7 @@ from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
 from handful.perceptual import Perceptual, Trunk
+from handful.photos import readable
 from handful.ranks import ALONE, Ranks
 from handful.survey import fitted
 from handful.weights import Progress
@@ -188,9 +189,10 @@ def part(
     Works in the memory of ``images``, since a second copy of the set may not fit.
     """
     others = images[unseen]
+    pixels = images.numpy()  # a torch copy of an image starts threads that take longer than the copy
     for place, index in enumerate(kept):
         if place != index:
-            images[place] = images[index]
+            pixels[place] = pixels[index]
     return images[: len(kept)], others
 
 

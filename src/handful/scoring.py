@@ -31,6 +31,8 @@ from handful.verdict import Score
 
 SAMPLES = range(256)
 """Seeds of the pictures that are scored."""
+MOST_COMPARED = 5_000
+"""Training images that are looked at for scores; of more, every second, third or so."""
 VIEWS = 4
 """Augmented views of each image that the discriminator is asked about."""
 
@@ -55,6 +57,9 @@ class Judge:
         self.classes = classes
         self.labels = torch.tensor(labels or [0] * len(images))
         self.unseen_labels = torch.tensor(unseen_labels or [0] * len(unseen))
+        self.compared = images[:: -(-len(images) // MOST_COMPARED)]
+        if len(self.compared) < len(images) and config.score_every != 0:
+            watch.note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
         self.reference: Reference | None = None
 
     def score(
@@ -76,7 +81,7 @@ class Judge:
         """
         if self.reference is None:
             look = partial(self.watch.advance, "looking at the images")
-            self.reference = Reference.of(self.training, self.extractor, look)
+            self.reference = Reference.of(self.compared, self.extractor, look)
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []

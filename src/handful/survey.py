@@ -1,10 +1,9 @@
-"""A first look at a folder of pictures, to choose the size and the channels that suit it."""
+"""A first look at a set of pictures, to choose the size and the channels that suit it."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,8 @@ from PIL import Image
 
 from handful import shapes
 from handful.config import Channels, TrainConfig
-from handful.data import Item, search
 from handful.log import Watch
+from handful.photos import open_photos, spread
 from handful.pictures import decode, upright_size
 from handful.shapes import Shape
 
@@ -52,10 +51,12 @@ def fitted(config: TrainConfig, device: torch.device, watch: Watch) -> TrainConf
 
 def sizes_of(folder: Path) -> list[Shape]:
     """Read heights and widths, as images are to be looked at; what cannot be read is passed over."""
+    photos = open_photos(folder)
     found = []
-    for file in spread(search(folder).files, SIZED):
+    for file in spread(photos.files, SIZED):
         try:
-            width, height = upright_size(folder / file)
+            with photos.open(file) as opened:
+                width, height = upright_size(opened)
         except Exception:  # As in decoding: what cannot be read is reported when it is loaded.
             continue
         found.append((height, width))
@@ -64,12 +65,13 @@ def sizes_of(folder: Path) -> list[Shape]:
 
 def channels_of(folder: Path) -> tuple[Channels, str]:
     """Say how many channels the images of a folder need, and why."""
+    photos = open_photos(folder)
     coloured, transparent, looked = 0, 0, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for file in spread(search(folder).files, LOOKED_AT):
+        for file in spread(photos.files, LOOKED_AT):
             try:
-                image = decode((folder / file).read_bytes(), THUMBNAIL, 4)
+                image = decode(photos.read(file), THUMBNAIL, 4)
             except Exception:
                 continue
             looked += 1
@@ -89,8 +91,3 @@ def kind_of(image: Image.Image) -> tuple[bool, bool]:
     coloured = np.ptp(pixels[..., :3], axis=-1) >= COLOURED
     transparent = pixels[..., 3] < 255 - COLOURED
     return bool(coloured.mean() > SEEN), bool(transparent.mean() > SEEN)
-
-
-def spread(files: Sequence[Item], most: int) -> Sequence[Item]:
-    """Take files evenly spread over a list, at most so many."""
-    return [files[place * len(files) // most] for place in range(most)] if len(files) > most else files

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from handful import latent
+from handful.ahead import drawing
 from handful.augment import Changes, apply, draw
 from handful.average import all_kept, blend
 from handful.blocks import shrink
@@ -96,6 +97,7 @@ class Step:
     ) -> None:
         device = next(state.generator.parameters()).device
         self.config, self.state, self.images, self.ranks = config, state, images, ranks
+        self.draw = drawing(images, device)
         self.numbers = torch.tensor(labels or [0] * len(images))
         kinds = range(int(self.numbers.max()) + 1)
         self.members = [(self.numbers == kind).nonzero().flatten().tolist() for kind in kinds]
@@ -116,9 +118,9 @@ class Step:
         """Take the next step and give its losses, which stay on the device."""
         config, seed, step = self.config, self.config.seed, self.state.step
         with sharing(self.ranks):
-            picked = share(torch.tensor(picks(seed, step, config.batch, self.members)))
-            self.batch.copy_(self.images[picked.to(self.images.device)])
-            self.labels.copy_(self.numbers[picked])
+            now, coming = (share(torch.tensor(picks(seed, at, config.batch, self.members))) for at in (step, step + 1))
+            self.batch.copy_(self.draw(now, coming), non_blocking=True)
+            self.labels.copy_(self.numbers[now])
             self.keep.copy_(torch.tensor(all_kept(config, step)))
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
             return self.runs[config.gradient_penalty > 0 and step % config.penalty_every == 0]()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from handful import shapes
 from handful.channels import KINDS
 from handful.config import Channels, Fit, TrainConfig
-from handful.data import Dataset, Problem, at_once, readable, search
+from handful.data import Dataset, at_once
 from handful.doctor.findings import ORDER, Finding, counted
 from handful.doctor.look import DETAIL, Look, Sight, look, sight
 from handful.doctor.pixels import in_pixels
@@ -20,7 +20,8 @@ from handful.doctor.rules import Folder, better_shape, few, from_files, sides, s
 from handful.images import to_image
 from handful.log import Quiet, Watch
 from handful.model import choose_device
-from handful.survey import fitted, sizes_of, spread
+from handful.photos import Photos, Problem, open_photos, readable, spread
+from handful.survey import fitted, sizes_of
 
 BRIEFLY = 1_000
 """Images that a run looks at before it begins, evenly spread over the set."""
@@ -31,6 +32,7 @@ class Checkup:
     """What was found in a folder."""
 
     path: Path
+    photos: Photos
     folder: Folder
     findings: tuple[Finding, ...]
     """The gravest first."""
@@ -101,7 +103,7 @@ def check(
     Takes about as long as reading the files; large JPEGs are decoded at an eighth of their size.
 
     Args:
-        images: The folder, searched as training does.
+        images: The folder, searched as training does; or an archive, or a dataset of the Hub.
         size: As training has it: pixels, width x height, or auto.
         fit: As training has it.
         channels: As training has it.
@@ -112,19 +114,19 @@ def check(
     """
     watch = watch or Quiet()
     path = Path(images)
-    found = search(path)
+    photos = open_photos(path)
     config = fitted(TrainConfig(path, size=size, fit=fit, channels=channels), choose_device("auto"), watch)
-    examine = partial(look, path, shape=config.shape, fit=fit)
-    results = at_once(examine, found.files, partial(watch.advance, "looking at images"))
-    problems = found.problems + [result for result in results if isinstance(result, Problem)]
+    examine = partial(look, photos, shape=config.shape, fit=fit)
+    results = at_once(examine, photos.files, partial(watch.advance, "looking at images"))
+    problems = photos.problems + [result for result in results if isinstance(result, Problem)]
     problems.sort(key=lambda problem: problem.path.as_posix())
     looks = [result for result in results if isinstance(result, Look)]
-    folder = Folder(looks, problems, found.others, config.shape, fit, config.generator.channels)
+    folder = Folder(looks, problems, photos.others, config.shape, fit, config.generator.channels)
     # Files with the same bytes are a finding of their own: of each the first is looked at further.
     firsts = {look.digest: look for look in reversed(looks)}.values()
     findings = from_files(folder) + in_pixels([look.sight for look in reversed(firsts)])
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    return Checkup(path, folder, tuple(findings))
+    return Checkup(path, photos, folder, tuple(findings))
 
 
 def in_brief(dataset: Dataset, config: TrainConfig) -> list[Finding]:

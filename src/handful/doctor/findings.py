@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from handful.data import readable
+from handful.photos import readable
 
 Severity = Literal["error", "warning", "note"]
 """error: cannot be trained on. warning: will show in what is drawn, or hurt training. note: worth knowing."""

@@ -11,8 +11,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from handful.config import Fit
-from handful.data import Problem, explain
+from handful.data import explain
 from handful.doctor.bars import Bars, bars
+from handful.photos import Photos, Problem
 from handful.pictures import Header, decode, header, kept
 from handful.shapes import Shape
 from handful.survey import kind_of
@@ -52,10 +53,10 @@ class Look:
         return self.sight.name
 
 
-def look(folder: Path, file: Path, shape: Shape, fit: Fit) -> Look | Problem:
+def look(photos: Photos, file: Path, shape: Shape, fit: Fit) -> Look | Problem:
     """Examine one file, or say why it cannot be used. A JPEG is decoded at a fraction of its size."""
     try:
-        data = (folder / file).read_bytes()
+        data = photos.read(file)
         if not data:
             return Problem(file, "empty file")
         head = header(data)

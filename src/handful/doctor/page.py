@@ -11,11 +11,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from handful.data import readable
 from handful.doctor.examine import Checkup
 from handful.doctor.findings import SHOWN, Finding
 from handful.doctor.sheet import cuts
 from handful.files import replacing
+from handful.photos import readable, title
 
 CASES = 12
 """Cases of a finding that are shown with their pictures; the others are named."""
@@ -49,14 +49,14 @@ def render(checkup: Checkup) -> str:
     for finding in checkup.findings:
         wanted += [name for case in finding.cases[:CASES] for name in case.files[:SHOWN] if name in known]
     names = list(dict.fromkeys(wanted))
-    pictures = cuts(checkup.path, names, checkup.folder.shape, checkup.folder.fit)
+    pictures = cuts(checkup.photos, names, checkup.folder.shape, checkup.folder.fit)
     uris = {name: uri(picture) for name, picture in zip(names, pictures, strict=True)}
     return (
         environment()
         .get_template("page.html")
         .render(
             checkup=checkup,
-            title=readable(checkup.path.resolve().name),
+            title=readable(title(checkup.path)),
             findings=[(finding, shown(finding, uris), rest(finding)) for finding in checkup.findings],
             crops=[Shown((readable(name),), f"{share:.0%} is kept", (uris[name],)) for name, share in losing[:CROPS]],
             losing=len(losing),

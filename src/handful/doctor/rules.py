@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from handful import shapes
 from handful.config import Channels, Fit
-from handful.data import Problem
 from handful.doctor.findings import Case, Finding, counted, singly
 from handful.doctor.look import Look
+from handful.photos import Problem
 from handful.pictures import kept
 from handful.shapes import Shape
 

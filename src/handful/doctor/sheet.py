@@ -9,9 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from handful.config import Fit
-from handful.data import at_once, readable
+from handful.data import at_once
 from handful.doctor.examine import Checkup
 from handful.images import checkerboard, write_png
+from handful.photos import Photos, readable
 from handful.pictures import decode, kept
 from handful.shapes import Shape
 
@@ -35,7 +36,7 @@ def sheet(checkup: Checkup) -> Image.Image:
     """Lay out the images that lose most, those that lose more first, each with its name and the share that is kept."""
     chosen = checkup.by_loss[:MOST]
     folder = checkup.folder
-    pictures = cuts(checkup.path, [name for name, _ in chosen], folder.shape, folder.fit)
+    pictures = cuts(checkup.photos, [name for name, _ in chosen], folder.shape, folder.fit)
     columns = max(1, min(COLUMNS, len(chosen)))
     rows = max(1, math.ceil(len(chosen) / columns))
     cell = SIDE + GAP, SIDE + 2 * LINE + GAP
@@ -51,9 +52,9 @@ def sheet(checkup: Checkup) -> Image.Image:
     return page
 
 
-def cuts(folder: Path, names: Sequence[str], shape: Shape, fit: Fit) -> list[Image.Image]:
+def cuts(photos: Photos, names: Sequence[str], shape: Shape, fit: Fit) -> list[Image.Image]:
     """Read pictures again, small, and draw on each what is cut away."""
-    return at_once(lambda name: cut(decode((folder / name).read_bytes(), SIDE, 4), shape, fit), names, None)
+    return at_once(lambda name: cut(decode(photos.read(Path(name)), SIDE, 4), shape, fit), names, None)
 
 
 def cut(image: Image.Image, shape: Shape, fit: Fit) -> Image.Image:

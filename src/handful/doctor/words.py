@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from handful.data import readable
 from handful.doctor.examine import Checkup
 from handful.doctor.findings import Case, Finding
+from handful.photos import readable
 
 NAMED = 6
 """Cases of a finding that are named before the rest is counted."""

@@ -17,7 +17,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from handful.config import Channels, Fit
-from handful.data import Dataset, load_folder, readable
+from handful.data import Dataset, load_folder
 from handful.errors import MissingWeightsError, UsageError
 from handful.log import Console, Watch
 from handful.metrics import diversity
@@ -35,6 +35,8 @@ from handful.metrics.sources import Source, open_source
 from handful.metrics.wasserstein import SMALLEST_SIDE, swd
 from handful.model import choose_device
 from handful.perceptual import Perceptual
+from handful.photos import readable
+from handful.room import most_compared
 from handful.settings import read_settings
 from handful.shapes import Shape, read_size, spelled
 
@@ -152,7 +154,7 @@ def evaluate(
         scores = Evaluation(
             source=opened.label,
             samples=opened.count,
-            reference=f"all {len(training.images)} images of {readable(images)}, none mirrored",
+            reference=f"{amount(training)} of {readable(images)}, none mirrored",
             protocol=plan.name,
             features=plan.features,
             size=int(own_size) if own_size.isdigit() else own_size,
@@ -301,11 +303,23 @@ def load_images(folder: Path, shape: Shape, fit: Fit, channels: Channels, watch:
     Raises:
         UsageError: if it holds fewer than 10 images.
     """
-    dataset = load_folder(folder, shape, fit, channels, partial(watch.advance, f"reading {readable(folder)}"))
+    most = most_compared(channels * math.prod(shape))
+    reading = partial(watch.advance, f"reading {readable(folder)}")
+    dataset = load_folder(folder, shape, fit, channels, reading, most)
+    if dataset.left_out:
+        watch.note(f"{readable(folder)}: {amount(dataset)}, since no more fit or help")
     for problem in dataset.skipped:
         watch.note(f"skipped, since it cannot be read: {problem}")
     enough(len(dataset.images), readable(folder))
     return dataset
+
+
+def amount(dataset: Dataset) -> str:
+    """Say how many images are compared with."""
+    count = len(dataset.images)
+    return (
+        f"{count} of {count + dataset.left_out} images, evenly spread," if dataset.left_out else f"all {count} images"
+    )
 
 
 def enough(count: int, label: str) -> None:

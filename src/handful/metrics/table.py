@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from handful.data import readable
 from handful.metrics.evaluation import Evaluation
+from handful.photos import readable
 
 ROWS = (
     ("kid", "KID", "distance to the training images, unbiased; 0 is best"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from handful.channels import KINDS
 from handful.config import option
-from handful.data import Dataset, load_folder, readable
+from handful.data import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
 from handful.files import replacing
 from handful.images import grid, to_image
@@ -27,9 +28,11 @@ from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
 from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
 from handful.model import Model, load
+from handful.photos import readable
 from handful.reporting import page as words
 from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
 from handful.resolve import size_in_words
+from handful.room import most_compared
 from handful.settings import Settings, read_settings
 from handful.verdict import BEST, Score, read_history, verdict, warnings
 
@@ -105,7 +108,13 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
     dataset = attempt(
         "the training images",
         missing,
-        lambda: load_folder(config.images, config.shape, config.fit, config.generator.channels),
+        lambda: load_folder(
+            config.images,
+            config.shape,
+            config.fit,
+            config.generator.channels,
+            most=most_compared(config.generator.channels * math.prod(config.shape)),
+        ),
     )
     scores = None
     if dataset is not None:
@@ -188,7 +197,9 @@ def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
     ]
     if dataset is None:
         return notes
-    if dataset.fingerprint != settings.fingerprint:
+    if dataset.left_out:
+        notes.append(f"Of these, {len(dataset.images):,} are looked at on this page, evenly spread.")
+    elif dataset.fingerprint != settings.fingerprint:
         notes.append("The folder has changed since the run: the images shown are those that it holds now.")
     if dataset.small:
         notes.append(f"{len(dataset.small)} were smaller than {size_in_words(config)} and had to be enlarged.")
@@ -242,6 +253,8 @@ def pairs(model: Model, dataset: Dataset, scores: Evaluation) -> list[Pair]:
     """Put the samples nearest to a training image beside it, nearest first."""
     found = []
     for each in scores.closest:
+        if each["training"] not in dataset.names:
+            continue  # of a large set, fewer may have fitted into memory at the second look
         seed = int(re.findall(r"\d+", each["sample"])[0])
         nearest = dataset.images[dataset.names.index(each["training"])]
         found.append(
