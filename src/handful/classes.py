@@ -80,7 +80,7 @@ def label(images: Sequence[str], config: TrainConfig) -> Classes:
 
 
 def folders(images: Sequence[str]) -> list[str | None]:
-    """Give the first folder of each image below those that all have in common, as an archive's often do; None: it has none.
+    """Give the first folder of each image below those that all share, as archives often have; None: it has none."""
     parts = [name.split("/") for name in images]
     while parts and all(len(each) > 2 for each in parts) and len({each[0] for each in parts}) == 1:
         parts = [each[1:] for each in parts]
