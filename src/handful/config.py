@@ -136,6 +136,11 @@ class TrainConfig:
     """Compile the networks for this machine, which takes a minute or two at the start. auto: in long runs."""
     recompute: bool = False
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
+    from_: Path | None = None
+    """A trained model to start from: a run folder or one of its checkpoints, or, without a discriminator, a model folder
+    or a .safetensors file. Needs the same --width; other sizes and channels may differ."""
+    freeze: int = 0
+    """With --from, blocks of the discriminator that stay as they were, counted from the image. 0: all go on learning."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
@@ -228,7 +233,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Take paths given as text too, and refuse values that make no sense, naming the option."""
-        for name in ("images", "run", "weights"):
+        for name in ("images", "run", "from_", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         if self.size != "auto":
@@ -256,6 +261,15 @@ class TrainConfig:
             raise UsageError(f"--width {self.width}: must be a multiple of 8")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must not be negative")
+        if self.freeze < 0:
+            raise UsageError(f"--freeze {self.freeze}: must be 0 (none) or above")
+        if self.freeze and self.from_ is None:
+            raise UsageError(f"--freeze {self.freeze}: keeps what --from carries over; add --from")
+        if self.freeze and self.discriminator == "projected":
+            raise UsageError(
+                f"--freeze {self.freeze}: is not for --discriminator projected, whose lower layers are frozen anyway;"
+                " leave it out"
+            )
         if self.score_every is not None and self.score_every < 0:
             raise UsageError(f"--score-every {self.score_every}: must be 0 (no scores) or above")
         if not 0 <= self.hold_back <= 0.5:
@@ -376,8 +390,8 @@ PRESETS = {"default": default, "paper": paper, "tiny": tiny}
 
 
 def option(name: str) -> str:
-    """Spell a field as the command line does: ``log_every`` is ``--log-every``."""
-    return "--" + name.replace("_", "-")
+    """Spell a field as the command line does: ``log_every`` is ``--log-every``, and ``from_`` is ``--from``."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def parse_seeds(text: str) -> list[int]:

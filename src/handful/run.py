@@ -42,6 +42,7 @@ from handful.reporting.build import report
 from handful.resolve import hardware, hold_back, part, place, pretrained, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
+from handful.start import Source, begin, compare, source_of
 from handful.track import Tracker
 from handful.verdict import BEST, Score, best, lowest, plateau, read_history, refusal, warnings
 
@@ -69,6 +70,8 @@ class Run:
         self.watch = watch
         self.distance, self.trunk = distance, trunk
         self.device = torch.device(config.device)
+        self.source: Source | None = None
+        """What a run that has not begun starts from."""
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
         classes = label(dataset, config)
@@ -106,15 +109,21 @@ class Run:
         ranks.require(config.batch, choose_device(config.device))
         config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
+        source = source_of(config)
         try:
             reading = partial(watch.advance, "reading images")
             dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
             tell(dataset, config, watch)
+            start = saved and saved.start
+            if source is not None:
+                start = compare(source, config, trunk, watch)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
-                settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
+                words = hardware(config.device), start
+                settle(Settings(config, dataset.fingerprint, len(dataset.images), *words), saved)
                 run = cls(config, dataset, distance, extractor, trunk, watch)
+                run.source = source
                 try:
                     yield run
                 finally:
@@ -139,6 +148,11 @@ class Run:
         self.reported = self.saved = time.monotonic()
         self.ended = self.end(state)
         self.began = state.step
+        if not found and self.source is not None:
+            begin(state, self.source)
+            self.source = None
+            self.show(state)
+            self.save(state)  # from here on the run needs its source no more
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
         """Take the losses of the step just done, and do what is due after it: score, log, samples, checkpoint.
