@@ -41,8 +41,8 @@ def fit(name: str, old: Tensor, new: Tensor, theirs: GeneratorConfig, ours: Gene
 def outputs(weight: Float[Tensor, "c k h w"], channels: int) -> Float[Tensor, "d k h w"]:
     """Make a layer that gives images give others: grey as the mean of the colours, colours each as grey.
 
-    A new alpha is the mean of the colours, so that what is dark becomes transparent and black stays where nothing is; an
-    alpha that is not wanted is left out, which shows pictures over black.
+    A new alpha is the mean of the colours, so that black becomes transparent; one that is not wanted is left out, which
+    shows pictures over black.
     """
     if len(weight) == channels:
         return weight

@@ -137,10 +137,10 @@ class TrainConfig:
     recompute: bool = False
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
     from_: Path | None = None
-    """A trained model to start from: a run folder or one of its checkpoints, or, without a discriminator, a model folder
-    or a .safetensors file. Needs the same --width; other sizes and channels may differ."""
+    """A trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
+    which have no discriminator. It needs the same --width; size, channels and classes may differ."""
     freeze: int = 0
-    """With --from, blocks of the discriminator that stay as they were, counted from the image. 0: all go on learning."""
+    """Blocks of the discriminator, counted from the image, that stay as --from has them (FreezeD). 0: all learn."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     discriminator: Literal["fastgan", "large", "projected"] = "fastgan"

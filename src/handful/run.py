@@ -113,15 +113,15 @@ class Run:
         try:
             reading = partial(watch.advance, "reading images")
             dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
-            tell(dataset, config, watch)
-            start = saved and saved.start
+            start = saved.start if saved else None
             if source is not None:
                 start = compare(source, config, trunk, watch)
+            tell(dataset, config, watch)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
-                words = hardware(config.device), start
-                settle(Settings(config, dataset.fingerprint, len(dataset.images), *words), saved)
+                count, words = len(dataset.images), hardware(config.device)
+                settle(Settings(config, dataset.fingerprint, count, words, start), saved)
                 run = cls(config, dataset, distance, extractor, trunk, watch)
                 run.source = source
                 try:

@@ -67,8 +67,8 @@ class Carried:
 
     def words(self) -> str:
         """Say it in a line."""
-        count = len(self.whole) + len(self.fitted) + len(self.new)
-        text = f"{len(self.whole) + len(self.fitted)} of {count} blocks ({self.share:.1%} of its parameters) carried over"
+        kept = len(self.whole) + len(self.fitted)
+        text = f"{kept} of {kept + len(self.new)} blocks, {self.share:.1%} of its numbers, are carried over"
         text += f"; fitted: {', '.join(self.fitted)}" * bool(self.fitted)
         return text + f"; new: {', '.join(self.new)}" * bool(self.new)
 
