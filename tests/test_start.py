@@ -132,7 +132,6 @@ def test_the_trained_generator_starts_near_the_average_and_the_discriminator_as_
     checkpoint.restore(theirs, every(source / "checkpoints")[-1])
     for live, average in zip(state.generator.parameters(), state.average.parameters(), strict=True):
         assert F.cosine_similarity(live.flatten(), average.flatten(), dim=0) > 0.999 or not average.any()
-        assert live.norm().item() == pytest.approx(average.norm().item(), rel=0.1)
     assert same(theirs.discriminator_optimizer.others, state.discriminator_optimizer.others)
     assert same(theirs.discriminator_optimizer.masters, state.discriminator_optimizer.masters)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -152,7 +151,7 @@ def test_optimisers_and_strengths_start_fresh(source):
     assert not any(tensors[f"controls.{name}"] for name in ("steps", "sign", "augment"))
 
 
-@pytest.mark.parametrize("options", [{}, {"freeze": 2}, EVERY_PART | {"freeze": 1, "normalisation": "batch"}])
+@pytest.mark.parametrize("options", [{"freeze": 2}, EVERY_PART | {"freeze": 1, "normalisation": "batch"}])
 def test_a_run_stands_by_itself_once_it_has_begun(photos, source, tmp_path, options):
     """Stopped, its source gone, and resumed, it ends with the bits of one that was never stopped."""
     whole, parts = (small(photos, tmp_path / name, from_=source, **options) for name in ("whole", "parts"))
@@ -172,25 +171,22 @@ def test_a_run_stands_by_itself_once_it_has_begun(photos, source, tmp_path, opti
     assert start["fingerprint"] == json.loads((whole.folder / "config.json").read_text())["start"]["fingerprint"]
 
 
-def test_a_run_killed_before_its_first_step_needs_its_source_no_more(photos, source, tmp_path):
-    config = small(photos, tmp_path / "run", from_=source)
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_run_killed_around_its_first_checkpoint_starts_from_its_source_once(photos, source, tmp_path, left):
+    """With none it reads the source again; with that of step 0 it needs it no more."""
+    moved = shutil.copytree(source, tmp_path / "source")
+    config = small(photos, tmp_path / "run", from_=moved, steps=2)
     train(config, Quiet())
-    again = small(photos, tmp_path / "again", from_=source)
-    train(dataclasses.replace(again, steps=1), Quiet())
-    assert [path.name for path in every(again.folder / "checkpoints")] == ["step-00000000", "step-00000001"]
-    shutil.rmtree(again.folder / "checkpoints" / "step-00000001")
-    train(again, Quiet())
-    assert same(saved(config, 4), saved(again, 4))
-    assert (again.folder / "samples" / "step-00000000.png").exists()
-
-
-def test_a_run_killed_before_its_first_checkpoint_starts_from_its_source_again(photos, source, tmp_path):
-    whole, config = (small(photos, tmp_path / name, from_=source) for name in ("whole", "run"))
-    train(whole, Quiet())
-    train(dataclasses.replace(config, steps=1), Quiet())
-    shutil.rmtree(config.folder / "checkpoints")
+    found = every(config.folder / "checkpoints")
+    assert [path.name for path in found] == ["step-00000000", "step-00000002"]
+    assert (config.folder / "samples" / "step-00000000.png").exists()
+    ended = saved(config, 2)
+    for path in found[left:]:
+        shutil.rmtree(path)
+    if left:
+        shutil.rmtree(moved)
     train(config, Quiet())
-    assert same(saved(whole, 4), saved(config, 4))
+    assert same(saved(config, 2), ended)
 
 
 def test_a_run_that_has_begun_goes_on_and_cannot_change_its_source(photos, source, tmp_path):
@@ -235,7 +231,7 @@ def test_every_block_can_be_frozen_and_counted_from_the_image():
         assert network.lowest(0) == []
         assert "stem" in network.lowest(1)
         assert "small.0" in network.lowest(1)
-        assert network.lowest(2)[1] == f"blocks.{min(256, network.nominal) // 2}" if hasattr(network, "nominal") else 1
+        assert network.lowest(2)[1] == f"blocks.{4 * 2**most}"
         network.freeze(most)
         learning = {name.split(".")[0] for name, value in network.named_parameters() if value.requires_grad}
         assert learning == {"head", "small_head", "decoders"}
@@ -243,9 +239,9 @@ def test_every_block_can_be_frozen_and_counted_from_the_image():
 
 FREEZING = [
     ({"freeze": 4}, "--freeze 4: the discriminator has 3 blocks at this size; give at most 3"),
-    ({"freeze": 1, "size": 64}, "--freeze 1: stem cannot be carried over"),
+    ({"freeze": 1, "size": 64}, "--freeze 1: stem, small.0 cannot be carried over"),
     ({"freeze": 2, "normalisation": "chain"}, "--freeze 2: blocks.16 cannot be carried over"),
-    ({"freeze": 1, "width": 16}, "they have --width 8, not 16; add --width 8"),
+    ({"freeze": 1, "width": 16}, "its networks have --width 8, not 16; add --width 8"),
 ]
 
 
@@ -288,8 +284,8 @@ def test_it_says_what_was_carried_over(photos, source, tmp_path):
     config = small(photos, tmp_path / "run", from_=source / "model", size=64, channels=1, steps=1, smooth=True)
     train(config, notes)
     (line,) = (line for line in notes.lines if line.startswith("starting from"))
-    assert "of the generator 5 of 8 blocks" in line
-    assert "new: blocks.64, gates.64" in line.replace("to_small at 32, ", "")
+    assert "of the generator 4 of 8 blocks" in line
+    assert line.endswith("new: blocks.64, gates.64, to_small at 32, to_image at 64")
     assert any("the discriminator is new, since the source has none" in line for line in notes.lines)
     assert any("trained with --no-smooth, so what it draws is another picture" in line for line in notes.lines)
     start = json.loads((config.folder / "config.json").read_text())["start"]
@@ -304,12 +300,8 @@ def test_at_another_size_each_block_goes_where_it_does_the_same(source):
     for block in ("first.conv", "blocks.8.conv2", "blocks.16.conv", "blocks.32.conv1"):
         assert torch.equal(average[f"{block}.weight"], there.generator[f"{block}.weight"])
     masters = read_masters(state)
-    # The small image's path is longer at its beginning.
-    assert torch.equal(masters["small.3.main.0.weight"], there.discriminator["small.2.main.0.weight"]) == (
-        masters["small.3.main.0.weight"].shape == there.discriminator["small.2.main.0.weight"].shape
-    )
     assert torch.equal(masters["blocks.8.halve.0.weight"], there.discriminator["blocks.8.halve.0.weight"])
-    assert not torch.equal(masters["small_head.weight"], torch.zeros_like(masters["small_head.weight"]))
+    assert torch.equal(masters["small_head.weight"], there.discriminator["small_head.weight"])
 
 
 def drawn(state: State) -> torch.Tensor:
@@ -424,7 +416,7 @@ from handful.losses import absolute_difference
 from handful.training import Step
 
 def run(compile):
-    config = tiny("-", size=32, width=8, batch=4, device="cpu", precision="fp32", compile=compile, from_="-", freeze=2)
+    config = tiny("-", size=32, width=8, batch=4, device="cpu", precision="fp32", compile=compile, channels=3, from_="-", freeze=2)
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     state = State.fresh(config, torch.device("cpu"))
     before = {name: value.clone() for name, value in state.tensors().items()}

@@ -115,7 +115,7 @@ class Run:
             dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
             start = saved.start if saved else None
             if source is not None:
-                start = compare(source, config, trunk, watch)
+                start = compare(source, config, trunk, watch, label(dataset, config).names)
             tell(dataset, config, watch)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):

@@ -6,6 +6,7 @@ size of the images. What a block is made of may be fitted to other channels, pro
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
@@ -149,13 +150,13 @@ def compare(
     Raises:
         UsageError: if it is next to nothing, or blocks are to be frozen that are not there.
     """
-    wanted, theirs = config.generator, source.config
+    wanted, theirs = dataclasses.replace(config.generator, classes=classes), source.config
     generator = carry(source.generator, Generator(wanted).state_dict(), theirs, wanted)
     if generator.share < ENOUGH:
         other = f"its networks have --width {theirs.width}, not {wanted.width}; add --width {theirs.width}"
         reason = other if theirs.width != wanted.width else "it is too different; train without --from"
         raise UsageError(f"--from {source.path}: fits {generator.share:.0%} of the new generator: {reason}")
-    judge = opponent(config, torch.device("cpu"), trunk)
+    judge = opponent(config, torch.device("cpu"), trunk, classes)
     discriminator = carry(source.discriminator, dict(judge.named_parameters()), theirs, wanted)
     if config.freeze:
         assert isinstance(judge, Discriminator)
@@ -204,7 +205,7 @@ def require_frozen(
 
 
 @torch.no_grad()
-def begin(state: State, source: Source, classes: tuple[str, ...] = ()) -> None:
+def begin(state: State, source: Source) -> None:
     """Write what fits into a fresh state.
 
     The trained generator starts from the source's average too. The optimisers start fresh: their moments are gradients
