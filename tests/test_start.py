@@ -72,8 +72,8 @@ def small(photos: Path, run: Path, **options) -> TrainConfig:
     return tiny(photos, run=run, **short | {"channels": 3, "report": False, "score_every": 0} | options)
 
 
-@pytest.fixture(scope="session")
-def source(tmp_path_factory) -> Path:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory, quick_pictures) -> Path:
     """A run on other images."""
     photos = pictures_in(tmp_path_factory.mktemp("others"), 128)
     config = small(photos, tmp_path_factory.mktemp("source") / "run", steps=6, learning_rate=0.002, checkpoint_every=3)
@@ -139,8 +139,8 @@ def test_the_average_in_use_is_the_one_that_starts_where_a_run_has_several(photo
 def test_the_trained_generator_starts_near_the_average_and_the_discriminator_as_it_was(source):
     state, theirs = begun(source), State.fresh(small(Path("-"), Path("-")), torch.device("cpu"))
     checkpoint.restore(theirs, every(source / "checkpoints")[-1])
-    for live, average in zip(state.generator.parameters(), state.average.parameters(), strict=True):
-        assert F.cosine_similarity(live.flatten(), average.flatten(), dim=0) > 0.999 or not average.any()
+    for live, drawing in zip(state.generator.parameters(), state.average.parameters(), strict=True):
+        assert F.cosine_similarity(live.flatten(), drawing.flatten(), dim=0) > 0.999 or not drawing.any()
     assert same(theirs.discriminator_optimizer.others, state.discriminator_optimizer.others)
     assert same(theirs.discriminator_optimizer.masters, state.discriminator_optimizer.masters)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
