@@ -87,5 +87,5 @@ def rows_by_class(
     if not known or old.shape[1:] != new.shape[1:]:
         return None
     rows = new.clone()
-    rows[[ours.classes.index(name) for name in known]] = old[[theirs.classes.index(name) for name in known]]
+    rows[[ours.classes.index(name) for name in known]] = old[[theirs.classes.index(name) for name in known]].to(rows)
     return rows

@@ -104,33 +104,28 @@ def read(path: Path) -> Source:
     home = given.absolute().parents[1] / "model" if alone else path
     if alone and not (home / WEIGHTS).is_file():
         raise UsageError(f"{path}: a checkpoint is read where its run left it; give the run folder, or a model folder")
-    model = load(home, "cpu")
-    average: Tensors = model.network.state_dict()
-    weights = find_weights(home)
-    assert weights is not None
-    files = [] if alone else [weights]
+    model, files = load(home, "cpu"), [find_weights(home)]
+    generator: Tensors = model.network.state_dict()
+    masters: Tensors = {}
+    learned: Tensors = {}
+    vectors: Tensors = {}
     found = [given] if alone else checkpoint.every(path / "checkpoints")
-    parts: dict[str, dict[str, Tensor]] = {}
     if found:
         with checkpoint.readable(found[-1]):
             tensors, numbers = checkpoint.read(found[-1])
         chosen = int(numbers["chosen"])
-        places = {"average": f"average_{chosen}." if chosen else "average.", "learned": "discriminator."}
-        places |= {kind: f"discriminator_optimizer.{kind}." for kind in ("master", "u")}
-        parts = {
-            part: {name.removeprefix(place): value for name, value in tensors.items() if name.startswith(place)}
-            for part, place in places.items()
-        }
+        if alone:
+            generator, files = below(f"average_{chosen}." if chosen else "average.", tensors), []
+        masters, vectors = (below(f"discriminator_optimizer.{kind}.", tensors) for kind in ("master", "u"))
+        learned = below("discriminator.", tensors)
         files.append(found[-1] / checkpoint.FILE)
-    masters = {f"{layer}.weight": value for layer, value in parts.get("master", {}).items()}
-    return Source(
-        path,
-        model.config,
-        parts["average"] if alone else average,
-        masters | parts.get("learned", {}),
-        parts.get("u", {}),
-        fingerprint(files),
-    )
+    discriminator = {f"{layer}.weight": value for layer, value in masters.items()} | {**learned}
+    return Source(path, model.config, generator, discriminator, vectors, fingerprint(file for file in files if file))
+
+
+def below(prefix: str, tensors: Tensors) -> Tensors:
+    """Give the tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def fingerprint(files: Iterable[Path]) -> str:
@@ -158,8 +153,9 @@ def compare(
         raise UsageError(f"--from {source.path}: fits {generator.share:.0%} of the new generator: {reason}")
     judge = opponent(config, torch.device("cpu"), trunk, classes)
     discriminator = carry(source.discriminator, dict(judge.named_parameters()), theirs, wanted)
-    if config.freeze:
-        assert isinstance(judge, Discriminator)
+    kept: list[str] = []
+    if config.freeze and isinstance(judge, Discriminator):  # the options refuse it for the other kind
+        kept = judge.lowest(config.freeze)
         require_frozen(judge, discriminator, source, wanted, config.freeze)
     watch.note(f"starting from {source.path}: of the generator {generator.words()}")
     if source.discriminator:
@@ -170,8 +166,8 @@ def compare(
         if getattr(theirs, name) != getattr(wanted, name):
             flag = "--" + "no-" * (not getattr(theirs, name)) + name.replace("_", "-")
             watch.note(f"  the source was trained with {flag}, so what it draws is another picture here")
-    if config.freeze:
-        watch.note(f"  frozen: {config.freeze} of the discriminator's {1 + len(judge.blocks)} blocks")  # type: ignore[arg-type]
+    if kept:
+        watch.note(f"  frozen in the discriminator: {', '.join(kept)}")
     return {
         "from": str(source.path),
         "fingerprint": source.fingerprint,
@@ -204,7 +200,6 @@ def require_frozen(
         )
 
 
-@torch.no_grad()
 def begin(state: State, source: Source) -> None:
     """Write what fits into a fresh state.
 
@@ -235,6 +230,7 @@ def begin(state: State, source: Source) -> None:
                 value.copy_(exact[name])
 
 
+@torch.no_grad()
 def carry(old: Tensors, new: Tensors, theirs: GeneratorConfig, ours: GeneratorConfig) -> Carried:
     """Find values for the tensors of a new network, by name, shape and what they do, in those of an old one."""
     there, here = blocks(old, theirs), blocks(new, ours)
