@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from handful.benchmark import Benchmark, bench
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
+    from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 HOME = {
     "Benchmark": "benchmark",
+    "Checkup": "doctor.examine",
     "Evaluation": "metrics.evaluation",
     "GeneratorConfig": "config",
     "Model": "model",
@@ -32,6 +34,7 @@ HOME = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "bench": "benchmark",
+    "check": "doctor.examine",
     "default": "config",
     "evaluate": "metrics.evaluation",
     "generate": "sample",
@@ -43,6 +46,7 @@ HOME = {
 }
 __all__ = [
     "Benchmark",
+    "Checkup",
     "Evaluation",
     "GeneratorConfig",
     "Model",
@@ -51,7 +55,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
 ]
-__all__ += ["bench", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
+__all__ += ["bench", "check", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
 
 
 def __getattr__(name: str) -> object:

@@ -79,6 +79,18 @@ def label(dataset: Dataset, config: TrainConfig) -> Classes:
     return by_folder(dataset.names) if config.labels == "folders" else Classes((), (0,) * len(dataset.names))
 
 
+def class_of(image: str, classes: Sequence[str]) -> str | None:
+    """Give the class of an image by its name; None if it is of no class."""
+    folder = image.split("/", 1)[0] if "/" in image else None
+    return folder if folder in classes else OTHER if OTHER in classes else None
+
+
+def in_proportion(classes: Sequence[str], count: int) -> list[str]:
+    """Name a class for each of ``count`` pictures, each class as often, in proportion, as it is in a list."""
+    ordered = sorted(classes)
+    return [ordered[place * len(ordered) // count] for place in range(count)]
+
+
 def counted(count: int) -> str:
     """Say that so many images lie somewhere."""
     return f"{count} images lie" if count > 1 else "1 image lies"

@@ -6,8 +6,9 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from handful import shapes
 from handful.errors import UsageError
@@ -236,6 +237,11 @@ class TrainConfig:
         for name in ("images", "run", "from_", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
+        for name, known in limited().items():
+            value = getattr(self, name)
+            wrong = [each for each in (value if isinstance(value, tuple) else (value,)) if each not in known]
+            if wrong:
+                raise UsageError(f"{option(name)} {wrong[0]}: choose from {', '.join(map(str, known))}")
         if self.size != "auto":
             # Written in one way, so that a resumed run finds the size it had.
             spelled = shapes.spelled(shapes.parse(self.size))
@@ -387,6 +393,23 @@ def tiny(images: Path | str, **options: Any) -> TrainConfig:
 
 
 PRESETS = {"default": default, "paper": paper, "tiny": tiny}
+
+
+@cache
+def limited() -> dict[str, tuple[Any, ...]]:
+    """List the values of each option that may only have some."""
+    found = {name: choices(kind) for name, kind in get_type_hints(TrainConfig).items()}
+    return {name: known for name, known in found.items() if known}
+
+
+def choices(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """List what a field may hold by its type, where only some values are allowed; otherwise nothing."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if get_origin(kind) is tuple:
+        return choices(get_args(kind)[0])
+    found = [choices(each) for each in get_args(kind)]
+    return sum(found, ()) if all(found) else ()
 
 
 def option(name: str) -> str:

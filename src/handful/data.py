@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ from handful.config import Channels, Fit
 from handful.errors import UsageError
 from handful.pictures import UnusableError, decode, resize
 from handful.shapes import Shape
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 ENDINGS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"])
 
@@ -73,7 +77,13 @@ class Found:
 
     files: list[Path] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    others: list[Path] = field(default_factory=list)
+    """Files that are not pictures by their ending."""
+
+    @property
+    def ignored(self) -> Counter[str]:
+        """Count the other files by ending."""
+        return Counter(file.suffix.lower() for file in self.others)
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ def search(folder: Path) -> Found:
     try:
         is_directory = stat.S_ISDIR(folder.stat().st_mode)
     except OSError as error:
-        reason = f"does not exist or cannot be opened ({_explain(error)})"
+        reason = f"does not exist or cannot be opened ({explain(error)})"
         raise UsageError(f"image folder {readable(folder)} {reason}: check the path") from None
     if not is_directory:
         raise UsageError(f"image folder {readable(folder)} is a file: name the folder that holds the pictures")
@@ -171,7 +181,7 @@ def search(folder: Path) -> Found:
                         (pending.append if child.is_symlink() else pending.appendleft)(child)
         except OSError as error:
             dangling = isinstance(error, FileNotFoundError) and entry.is_symlink()
-            reason = "link to a file that is not there" if dangling else _explain(error)
+            reason = "link to a file that is not there" if dangling else explain(error)
             found.problems.append(Problem(entry.relative_to(folder), reason))
     found.files.sort(key=Path.as_posix)
     return found
@@ -183,7 +193,7 @@ def _sort_in(file: Path, *, regular: bool, found: Found) -> None:
     if regular and ending in ENDINGS:
         found.files.append(file)
     elif regular:
-        found.ignored[ending] += 1
+        found.others.append(file)
     elif ending in ENDINGS:
         # Opening a pipe would wait for ever.
         found.problems.append(Problem(file, "not a regular file"))
@@ -197,24 +207,29 @@ def decode_all(
     progress: Callable[[int, int], None] | None,
 ) -> list[Used | Problem]:
     """Fill ``images`` from ``files``, several at a time, and return what became of each, in order."""
+    # Written through NumPy: a torch copy of this size starts threads of its own in every one of ours.
+    pairs = list(zip(files, images.numpy(), strict=True))
+    return at_once(lambda pair: _load(folder, pair[0], fit, pair[1]), pairs, progress)
+
+
+def at_once(
+    work: Callable[[Item], Result], items: Sequence[Item], progress: Callable[[int, int], None] | None
+) -> list[Result]:
+    """Do the same with each of several picture files in threads, and return what came out, in order."""
     # Left to the threads, two of them could load Pillow's decoders at once, and one find its format missing.
     Image.init()
-    # Written through NumPy: a torch copy of this size starts threads of its own in every one of ours.
-    pixels = images.numpy()
     # A container often has fewer cores than its machine. Only Linux can tell.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(min(cores, _MOST_THREADS, len(files)))
+    pool = ThreadPoolExecutor(max(1, min(cores, _MOST_THREADS, len(items))))
     # Filters belong to the process, so they are set here and not in the threads. What Pillow warns of (very large
     # pictures, odd EXIF blocks, palettes) is either handled here or comes back as an error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            futures = [
-                pool.submit(_load, folder, file, fit, picture) for file, picture in zip(files, pixels, strict=True)
-            ]
+            futures = [pool.submit(work, item) for item in items]
             for done, _ in enumerate(as_completed(futures), start=1):
                 if progress is not None:
-                    progress(done, len(files))
+                    progress(done, len(items))
         finally:
             pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]
@@ -231,12 +246,12 @@ def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "c h w"
         small = image.height < shape[0] or image.width < shape[1]
         pixels = resize(image, (shape[0], shape[1]), fit)
     except Exception as error:  # Whatever a decoder makes of damaged data, the other files go on.
-        return Problem(file, _explain(error))
+        return Problem(file, explain(error))
     picture[:] = pixels
     return Used(file.as_posix(), hashlib.sha256(data).digest(), small)
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """Say in plain words why a file could not be used."""
     match error:
         case UnidentifiedImageError():

@@ -26,7 +26,7 @@ from torch import Tensor
 from handful import checkpoint
 from handful.average import calibrate
 from handful.checkpoint import State
-from handful.classes import label
+from handful.classes import Classes, label
 from handful.config import TrainConfig
 from handful.data import Dataset, load_folder
 from handful.errors import TrainingError, UsageError
@@ -61,6 +61,7 @@ class Run:
         self,
         config: TrainConfig,
         dataset: Dataset,
+        classes: Classes,
         distance: Distance,
         extractor: Extractor,
         trunk: Trunk | None,
@@ -74,9 +75,6 @@ class Run:
         """What a run that has not begun starts from."""
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
-        classes = label(dataset, config)
-        for line in classes.notes:
-            watch.note(line)
         self.classes = classes.names
         kept, unseen = hold_back(classes, config)
         if unseen:
@@ -113,16 +111,19 @@ class Run:
         try:
             reading = partial(watch.advance, "reading images")
             dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
+            classes = label(dataset, config)
             start = saved.start if saved else None
             if source is not None:
-                start = compare(source, config, trunk, watch, label(dataset, config).names)
+                start = compare(source, config, trunk, watch, classes.names)
             tell(dataset, config, watch)
+            for line in classes.notes:
+                watch.note(line)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
                 count, words = len(dataset.images), hardware(config.device)
                 settle(Settings(config, dataset.fingerprint, count, words, start), saved)
-                run = cls(config, dataset, distance, extractor, trunk, watch)
+                run = cls(config, dataset, classes, distance, extractor, trunk, watch)
                 run.source = source
                 try:
                     yield run

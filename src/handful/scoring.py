@@ -13,6 +13,7 @@ from torch import Tensor
 
 from handful.augment import augment
 from handful.blocks import shrink
+from handful.classes import in_proportion
 from handful.config import TrainConfig
 from handful.generator import small_shape
 from handful.images import from_bytes
@@ -102,8 +103,9 @@ class Judge:
 
     def like_training(self) -> list[str] | None:
         """Name a class for each sample, each as often as it is among the images that are trained on."""
-        places = [place * len(self.labels) // len(SAMPLES) for place in range(len(SAMPLES))]
-        return [self.classes[self.labels[place]] for place in places] if self.classes else None
+        if not self.classes:
+            return None
+        return in_proportion([self.classes[number] for number in self.labels.tolist()], len(SAMPLES))
 
     @torch.no_grad()
     def accuracies(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from handful import shapes
 from handful.config import Channels, TrainConfig
-from handful.data import search
+from handful.data import Item, search
 from handful.log import Watch
 from handful.pictures import decode, upright_size
 from handful.shapes import Shape
@@ -72,11 +73,8 @@ def channels_of(folder: Path) -> tuple[Channels, str]:
             except Exception:
                 continue
             looked += 1
-            image.thumbnail((THUMBNAIL, THUMBNAIL))
-            pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
-            colours = pixels[..., :3]
-            coloured += bool((np.ptp(colours, axis=-1) >= COLOURED).mean() > SEEN)
-            transparent += bool((pixels[..., 3] < 255 - COLOURED).mean() > SEEN)
+            kind = kind_of(image)
+            coloured, transparent = coloured + kind[0], transparent + kind[1]
     if looked and 2 * transparent >= looked:
         return 4, f"{transparent} of {looked} images looked at have something transparent"
     if looked and not coloured and not transparent:
@@ -84,6 +82,15 @@ def channels_of(folder: Path) -> tuple[Channels, str]:
     return 3, ""
 
 
-def spread(files: Sequence[Path], most: int) -> Sequence[Path]:
+def kind_of(image: Image.Image) -> tuple[bool, bool]:
+    """Say whether an RGBA image has colour, and whether something in it is transparent; makes it smaller."""
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
+    coloured = np.ptp(pixels[..., :3], axis=-1) >= COLOURED
+    transparent = pixels[..., 3] < 255 - COLOURED
+    return bool(coloured.mean() > SEEN), bool(transparent.mean() > SEEN)
+
+
+def spread(files: Sequence[Item], most: int) -> Sequence[Item]:
     """Take files evenly spread over a list, at most so many."""
     return [files[place * len(files) // most] for place in range(most)] if len(files) > most else files

@@ -21,6 +21,7 @@ from handful.data import Dataset, load_folder, readable
 from handful.errors import MissingWeightsError, UsageError
 from handful.log import Console, Watch
 from handful.metrics import diversity
+from handful.metrics.by_class import FEWEST, drawn_like, scores_by_class
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import fid, kid
 from handful.metrics.features import Extractor, load_extractor
@@ -37,8 +38,6 @@ from handful.perceptual import Perceptual
 from handful.settings import read_settings
 from handful.shapes import Shape, read_size, spelled
 
-FEWEST = 10
-"""Images; of fewer no score says anything."""
 CLOSEST = 24
 """Pairs of samples and training images that are listed."""
 
@@ -91,6 +90,8 @@ class Evaluation:
     closest: list[dict[str, Any]] = field(default_factory=list)
     holdout: dict[str, Any] | None = None
     """How images that the generator has not seen fare, where a folder of them was given."""
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Scores of each class by itself, where there are classes (``scores_by_class``)."""
     why: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -147,6 +148,7 @@ def evaluate(
             raise UsageError(f"{opened.label}: images of {own_size} px are too small; {SMALLEST_SIDE} px are needed")
         load = partial(load_images, shape=opened.shape, fit=fit, channels=opened.channels, watch=watch)
         training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
+        opened = drawn_like(opened, training.names)
         scores = Evaluation(
             source=opened.label,
             samples=opened.count,
@@ -221,7 +223,8 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
     scores.copies, scores.novelty = matches.share, matches.novelty
     scores.copies_among_training, scores.novelty_among_training = among.share, among.novelty
     scores.copies_seen_in = list(reference.spaces)
-    scores.closest = closest(matches, source.name, training.names)
+    scores.closest = closest(matches, source, training.names)
+    scores.classes = scores_by_class(source, training.names, matches, samples.features, reference.features)
 
     if source.model is None:
         scores.why["path_length"] = "a folder of images has no latent space"
@@ -275,12 +278,13 @@ def hold_against(
     return answer
 
 
-def closest(matches: Matches, name: Callable[[int], str], training: Sequence[str]) -> list[dict[str, Any]]:
+def closest(matches: Matches, source: Source, training: Sequence[str]) -> list[dict[str, Any]]:
     """List the samples nearest to a training image, nearest first."""
     order = matches.ratio.argsort(stable=True)[:CLOSEST].tolist()
     return [
         {
-            "sample": name(place),
+            "sample": source.name(place),
+            "class": source.class_of(place),
             "training": training[int(matches.index[place])],
             "mirrored": bool(matches.mirrored[place]),
             "novelty": float(matches.ratio[place]),

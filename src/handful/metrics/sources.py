@@ -39,6 +39,8 @@ class Source:
     """Says which image has a number."""
     model: Model | None
     """The generator behind the samples, if there is one."""
+    class_of: Callable[[int], str | None]
+    """Says of which class an image is to be; None where there are no classes."""
 
 
 def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: str) -> Source:
@@ -63,16 +65,19 @@ def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: st
     return taken(path, most, shape, fit)
 
 
-def drawn(model: Model, label: str, seeds: Sequence[int]) -> Source:
-    """Take the images of a generator, one a seed."""
+def drawn(model: Model, label: str, seeds: Sequence[int], classes: Sequence[str] | None = None) -> Source:
+    """Take the images of a generator, one a seed, of these classes, or of all its classes in turn."""
+    if classes is None and (numbers := model.labels(seeds)) is not None:
+        classes = [model.config.classes[number] for number in numbers.tolist()]
     return Source(
         label=label,
         count=len(seeds),
         channels=model.config.channels,
         shape=model.config.shape,
-        stream=lambda: model.stream(seeds, BATCH),
-        name=lambda index: f"seed {seeds[index]}",
+        stream=lambda: model.stream(seeds, BATCH, classes),
+        name=lambda index: f"seed {seeds[index]}" + (f", {classes[index]}" if classes else ""),
         model=model,
+        class_of=lambda index: classes[index] if classes else None,
     )
 
 
@@ -102,7 +107,16 @@ def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
                     )
             yield images
 
-    return Source(readable(folder), len(files), 3, shape, stream, lambda index: files[index].as_posix(), None)
+    return Source(
+        label=readable(folder),
+        count=len(files),
+        channels=3,
+        shape=shape,
+        stream=stream,
+        name=lambda index: files[index].as_posix(),
+        model=None,
+        class_of=lambda index: files[index].parts[0] if len(files[index].parts) > 1 else None,
+    )
 
 
 def common_size(folder: Path, files: Sequence[Path]) -> Shape:
