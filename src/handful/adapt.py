@@ -24,10 +24,10 @@ def fit(name: str, old: Tensor, new: Tensor, theirs: GeneratorConfig, ours: Gene
         The fitted tensor, of the new one's shape if it can be fitted; none if it holds nothing that is wanted.
     """
     match name.split("."):
-        case ["classes" | "small_classes", "weight"]:
+        case ["classes" | "small_classes", "weight"] | ["classes", _, "table", "weight"]:
             return rows_by_class(old, new, theirs, ours)
         case ["first", "conv", "weight"]:
-            return stretched(for_classes(old, len(new)), ours)
+            return stretched(old, ours)
         case [*_, "squeeze", "weight"]:
             # A kernel over the whole base map: of more cells each counts less.
             return stretched(old, ours, old.shape[2] * old.shape[3] / (ours.base[0] * ours.base[1]))
@@ -65,16 +65,6 @@ def stretched(weight: Float[Tensor, "k c h w"], ours: GeneratorConfig, factor: f
     if weight.shape[2:] == ours.base:
         return weight
     return factor * F.interpolate(weight, size=ours.base, mode="bilinear", align_corners=False)
-
-
-def for_classes(weight: Float[Tensor, "z c h w"], length: int) -> Float[Tensor, "y c h w"]:
-    """Fit what reads latents, with the vectors of classes behind them or without, to vectors of another length.
-
-    A class that is new says nothing at first, so the pictures are those from before.
-    """
-    if len(weight) >= length:
-        return weight[:length] if len(weight) > length else weight
-    return torch.cat([weight, weight.new_zeros(length - len(weight), *weight.shape[1:])])
 
 
 def rows_by_class(

@@ -13,7 +13,7 @@ from typing import TypeVar, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -159,6 +159,26 @@ class Excitation(nn.Module):
         """Scale each channel of ``target`` by a gate read from ``source``."""
         gate = self.excite(F.silu(self.squeeze(shrink(source, self.base))))  # [b c 1 1]
         return target * torch.sigmoid(gate)
+
+
+@final
+class OfClass(nn.Module):
+    """Scale and shift each channel of a map by what the image's class has learned: ``x * (1 + scale) + shift``.
+
+    Nothing at first, so that classes part as they learn.
+
+    Source: conditional normalisation (Dumoulin et al. 2017, equation 5), here behind a block and not within.
+    """
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(classes, 2 * channels)
+
+    def forward(self, x: Float[Tensor, "b c h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        """Make of a map one of each image's class."""
+        scale, shift = self.table(labels)[:, :, None, None].to(x.dtype).chunk(2, dim=1)  # [b c 1 1]
+        changed: Tensor = x * (1 + scale) + shift
+        return changed
 
 
 @final

@@ -27,7 +27,7 @@ from handful.blocks import (
     layout,
     upsample_smoothly,
 )
-from handful.generator import GATES, Generator, conditioned
+from handful.generator import GATES, Generator, normalised, of_class
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
@@ -107,10 +107,10 @@ class Folded(nn.Module):
     @torch.no_grad()
     def __init__(self, network: Generator, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.classes, self.normalise = copy.deepcopy(network.classes), network.config.normalised_latent
+        self.normalise = network.config.normalised_latent
         self.first = FirstStage(network.first)
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
-        self.gates = copy.deepcopy(network.gates)
+        self.gates, self.classes = copy.deepcopy(network.gates), copy.deepcopy(network.classes)
         self.to_image = copy.deepcopy(network.to_image)
         self.requires_grad_(False)
         self.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]  # its stub lacks this
@@ -122,13 +122,14 @@ class Folded(nn.Module):
         labels: Int64[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Give the images, in [-1, 1]; the inputs are those of the generator."""
-        z = conditioned(z, labels, self.classes, normalise=self.normalise)
-        x = self.first(z.to(self.first.weight.dtype))
+        z = normalised(z) if self.normalise else z
+        x = of_class(self.classes, 4, self.first(z.to(self.first.weight.dtype)), labels)
         sources = {4: x}
         sites = iter(noise)
         for name, block in self.blocks.items():
             for stage in block.children():
                 x = stage(x, None if stage.strength is None else next(sites))
+            x = of_class(self.classes, int(name), x, labels)
             if name in self.gates:
                 x = self.gates[name](sources[GATES[int(name)]], x)
             sources[int(name)] = x

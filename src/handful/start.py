@@ -31,7 +31,7 @@ from handful.perceptual import Trunk
 
 ENOUGH = 0.5
 """Share of the generator's parameters below which it is hardly the same model."""
-BLOCK = re.compile(r"((?:decoders\.\w+\.)?(?:(?:blocks|gates|small|heads)\.)?\w+)\.(.+)")
+BLOCK = re.compile(r"((?:decoders\.\w+\.)?(?:(?:blocks|classes|gates|small|heads)\.)?\w+)\.(.+)")
 """A block's name, and what it calls a tensor."""
 
 Tensors = Mapping[str, Tensor]
