@@ -103,7 +103,8 @@ class Run:
         saved = read_settings(config.folder)
         if saved is not None:
             config = reconcile(config, saved.config)
-        ranks.require(config.batch, choose_device(config.device))
+        at_once = None if config.at_once == "auto" else config.at_once
+        ranks.require(config.whole_batch, choose_device(config.device), at_once)
         config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
         try:
@@ -251,7 +252,7 @@ class Run:
             "steps": self.config.steps,
             "seconds": round(state.seconds, 2),
             "seconds_left": round((self.config.steps - state.step) * seconds / len(table), 2),
-            "images_per_second": round(len(table) * self.config.batch / seconds, 3),
+            "images_per_second": round(len(table) * self.config.whole_batch / seconds, 3),
             **{name: round(value, 5) for name, value in means.items()},
             "peak_memory_mb": round(peak_memory(self.device), 1),
             **(score or {}),
@@ -274,7 +275,7 @@ class Run:
         left = f"the last good checkpoint is {found[-1]}" if found else "there was no checkpoint yet"
         raise TrainingError(
             f"step {step}: {what}; {left}. Start a new run with a lower --learning-rate (it is "
-            f"{self.config.learning_rate:g}), a larger --batch (it is {self.config.batch}) or another --seed"
+            f"{self.config.learning_rate:g}), a larger --batch (it is {self.config.whole_batch}) or another --seed"
         )
 
     def show(self, state: State) -> None:
