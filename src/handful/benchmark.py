@@ -142,7 +142,9 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
     distance = Perceptual().to(device).reduced(precision, config.recompute) if perceptual else absolute_difference
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
-    watch.note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}")
+    watch.note(
+        f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}"
+    )
 
     def train() -> None:
         step()
