@@ -9,6 +9,7 @@ one that never stopped, and no checkpoint holds a random state.
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ from handful.checkpoint import State
 from handful.config import TrainConfig
 from handful.division import Drawn
 from handful.errors import TrainingError
-from handful.follower import opened
+from handful.follower import Follower, opened
 from handful.generator import small_shape
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
@@ -40,6 +41,7 @@ from handful.machine import arithmetic
 from handful.memory import fewer, ran_out
 from handful.model import Model
 from handful.ranks import ALONE, Ranks, join
+from handful.run import Run
 from handful.shares import means, parting, share, sharing, uniform
 from handful.spectral import SpectralAdam
 
@@ -72,15 +74,51 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         stop_signals() as stop,
         arithmetic(run.config.precision),
     ):
-        state = State.fresh(run.config, run.device, run.trunk, run.classes)
-        run.resume(state)
+        state = begun(run, ranks)
         state.take_over(ranks)
         step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
         while ranks.agree(run.ended is None and not stop.is_set()):
-            losses = step()
+            try:
+                losses = step()
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
+                step.divide(error)
+                losses = {}
+            if not losses:  # seldom, since what takes memory in a step is over before it changes anything
+                run.rewind(state)
+                continue
             state.step += 1
             run.report(state, losses)
         return run.finish(state)
+
+
+def begun(run: Run | Follower, ranks: Ranks = ALONE) -> State:
+    """Make the state that a run starts from or goes on with."""
+    config = run.config
+    state = State.fresh(config, run.device, run.trunk, run.classes)
+    run.resume(state)
+    if config.batch == config.at_once == "auto" and state.step == 0 and ranks.count == 1:
+        assert isinstance(run, Run)
+        at_once = most_at_once(run, state)
+        run.rewind(state)
+        state.at_once = run.at_once = at_once
+        run.watch.note(f"--batch auto: {config.whole_batch} images a step, {at_once} of them at once")
+    return state
+
+
+def most_at_once(run: Run, state: State) -> int:
+    """Say how many images of a batch to compute at once, from a step with two of them, which the state is spoiled by.
+
+    On the CPU only: a GPU says when its memory runs out, and then the batch is divided; a machine ends the program.
+    """
+    config = run.config
+    if run.device.type != "cpu":
+        return config.whole_batch
+    trial = dataclasses.replace(config, batch=2, compile="off")
+    state.at_once = 2
+    Step(trial, state, run.images, run.distance, labels=run.labels)()
+    return min(config.whole_batch, run.gauge.most_at_once(state) or 2)
 
 
 class Step:
