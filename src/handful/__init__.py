@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from handful.benchmark import Benchmark, bench
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.forecast import preflight
+    from handful.gauge import Forecast
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
     from handful.reporting.build import report
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 HOME = {
     "Benchmark": "benchmark",
     "Evaluation": "metrics.evaluation",
+    "Forecast": "gauge",
     "GeneratorConfig": "config",
     "Model": "model",
     "TrainConfig": "config",
@@ -37,6 +40,7 @@ HOME = {
     "generate": "sample",
     "load": "model",
     "paper": "config",
+    "preflight": "forecast",
     "report": "reporting.build",
     "tiny": "config",
     "train": "training",
@@ -44,6 +48,7 @@ HOME = {
 __all__ = [
     "Benchmark",
     "Evaluation",
+    "Forecast",
     "GeneratorConfig",
     "Model",
     "TrainConfig",
@@ -51,7 +56,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
 ]
-__all__ += ["bench", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
+__all__ += ["bench", "default", "evaluate", "generate", "load", "paper", "preflight", "report", "tiny", "train"]
 
 
 def __getattr__(name: str) -> object:

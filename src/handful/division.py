@@ -29,7 +29,7 @@ class Drawn(NamedTuple):
             length = whole.shape[dim] // count
             return whole.narrow(dim, number * length, length)
 
-        def cut_all(changes: Changes) -> Changes:
+        def cut_all(changes: list[Tensor]) -> list[Tensor]:
             return [cut(units, dim=1) for units in changes]
 
         real = self.real
