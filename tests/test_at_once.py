@@ -134,11 +134,11 @@ def test_gradients_of_parts_add_up_in_float32(dtype):
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1, bias=False), torch.nn.BatchNorm2d(4))
     optimizer = SpectralAdam(net, 1e-3, (0.5, 0.99), random, dtype)
     x = torch.randn(2, 3, 2, 2, generator=random).to(dtype)
-    optimizer.gather(net[0](x).float().sum() * 3)
+    optimizer.gather(net[0](x).float().sum() * 3e-3)
     (gradient,) = (master.grad.clone() for master in optimizer.masters.values())
-    optimizer.gather(net[0](x).float().sum())
+    optimizer.gather(net[0](x).float().sum() * 1e-3)
     for _ in range(2):
-        optimizer.gather(net[0](x).float().sum(), more=True)
+        optimizer.gather(net[0](x).float().sum() * 1e-3, more=True)
     (added,) = (master.grad for master in optimizer.masters.values())
     torch.testing.assert_close(added, gradient, rtol=1e-2 if dtype == torch.bfloat16 else 2e-3, atol=0)
     assert added.dtype == torch.float32
@@ -174,14 +174,6 @@ def test_a_resumed_run_in_parts_ends_with_the_same_bits(photos, tmp_path):
     assert {line["at_once"] for line in lines} == {2}
 
 
-def test_a_compiled_run_can_be_divided(photos, tmp_path):
-    config = small(photos, tmp_path / "run", steps=1, compile="on", at_once=2)
-    plain = small(photos, tmp_path / "plain", steps=1, at_once=2)
-    train(config, Quiet())
-    train(plain, Quiet())
-    assert apart(saved(plain), saved(config), "discriminator_optimizer.exp_avg.") < 1e-3
-
-
 class Failing:
     """A function that runs out of memory at its nth call from when it is armed, and once only."""
 
@@ -215,7 +207,7 @@ def test_a_step_that_ran_out_of_memory_is_that_of_a_run_divided_there_by_hand(
 ):
     """Step 3 fails. ``before``: it is divided as a whole. ``between``: the generator's half of it. ``anew``: what was
     half done is undone, back to the checkpoint after step 2."""
-    recipe = EVERY_PART | {"checkpoint_every": 2, "keep": 9}
+    recipe = {"normalisation": "chain", "augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
     config, by_hand = (small(photos, tmp_path / run, **recipe) for run in ("failing", "by hand"))
 
     failing = Failing(getattr(home, name), call, NO_MEMORY)
@@ -234,26 +226,20 @@ def test_a_step_that_ran_out_of_memory_is_that_of_a_run_divided_there_by_hand(
         "step 3: memory ran out with 4 images at once; the step was taken again with 2" in x for x in notes.lines
     )
 
-    def divided_at(place):
-        def wrapped(self, *arguments, **named):
-            state = self.state if isinstance(self, Step) else states[0]
-            if state.step == 2:
-                state.at_once = 2
-            return place(self, *arguments, **named)
+    place = "gather" if when == "between" else "__call__"
+    usual_place = getattr(Step, place)
 
-        return wrapped
+    def divided(step, *arguments):
+        due = when != "between" or arguments[1] is step.state.generator_optimizer
+        if due and step.state.step == 2 and step.parts == 1:
+            step.divide(NO_MEMORY)
+        return usual_place(step, *arguments)
 
-    states = []
     with monkeypatch.context() as patch:
-        fresh = State.fresh.__func__
-        patch.setattr(State, "fresh", classmethod(lambda *given: states.append(fresh(*given)) or states[-1]))
-        if when == "between":
-            patch.setattr(training.SpectralAdam, "descend", divided_at(SpectralAdam.descend))
-        else:
-            patch.setattr(Step, "__call__", divided_at(Step.__call__))
+        patch.setattr(Step, place, divided)
         train(by_hand, Quiet())
     require_same(saved(config), saved(by_hand))
-    assert [path.name[-1] for path in every(config.folder / "checkpoints")] == ["2", "3", "4"]
+    assert [path.name[-1] for path in every(config.folder / "checkpoints")] == ["2", "3"]
 
 
 def test_a_run_that_ran_out_of_memory_stays_near_one_that_did_not(photos, tmp_path, monkeypatch, without_statistics):
