@@ -261,14 +261,15 @@ class Step:
                 if start is None or not ran_out(error):
                     raise
                 self.divide(error)
+            random.set_state(start)
 
     def gather_parts(self, drawn: Drawn, optimizer: SpectralAdam, lose: Lose, start: Tensor | None) -> Losses:
-        """Try once; each part draws from ``start`` on, and has its own of it."""
+        """Try once; each part draws from ``start`` on, for the whole batch, and takes its own."""
         count = self.parts
         so_far: Losses = {}
         self.state.controls.seen.clear()
         for number in range(count):
-            if start is not None:
+            if start is not None and number:
                 self.random.set_state(start)
             with parting(count, number):
                 loss, losses = lose(drawn.part(number, count))
