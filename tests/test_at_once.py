@@ -188,7 +188,7 @@ class Failing:
 
 
 PLACES = [
-    (Step, "draw", 1, "anew"),
+    (Step, "drawn", 1, "anew"),
     (Step, "generate", 1, "before"),
     (Objective, "discriminator", 1, "before"),
     (torch.autograd, "backward", 1, "before"),

@@ -56,7 +56,10 @@ def test_rounds_in_which_the_machine_was_not_itself_are_left_out(monkeypatch):
 def test_the_arithmetic_of_a_step_is_counted():
     images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     count = lambda **options: benchmark.count(  # noqa: E731
-        tiny("-", size=32, device="cpu", precision="fp32", **options), torch.device("cpu"), images, absolute_difference
+        tiny("-", size=32, channels=3, device="cpu", precision="fp32", **options),
+        torch.device("cpu"),
+        images,
+        absolute_difference,
     )
     four, eight = count(batch=4), count(batch=8)
     per_image = (eight - four) / 4

@@ -59,13 +59,13 @@ def test_help_comes_in_half_a_second_and_without_torch():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
-    for command in ("train", "generate", "evaluate", "report", "describe", "demo"):
+    for command in ("train", "check", "generate", "evaluate", "report", "describe", "demo"):
         assert command in done.stdout
     # Half a second on a quiet machine; the suite keeps all cores busy.
     assert seconds < 2
 
 
-@pytest.mark.parametrize("command", ["train", "generate", "evaluate", "report", "describe", "demo"])
+@pytest.mark.parametrize("command", ["train", "check", "generate", "evaluate", "report", "describe", "demo"])
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main([command, "--help"])
@@ -93,7 +93,11 @@ def test_help_shows_the_defaults_of_the_preset_asked_for(name, capsys):
 WRONG = [
     ("train", "Missing from handful train"),
     ("train nowhere --preset tiny", "image folder nowhere does not exist"),
-    ("train . --size 100", "--size 100: choose one of 32, 64, 128, 256, 512, 1024, 2048; the nearest is 128"),
+    (
+        "train . --size 100",
+        "--size 100: sides must be 3 to 8 times the same power of two, and 32 pixels at least, as in 256, 96x64 or "
+        "768x512; the nearest is 96",
+    ),
     ("train . --preset paper --size 64", "--size 64: the paper has networks for 256, 512 and 1024"),
     ("train . --steps ten", "Error parsing --steps"),
     ("train . --batch 1", "--batch 1: batch normalisation needs at least 2 images"),
@@ -115,7 +119,7 @@ WRONG = [
     ("generate . --out x --seeds 1,,2", "--seeds 1,,2: '' is not a number or a range like 0-63"),
     ("generate . --out x --seeds all", "--seeds all: 'all' is not a number or a range like 0-63"),
     ("generate . --seeds 1", "nowhere to write to: give --out DIR"),
-    ("describe --size 33", "--size 33: choose one of"),
+    ("describe --size 33", "--size 33: sides must be"),
     ("paint", "Unrecognized options: paint"),
 ]
 

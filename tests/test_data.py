@@ -142,14 +142,14 @@ def test_a_file_or_directory_without_permission_is_listed(folder, monkeypatch):
     paint(folder / "closed" / "inside.png")
 
     def refuse(method):
-        def stand_in(path):
+        def stand_in(path, *mode):
             if path.name in ("locked.png", "closed"):
                 raise PermissionError(13, "Permission denied", str(path))
-            return method(path)
+            return method(path, *mode)
 
         return stand_in
 
-    monkeypatch.setattr(Path, "read_bytes", refuse(Path.read_bytes))
+    monkeypatch.setattr(Path, "open", refuse(Path.open))
     monkeypatch.setattr(Path, "iterdir", refuse(Path.iterdir))
     assert reasons(load_folder(folder, (8, 8))) == {"closed": "permission denied", "locked.png": "permission denied"}
 
@@ -395,7 +395,9 @@ def test_squash_keeps_both_ends(folder):
 def test_a_picture_of_the_right_height_keeps_its_pixels(width):
     image = noise(width, 16)
     left = (width - 16) // 2
-    assert resize(image, 16, "crop").tobytes() == image.crop((left, 0, left + 16, 16)).tobytes()
+    assert (
+        resize(image, (16, 16), "crop").transpose(1, 2, 0).tobytes() == image.crop((left, 0, left + 16, 16)).tobytes()
+    )
 
 
 @pytest.mark.parametrize("fit", ["crop", "squash"])
@@ -424,7 +426,7 @@ def test_a_large_jpeg_is_decoded_reduced_and_looks_the_same(folder):
     assert decode(data, 3 * 64).size == (400, 300)
     assert decode(data, 3 * 600).size == (1600, 1200)
     dataset = load_folder(folder, (64, 64))
-    expected = np.asarray(resize(decode(data, 9999), 64, "crop"), np.int16).transpose(2, 0, 1)
+    expected = resize(decode(data, 9999), (64, 64), "crop").astype(np.int16)
     assert np.abs(dataset.images[dataset.names.index("m.jpg")].numpy() - expected).mean() < 1
     assert "m.jpg" not in dataset.small
 
@@ -501,7 +503,7 @@ def test_an_interrupt_in_progress_stops_the_reading(folder, monkeypatch):
 def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(folder, tmp_path):
     first = load_folder(folder, (8, 8)).fingerprint
     shutil.copytree(folder, tmp_path / "moved")
-    assert load_folder(tmp_path / "moved", 16, "squash").fingerprint == first
+    assert load_folder(tmp_path / "moved", (16, 16), "squash").fingerprint == first
     (folder / "a.png").rename(folder / "b.png")
     renamed = load_folder(folder, (8, 8)).fingerprint
     paint(folder / "b.png", GREEN)
@@ -519,37 +521,37 @@ def test_the_fingerprint_follows_names_and_bytes_but_not_the_place(folder, tmp_p
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"no-such\\nplace does not exist .*no such file.*: check the path"):
-        load_folder(tmp_path / "no-such\nplace", 8)
+        load_folder(tmp_path / "no-such\nplace", (8, 8))
 
 
 def test_a_file_in_place_of_a_folder_is_named(folder):
     with pytest.raises(UsageError, match=r"a\.png is a file: name the folder that holds the pictures"):
-        load_folder(folder / "a.png", 8)
+        load_folder(folder / "a.png", (8, 8))
 
 
 def test_a_folder_of_other_files_says_what_was_seen_and_what_to_do(tmp_path):
     for name in ("1.heic", "2.heic", "3.HEIC", "notes.txt"):
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=r"3 \.heic files, 1 \.txt file: convert them to PNG or JPEG first"):
-        load_folder(tmp_path, 8)
+        load_folder(tmp_path, (8, 8))
 
 
 def test_an_empty_folder_is_named_with_the_links_that_lead_nowhere(tmp_path):
     with pytest.raises(UsageError, match=r"holds no pictures \(.*\.png.*\); put some there$"):
-        load_folder(tmp_path, 8)
+        load_folder(tmp_path, (8, 8))
     (tmp_path / "disk").symlink_to("/nowhere")
     with pytest.raises(UsageError, match="put some there\n  disk: link to a file that is not there"):
-        load_folder(tmp_path, 8)
+        load_folder(tmp_path, (8, 8))
 
 
 def test_fewer_than_two_usable_pictures_lists_the_first_bad_ones(tmp_path):
     paint(tmp_path / "good.png")
     with pytest.raises(UsageError, match=r"holds 1 usable picture; training needs at least 2: add pictures$"):
-        load_folder(tmp_path, 8)
+        load_folder(tmp_path, (8, 8))
     for index in range(7):
         (tmp_path / f"bad{index}.png").touch()
     with pytest.raises(UsageError, match=r"repair these:\n  bad0\.png: empty file\n") as caught:
-        load_folder(tmp_path, 8)
+        load_folder(tmp_path, (8, 8))
     assert str(caught.value).endswith("bad4.png: empty file\n  and 2 more")
 
 
@@ -571,24 +573,27 @@ SAVED = [
     st.sampled_from(SAVED),
     st.integers(1, 70),
     st.integers(1, 70),
-    st.integers(1, 40),
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.sampled_from(["crop", "squash"]),
+    st.sampled_from([1, 3, 4]),
 )
-def test_a_picture_of_any_mode_and_shape_becomes_a_square_of_the_right_type(saved, width, height, size, fit):
+def test_a_picture_of_any_mode_and_size_comes_out_as_asked(saved, width, height, shape, fit, channels):
     ending, mode = saved
     with tempfile.TemporaryDirectory() as place:
         for name in ("a", "b"):
             Image.new(mode, (width, height)).save(Path(place) / f"{name}.{ending}")
-        dataset = load_folder(Path(place), size, fit)
+        dataset = load_folder(Path(place), shape, fit, channels)
     assert dataset.skipped == ()
-    assert dataset.images.shape == (2, 3, size, size)
+    assert dataset.images.shape == (2, channels, *shape)
     assert dataset.images.dtype == torch.uint8
-    assert bool(dataset.small) == (min(width, height) < size)
+    assert bool(dataset.small) == (height < shape[0] or width < shape[1])
+    if channels == 4:
+        assert (dataset.images[:, :3] <= dataset.images[:, 3:]).all()
 
 
 @pytest.mark.skipif(not EMOJI.is_dir(), reason="shared/data/emoji is not on this machine")
 def test_the_emoji_set_is_read_whole(tmp_path):
-    dataset = load_folder(EMOJI, 32)
+    dataset = load_folder(EMOJI, (32, 32))
     assert dataset.names == tuple(sorted(path.name for path in EMOJI.iterdir()))
     assert dataset.images.shape == (111, 3, 32, 32)
     assert dataset.skipped == ()

@@ -262,7 +262,7 @@ def pictures(n: int, size: int = 32, seed: int = 0) -> torch.Tensor:
 
 
 def patches(images: torch.Tensor, batch: int = 16, seed: int = 0) -> Patches:
-    gathered = Patches(len(images), images.shape[-1], seed)
+    gathered = Patches(len(images), tuple(images.shape[1:]), seed)
     for some in images.split(batch):
         gathered.add(some)
     return gathered
@@ -325,7 +325,7 @@ def test_a_level_of_the_pyramid_agrees_with_scipy():
 
 @pytest.mark.parametrize(("size", "sides"), [(16, [16]), (64, [64, 32, 16]), (48, [48, 24]), (66, [66, 33])])
 def test_the_levels_are_halves_of_at_least_16_pixels_as_far_as_a_side_is_even(size, sides):
-    assert list(Patches(1, size).levels) == sides
+    assert list(Patches(1, (3, size, size)).levels) == sides
 
 
 @pytest.mark.usefixtures("few_patches")
@@ -403,7 +403,7 @@ def test_a_reference_with_a_flat_channel_gives_a_number():
 
 @pytest.mark.usefixtures("few_patches")
 def test_a_set_that_is_not_complete_is_not_compared():
-    unfinished = Patches(20, 32)
+    unfinished = Patches(20, (3, 32, 32))
     unfinished.add(pictures(12))
     with pytest.raises(AssertionError, match="12 of 20 images were added"):
         swd(unfinished, patches(pictures(20)))

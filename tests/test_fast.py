@@ -26,7 +26,9 @@ CPU = torch.device("cpu")
 
 def config(**options) -> TrainConfig:
     return tiny(
-        "-", **{"size": 32, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"} | options
+        "-",
+        **{"size": 32, "channels": 3, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"}
+        | options,
     )
 
 
@@ -350,7 +352,7 @@ from handful.machine import PRECISIONS
 from handful.training import Step
 from pathlib import Path
 machine.keep_memory()
-config = tiny("-", size=32, batch=4, device="cpu", precision="{precision}", compile="off")
+config = tiny("-", size=32, channels=3, batch=4, device="cpu", precision="{precision}", compile="off")
 images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
 step = Step(config, State.fresh(config, torch.device("cpu")), images, absolute_difference)
 def steps(count):
@@ -376,7 +378,7 @@ from handful.machine import PRECISIONS
 from handful.training import Step
 
 def run(compile, precision):
-    config = tiny("-", size=32, width=8, batch=4, device="cpu", precision=precision, compile=compile)
+    config = tiny("-", size=32, channels=3, width=8, batch=4, device="cpu", precision=precision, compile=compile)
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     step = Step(config, State.fresh(config, torch.device("cpu")), images, absolute_difference)
     losses = []
@@ -400,7 +402,7 @@ for precision, tolerance in (("fp32", 1e-4),):
     assert all(torch.equal(value, third.tensors()[name]) for name, value in other.tensors().items())
 
 # A state taken over after the first step, as a resumed run does it, goes on as the one that did it all.
-config = tiny("-", size=32, width=8, batch=4, device="cpu", precision="fp32", compile="on")
+config = tiny("-", size=32, channels=3, width=8, batch=4, device="cpu", precision="fp32", compile="on")
 images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 first = Step(config, State.fresh(config, torch.device("cpu")), images, absolute_difference)
 first()

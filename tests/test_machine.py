@@ -134,7 +134,7 @@ def test_what_was_chosen_is_printed_and_kept(tmp_path):
         def note(self, text):
             notes.append(text)
 
-    config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16"), Notes())
+    config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3), Notes())
     assert (config.precision, config.compile) == ("bf16", "off")
     assert any("in bf16, not compiled" in note for note in notes)
 

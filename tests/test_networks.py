@@ -43,7 +43,7 @@ def test_the_paper_preset_has_the_released_costs(size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_blocks_of_a_description_hold_every_parameter(size):
-    config = default("-", size=size)
+    config = default("-", size=size, channels=3)
     report = describe(config)
     with torch.device("meta"):
         generator, discriminator = Generator(config.generator), Discriminator(config.generator)

@@ -21,7 +21,9 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def state_of(**options) -> State:
-    return State.fresh(tiny("-", **{"size": 32, "batch": 4, "precision": "fp32", "device": "cpu"} | options), CPU)
+    return State.fresh(
+        tiny("-", **{"size": 32, "channels": 3, "batch": 4, "precision": "fp32", "device": "cpu"} | options), CPU
+    )
 
 
 def objective_of(state: State) -> Objective:

@@ -20,7 +20,7 @@ MODULES = sorted(
     if path.stem not in ("__main__", "__init__")
 )
 CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "filelock", "jinja2", "markupsafe"}
-EXTRAS = {"transformers"}
+EXTRAS = {"transformers", "huggingface_hub", "pyarrow"}
 """May be imported inside a function, where it is used."""
 
 
@@ -62,7 +62,9 @@ def commands(document: str) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.strip().startswith("handful ")]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/method.md", "docs/metrics.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "CONTRIBUTING.md"]
+)
 def test_the_commands_in_the_documents_are_ones_that_handful_knows(document):
     found = commands(document)
     assert found or document != "README.md"

@@ -56,7 +56,7 @@ def trunk(monkeypatch) -> Trunk:
 
 
 def config(**options) -> TrainConfig:
-    given = {"size": 32, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"}
+    given = {"size": 32, "channels": 3, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"}
     return tiny("-", discriminator="projected", **given | options)
 
 

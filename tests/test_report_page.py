@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from handful.reporting.charts import chart, log_ticks, short, ticks
-from handful.reporting.page import Curve, Moment, Page, Pair, Score, Series, render
+from handful.reporting.page import Curve, Kind, Moment, Page, Pair, Score, Series, render
 
 VOID = {"br", "img", "input", "link", "meta", "source"}
 NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) > 1e-12)
 STEPS = [100, 200, 300, 400]
 EMPTY = Page(
     title="run", verdict=[], tone="unknown", made="", facts=[], warnings=[], data_sheet=None, data_notes=[],
-    samples=None, samples_caption="", walk=[], pairs=[], pairs_caption="", scores=[], protocol="", curves=[],
-    best_step=None, moments=[], options=[], missing=[],
+    samples=None, samples_caption="", classes=[], walk=[], pairs=[], pairs_caption="", scores=[], protocol="",
+    curves=[], best_step=None, moments=[], options=[], missing=[],
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def full(text="words"):
         data_notes=[text],
         samples=picture(400),
         samples_caption=text,
+        classes=[Kind(text, picture(64, 16), text)],
         walk=[picture(32, seed=seed) for seed in range(8)],
         pairs=[Pair(picture(16), picture(16), ratio, text, ratio == 2, ratio == 0) for ratio in (0.5, 2, 0)],
         pairs_caption=text,

@@ -13,6 +13,7 @@ from PIL import Image
 
 from handful import scoring
 from handful.checkpoint import State
+from handful.classes import Classes
 from handful.config import TrainConfig, paper, tiny
 from handful.data import load_folder
 from handful.discriminator import View
@@ -21,7 +22,7 @@ from handful.log import Quiet
 from handful.metrics.features import load_extractor
 from handful.model import Model, find_weights, load
 from handful.perceptual import Perceptual
-from handful.resolve import hold_back
+from handful.resolve import hold_back, part
 from handful.run import Run
 from handful.sample import generate
 from handful.scoring import Judge
@@ -236,7 +237,8 @@ def test_the_end_is_scored_at_any_step_past_the_first_five_hundred(run):
 
 def test_images_are_parted_by_the_seed_into_seen_and_held_back(photos, tmp_path):
     images = load_folder(photos, (32, 32)).images
-    training, unseen = hold_back(images.clone(), small(photos, tmp_path))
+    alike = Classes((), (0,) * len(images))
+    training, unseen = part(images.clone(), *hold_back(alike, small(photos, tmp_path)))
     assert (len(training), len(unseen)) == (42, 2)
     whole = {image.numpy().tobytes() for image in images}
     order = [next(place for place, other in enumerate(images) if torch.equal(image, other)) for image in training]
@@ -244,14 +246,13 @@ def test_images_are_parted_by_the_seed_into_seen_and_held_back(photos, tmp_path)
     parts = [{image.numpy().tobytes() for image in part} for part in (training, unseen)]
     assert parts[0] | parts[1] == whole
     assert not parts[0] & parts[1]
-    other = hold_back(images, small(photos, tmp_path, seed=1))[1]
+    other = part(images, *hold_back(alike, small(photos, tmp_path, seed=1)))[1]
     assert not torch.equal(unseen, other)
 
 
 @pytest.mark.parametrize(("count", "share", "held"), [(39, 0.05, 0), (44, 0.0, 0), (44, 0.25, 11), (200, 0.5, 32)])
 def test_how_many_images_are_held_back(photos, tmp_path, count, share, held):
-    images = torch.zeros(count, 3, 4, 4, dtype=torch.uint8)
-    training, unseen = hold_back(images, small(photos, tmp_path, hold_back=share))
+    training, unseen = hold_back(Classes((), (0,) * count), small(photos, tmp_path, hold_back=share))
     assert len(unseen) == held
     assert len(training) == count - held
 
@@ -261,12 +262,12 @@ def test_the_published_recipe_trains_on_all_images(photos):
 
 
 def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp_path):
-    config = small(photos, tmp_path, augment=(), precision="fp32")
+    config = small(photos, tmp_path, augment=(), precision="fp32", channels=3)
     images = load_folder(photos, (32, 32)).images
     training, unseen = images[:34], images[34:]
     judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
 
-    def by_heart(shown, small, chance):
+    def by_heart(shown, small, chance, labels):
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
         logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
         maps = torch.zeros(len(shown), 1, 16, 16)
@@ -279,7 +280,7 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precision):
-    config = small(photos, tmp_path, precision=precision)
+    config = small(photos, tmp_path, precision=precision, channels=3)
     images = load_folder(photos, (32, 32)).images
     state = State.fresh(config, CPU)
     before = copy.deepcopy(state.discriminator.state_dict())

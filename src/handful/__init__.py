@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from handful.benchmark import Benchmark, bench
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
+    from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
     from handful.forecast import preflight
     from handful.gauge import Forecast
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 HOME = {
     "Benchmark": "benchmark",
+    "Checkup": "doctor.examine",
     "Evaluation": "metrics.evaluation",
     "Forecast": "gauge",
     "GeneratorConfig": "config",
@@ -35,6 +37,7 @@ HOME = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "bench": "benchmark",
+    "check": "doctor.examine",
     "default": "config",
     "evaluate": "metrics.evaluation",
     "generate": "sample",
@@ -47,6 +50,7 @@ HOME = {
 }
 __all__ = [
     "Benchmark",
+    "Checkup",
     "Evaluation",
     "Forecast",
     "GeneratorConfig",
@@ -56,7 +60,19 @@ __all__ = [
     "UsageError",
     "WeightsError",
 ]
-__all__ += ["bench", "default", "evaluate", "generate", "load", "paper", "preflight", "report", "tiny", "train"]
+__all__ += [
+    "bench",
+    "check",
+    "default",
+    "evaluate",
+    "generate",
+    "load",
+    "paper",
+    "preflight",
+    "report",
+    "tiny",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

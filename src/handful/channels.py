@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
+"""What the numbers of channels are called."""
+
 
 def over_white(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 h w"]:
     """Give images as RGB: grey ones in all three channels, transparent ones over white."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple, final
 
 from handful.config import TrainConfig
-from handful.data import Dataset, readable
 from handful.errors import UsageError
+from handful.photos import readable
 
 FEWEST = 8
 """Images of a class; of fewer the discriminator would learn each by heart while they are shown as often as the others'.
@@ -70,13 +70,25 @@ def by_folder(images: Sequence[str]) -> Classes:
     return Classes(names, numbers, tuple(notes))
 
 
-def label(dataset: Dataset, config: TrainConfig) -> Classes:
+def label(images: Sequence[str], config: TrainConfig) -> Classes:
     """Find the classes that a run asks for.
 
     Raises:
         UsageError: as ``by_folder``.
     """
-    return by_folder(dataset.names) if config.labels == "folders" else Classes((), (0,) * len(dataset.names))
+    return by_folder(images) if config.labels == "folders" else Classes((), (0,) * len(images))
+
+
+def class_of(image: str, classes: Sequence[str]) -> str | None:
+    """Give the class of an image by its name; None if it is of no class."""
+    folder = image.split("/", 1)[0] if "/" in image else None
+    return folder if folder in classes else OTHER if OTHER in classes else None
+
+
+def in_proportion(classes: Sequence[str], count: int) -> list[str]:
+    """Name a class for each of ``count`` pictures, each class as often, in proportion, as it is in a list."""
+    ordered = sorted(classes)
+    return [ordered[place * len(ordered) // count] for place in range(count)]
 
 
 def counted(count: int) -> str:

@@ -59,6 +59,52 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Examine a folder of pictures before training: what would hurt, which files, what to do. Trains nothing."""
+
+    images: Path
+    """The folder, searched as training does; or a zip archive, or a dataset of the Hub."""
+    size: int | str = 256
+    """What is to be trained at, in pixels: one number for squares, width x height as in 768x512, or auto."""
+    fit: Fit = "crop"
+    """How images get these proportions: crop or squash."""
+    channels: Literal["auto"] | Channels = "auto"
+    """1: grey, 3: RGB, 4: RGBA, or auto, as training has it."""
+    html: Path | None = None
+    """File for everything that was found, with pictures, as one page."""
+    sheet: Path | None = None
+    """File for one picture (PNG) of the images that lose most to the crop, with the crop drawn on them."""
+    json: Flag = False
+    """Print all findings, with all files, as one JSON object."""
+
+    def __call__(self) -> None:
+        """Examine, and print what was found."""
+        from rich.console import Console as Terminal
+
+        from handful.doctor.examine import check
+        from handful.doctor.page import write_page
+        from handful.doctor.sheet import write_sheet
+        from handful.doctor.words import report
+        from handful.log import Console
+
+        watch = Console()
+        try:
+            checkup = check(self.images, self.size, self.fit, self.channels, watch)
+        finally:
+            watch.close()
+        if self.html is not None:
+            write_page(self.html, checkup)
+        if self.sheet is not None:
+            write_sheet(self.sheet, checkup)
+        if self.json:
+            print(json_format.dumps(checkup.to_json(), indent=2))
+        else:
+            Terminal().print(report(checkup), highlight=False)
+        if not checkup.trainable:
+            raise TrainingError(f"{self.images}: cannot be trained on, for what is named above as an error")
+
+
+@dataclass(frozen=True)
 class Generate:
     """Draw pictures from a trained generator. A picture depends on the model and its seed alone."""
 
@@ -164,6 +210,24 @@ class Report:
 
         page = report(self.run, self.device)
         answer_with({"report": str(page)}, f"report in {page}", json=self.json)
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Remove what a run can make again: images that were decoded into its folder. Checkpoints and models stay."""
+
+    run: Path
+    """A run folder."""
+    json: Flag = False
+    """Print how many bytes were freed as one JSON object."""
+
+    def __call__(self) -> None:
+        """Remove it, and say what it was."""
+        from handful.store import clean
+
+        freed = clean(self.run)
+        text = f"removed {self.run / 'cache'}: {freed / 1e6:,.0f} MB" if freed else f"nothing to remove in {self.run}"
+        answer_with({"run": str(self.run), "bytes": freed}, text, json=self.json)
 
 
 @dataclass(frozen=True)
@@ -326,9 +390,11 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
     train = Train(dataclasses.replace(defaults, images=tyro.MISSING, run=None))
     commands = (
         Annotated[Train, tyro.conf.subcommand("train", default=train)]
+        | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Report, tyro.conf.subcommand("report")]
+        | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
         | Annotated[Bench, tyro.conf.subcommand("bench")]
         | Annotated[Demo, tyro.conf.subcommand("demo")]

@@ -6,10 +6,11 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
-from handful import shapes
+from handful import photos, shapes
 from handful.errors import UsageError
 from handful.shapes import Shape
 
@@ -20,6 +21,7 @@ MAY_CHANGE = frozenset(
         "run",
         "steps",
         "device",
+        "image_memory",
         "weights",
         "log_every",
         "sample_every",
@@ -100,7 +102,8 @@ class TrainConfig:
     """
 
     images: Path
-    """Folder of training images, searched recursively; any sizes, any formats that Pillow reads."""
+    """Folder of training images, searched recursively; any sizes, any formats that Pillow reads. Or a zip archive, or a
+    dataset of the Hugging Face Hub: hf:owner/name[:split][:column], with pip install 'handful[hub]'."""
     run: Path | None = None
     """Folder of the run: settings, log, samples, checkpoints, model. Default: runs/ and the name of the images."""
     preset: Preset = "default"
@@ -135,6 +138,9 @@ class TrainConfig:
     """Seed of everything random. Same seed, device and thread count: same weights, bit for bit."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."""
+    image_memory: float | None = None
+    """GB of memory that the images may take; more are kept in a file in the run folder and read from there while it
+    trains. Default: half of what is free."""
     precision: Precision = "auto"
     """What convolutions compute in; weights are kept in fp32 beside. auto: bf16 where the machine is fast at it, fp16
     on older GPUs, otherwise fp32. tf32: fp32 on the tensor cores of CUDA."""
@@ -237,6 +243,11 @@ class TrainConfig:
         for name in ("images", "run", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
+        for name, known in limited().items():
+            value = getattr(self, name)
+            wrong = [each for each in (value if isinstance(value, tuple) else (value,)) if each not in known]
+            if wrong:
+                raise UsageError(f"{option(name)} {wrong[0]}: choose from {', '.join(map(str, known))}")
         if self.size != "auto":
             # Written in one way, so that a resumed run finds the size it had.
             spelled = shapes.spelled(shapes.parse(self.size))
@@ -269,6 +280,8 @@ class TrainConfig:
             raise UsageError(f"--score-every {self.score_every}: must be 0 (no scores) or above")
         if not 0 <= self.hold_back <= 0.5:
             raise UsageError(f"--hold-back {self.hold_back}: must be a share from 0 to 0.5")
+        if self.image_memory is not None and not 0 <= self.image_memory < math.inf:
+            raise UsageError(f"--image-memory {self.image_memory}: must be 0 (always a file) or above, in GB")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UsageError(f"--minutes {self.minutes}: must be above 0")
         for name in ("learning_rate", "checkpoint_minutes"):
@@ -312,7 +325,7 @@ class TrainConfig:
     @property
     def folder(self) -> Path:
         """The run folder, where none was given too."""
-        return self.run if self.run is not None else Path("runs") / (self.images.resolve().name or "run")
+        return self.run if self.run is not None else Path("runs") / (photos.title(self.images) or "run")
 
     @property
     def whole_batch(self) -> int:
@@ -387,6 +400,23 @@ def tiny(images: Path | str, **options: Any) -> TrainConfig:
 
 
 PRESETS = {"default": default, "paper": paper, "tiny": tiny}
+
+
+@cache
+def limited() -> dict[str, tuple[Any, ...]]:
+    """List the values of each option that may only have some."""
+    found = {name: choices(kind) for name, kind in get_type_hints(TrainConfig).items()}
+    return {name: known for name, known in found.items() if known}
+
+
+def choices(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """List what a field may hold by its type, where only some values are allowed; otherwise nothing."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    if get_origin(kind) is tuple:
+        return choices(get_args(kind)[0])
+    found = [choices(each) for each in get_args(kind)]
+    return sum(found, ()) if all(found) else ()
 
 
 def option(name: str) -> str:

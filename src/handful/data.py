@@ -1,4 +1,4 @@
-"""Turn a folder of pictures into one uint8 tensor.
+"""Turn a folder or an archive of pictures into one uint8 tensor.
 
 People's folders hold anything: phone photos on their side, palettes, 16-bit scans, a half-finished download, a link to
 a disk that is not plugged in. A bad file costs that file and no more; it is listed with its reason, never guessed at.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import warnings
-from collections import Counter, deque
+import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,10 +24,12 @@ from torch import Tensor
 
 from handful.config import Channels, Fit
 from handful.errors import UsageError
+from handful.photos import ENDINGS, Photos, Problem, open_photos, readable, spread
 from handful.pictures import UnusableError, decode, resize
 from handful.shapes import Shape
 
-ENDINGS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"])
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, for a fraction of the cost. While a side keeps this many pixels
 # for each one of the target, the antialiased resize that follows hides the difference.
@@ -39,25 +41,13 @@ _MOST_THREADS = 16
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One file or directory that could not be used."""
-
-    path: Path
-    """Relative to the image folder."""
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{readable(self.path)}: {self.reason}"
-
-
-@dataclass(frozen=True)
 class Dataset:
-    """The pictures of one folder, decoded."""
+    """The pictures of one source, decoded."""
 
     images: UInt8[Tensor, "n c h w"]
     """Grey, RGB or premultiplied RGBA, on the CPU, contiguous."""
     names: tuple[str, ...]
-    """The path of each image below the folder, with ``/`` between its parts. Print it through `readable`."""
+    """The path of each image below the source, with ``/`` between its parts. Print it through `readable`."""
     fingerprint: str
     """SHA-256 (hex) over the name and the bytes of each image: the same data has the same one, wherever it lies."""
     skipped: tuple[Problem, ...]
@@ -65,15 +55,10 @@ class Dataset:
     """Names of the images that had to be enlarged."""
     ignored: dict[str, int]
     """How many files were not looked at, by ending (lower case, with its dot; empty for a name without one)."""
-
-
-@dataclass
-class Found:
-    """What a search of the folder saw; files relative to it and in order."""
-
-    files: list[Path] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    left_out: int = 0
+    """How many pictures were not decoded, since fewer were asked for."""
+    held: int | None = None
+    """How many images, at the end, are not to be trained on, where that was settled before; see ``store``."""
 
 
 @dataclass(frozen=True)
@@ -85,158 +70,120 @@ class Used:
     small: bool
 
 
+def allocate(shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
+    """Make room for images in memory."""
+    return torch.empty(shape, dtype=torch.uint8)
+
+
 def load_folder(
     folder: Path,
     shape: Shape,
     fit: Fit = "crop",
     channels: Channels = 3,
     progress: Callable[[int, int], None] | None = None,
+    most: int | None = None,
+    allocate: Callable[[tuple[int, ...]], UInt8[Tensor, "n c h w"]] = allocate,
 ) -> Dataset:
-    """Decode every picture below ``folder`` to one size.
+    """Decode every picture of a source to one size.
 
     Costs a byte for each pixel and channel, and each file is read once. Order, names and fingerprint depend on the
     files alone, not on the machine or on the timing of threads. Hidden files and directories are passed over.
 
     Args:
-        folder: Searched with everything below it, links followed, each directory once.
+        folder: Searched with everything below it, links followed, each directory once. Or an archive, or a dataset of
+            the Hub; see ``open_photos``.
         shape: Height and width of the results, in pixels.
         fit: ``crop`` keeps the middle of a picture, ``squash`` all of it, in the wrong proportions.
         channels: 1 for grey, 3 for RGB, over white where a picture is transparent, 4 for premultiplied RGBA.
         progress: Called with (files done, files in all) from the calling thread after each file.
+        most: Decode no more pictures than this, evenly spread over all. Default: all.
+        allocate: Makes the tensor of this shape that the pictures are decoded into.
 
     Raises:
-        UsageError: The folder is not there, or holds fewer than two pictures that can be used.
+        UsageError: The source is not there, or holds fewer than two pictures that can be used.
     """
-    found = search(folder)
-    if not found.files:
-        raise UsageError(_nothing_found(folder, found))
-    images = torch.empty(len(found.files), channels, *shape, dtype=torch.uint8)
-    results = decode_all(folder, found.files, images, fit, progress)
+    photos = open_photos(folder)
+    if not photos.files:
+        raise UsageError(_nothing_found(photos))
+    files = spread(photos.files, most or len(photos.files))
+    images = allocate((len(files), channels, *shape))
+    results = decode_all(photos, files, images, fit, progress)
 
     used = [result for result in results if isinstance(result, Used)]
-    problems = found.problems + [result for result in results if isinstance(result, Problem)]
+    problems = photos.problems + [result for result in results if isinstance(result, Problem)]
     problems.sort(key=lambda problem: problem.path.as_posix())
     if len(used) < 2:
-        raise UsageError(_too_few(folder, len(used), problems))
+        raise UsageError(_too_few(photos.label, len(used), problems))
     # Gaps close in place: a second copy of the set may not fit in memory.
     kept = [index for index, result in enumerate(results) if isinstance(result, Used)]
+    pixels = images.numpy()
     for place, index in enumerate(kept):
         if place != index:
-            images[place] = images[index]
+            pixels[place] = pixels[index]
     return Dataset(
         images=images[: len(used)],
         names=tuple(result.name for result in used),
         fingerprint=_fingerprint(used),
         skipped=tuple(problems),
         small=tuple(result.name for result in used if result.small),
-        ignored=dict(sorted(found.ignored.items())),
+        ignored=dict(sorted(photos.ignored.items())),
+        left_out=len(photos.files) - len(files),
     )
 
 
-def readable(path: Path | str) -> str:
-    """Make a path printable: line breaks, control characters and bytes that are not UTF-8 become backslash escapes.
-
-    Brackets stay as they are, so text for rich still needs ``rich.markup.escape``.
-    """
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
-
-
-def search(folder: Path) -> Found:
-    """List the files below ``folder`` whose ending is known, without opening any.
-
-    Raises:
-        UsageError: ``folder`` is not a directory that can be reached.
-    """
-    try:
-        is_directory = stat.S_ISDIR(folder.stat().st_mode)
-    except OSError as error:
-        reason = f"does not exist or cannot be opened ({_explain(error)})"
-        raise UsageError(f"image folder {readable(folder)} {reason}: check the path") from None
-    if not is_directory:
-        raise UsageError(f"image folder {readable(folder)} is a file: name the folder that holds the pictures")
-    found = Found()
-    pending = deque([folder])
-    visited: set[tuple[int, int]] = set()
-    while pending:
-        entry = pending.popleft()
-        try:
-            status = entry.stat()
-            if not stat.S_ISDIR(status.st_mode):
-                _sort_in(entry.relative_to(folder), regular=stat.S_ISREG(status.st_mode), found=found)
-            elif (status.st_dev, status.st_ino) not in visited:
-                visited.add((status.st_dev, status.st_ino))
-                for child in sorted(entry.iterdir()):
-                    # Links wait until all real directories are done: a file goes by its real name where it has one.
-                    if not child.name.startswith("."):
-                        (pending.append if child.is_symlink() else pending.appendleft)(child)
-        except OSError as error:
-            dangling = isinstance(error, FileNotFoundError) and entry.is_symlink()
-            reason = "link to a file that is not there" if dangling else _explain(error)
-            found.problems.append(Problem(entry.relative_to(folder), reason))
-    found.files.sort(key=Path.as_posix)
-    return found
-
-
-def _sort_in(file: Path, *, regular: bool, found: Found) -> None:
-    """Note a file as a picture, as ignored, or as a problem."""
-    ending = file.suffix.lower()
-    if regular and ending in ENDINGS:
-        found.files.append(file)
-    elif regular:
-        found.ignored[ending] += 1
-    elif ending in ENDINGS:
-        # Opening a pipe would wait for ever.
-        found.problems.append(Problem(file, "not a regular file"))
-
-
 def decode_all(
-    folder: Path,
+    photos: Photos,
     files: Sequence[Path],
     images: UInt8[Tensor, "n c h w"],
     fit: Fit,
     progress: Callable[[int, int], None] | None,
 ) -> list[Used | Problem]:
     """Fill ``images`` from ``files``, several at a time, and return what became of each, in order."""
+    # Written through NumPy: a torch copy of this size starts threads of its own in every one of ours.
+    pairs = list(zip(files, images.numpy(), strict=True))
+    return at_once(lambda pair: _load(photos, pair[0], fit, pair[1]), pairs, progress)
+
+
+def at_once(
+    work: Callable[[Item], Result], items: Sequence[Item], progress: Callable[[int, int], None] | None
+) -> list[Result]:
+    """Do the same with each of several picture files in threads, and return what came out, in order."""
     # Left to the threads, two of them could load Pillow's decoders at once, and one find its format missing.
     Image.init()
-    # Written through NumPy: a torch copy of this size starts threads of its own in every one of ours.
-    pixels = images.numpy()
     # A container often has fewer cores than its machine. Only Linux can tell.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(min(cores, _MOST_THREADS, len(files)))
+    pool = ThreadPoolExecutor(max(1, min(cores, _MOST_THREADS, len(items))))
     # Filters belong to the process, so they are set here and not in the threads. What Pillow warns of (very large
     # pictures, odd EXIF blocks, palettes) is either handled here or comes back as an error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            futures = [
-                pool.submit(_load, folder, file, fit, picture) for file, picture in zip(files, pixels, strict=True)
-            ]
+            futures = [pool.submit(work, item) for item in items]
             for done, _ in enumerate(as_completed(futures), start=1):
                 if progress is not None:
-                    progress(done, len(files))
+                    progress(done, len(items))
         finally:
             pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]
 
 
-def _load(folder: Path, file: Path, fit: Fit, picture: UInt8[np.ndarray, "c h w"]) -> Used | Problem:
+def _load(photos: Photos, file: Path, fit: Fit, picture: UInt8[np.ndarray, "c h w"]) -> Used | Problem:
     """Read one file into ``picture``."""
     channels, *shape = picture.shape
     try:
-        data = (folder / file).read_bytes()
+        data = photos.read(file)
         if not data:
             return Problem(file, "empty file")
         image = decode(data, _DRAFT_PIXELS * max(shape), channels)
         small = image.height < shape[0] or image.width < shape[1]
         pixels = resize(image, (shape[0], shape[1]), fit)
     except Exception as error:  # Whatever a decoder makes of damaged data, the other files go on.
-        return Problem(file, _explain(error))
+        return Problem(file, explain(error))
     picture[:] = pixels
     return Used(file.as_posix(), hashlib.sha256(data).digest(), small)
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """Say in plain words why a file could not be used."""
     match error:
         case UnidentifiedImageError():
@@ -247,6 +194,10 @@ def _explain(error: Exception) -> str:
             return "not enough memory to decode it"
         case OSError(strerror=str(reason)):
             return reason.lower()
+        case zipfile.BadZipFile():
+            return "damaged in the archive"
+        case NotImplementedError():
+            return "packed in a way that Python cannot unpack: make the archive anew"
         case UnusableError():
             return str(error)
     reason = str(error) or type(error).__name__
@@ -261,20 +212,20 @@ def _fingerprint(used: Sequence[Used]) -> str:
     return whole.hexdigest()
 
 
-def _nothing_found(folder: Path, found: Found) -> str:
+def _nothing_found(photos: Photos) -> str:
     kinds = [
         f"{count} {readable(ending) or 'nameless'} file{'s' * (count > 1)}"
-        for ending, count in found.ignored.most_common(3)
+        for ending, count in photos.ignored.most_common(3)
     ]
     remedy = f"it has {', '.join(kinds)}: convert them to PNG or JPEG first" if kinds else "put some there"
     known = " ".join(sorted(ENDINGS))
-    return f"image folder {readable(folder)} holds no pictures ({known}); {remedy}{_listed(found.problems)}"
+    return f"{photos.label} holds no pictures ({known}); {remedy}{_listed(photos.problems)}"
 
 
-def _too_few(folder: Path, usable: int, problems: Sequence[Problem]) -> str:
+def _too_few(label: str, usable: int, problems: Sequence[Problem]) -> str:
     count = f"{usable} usable picture{'s' * (usable != 1)}"
     remedy = "add pictures, or repair these:" if problems else "add pictures"
-    return f"image folder {readable(folder)} holds {count}; training needs at least 2: {remedy}{_listed(problems)}"
+    return f"{label} holds {count}; training needs at least 2: {remedy}{_listed(problems)}"
 
 
 def _listed(problems: Sequence[Problem], most: int = 5) -> str:

@@ -27,7 +27,7 @@ from handful.blocks import (
     layout,
     upsample_smoothly,
 )
-from handful.generator import GATES, Generator
+from handful.generator import GATES, Generator, conditioned
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
@@ -107,7 +107,7 @@ class Folded(nn.Module):
     @torch.no_grad()
     def __init__(self, network: Generator, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.conditioned = network.conditioned
+        self.classes, self.normalise = copy.deepcopy(network.classes), network.config.normalised_latent
         self.first = FirstStage(network.first)
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
         self.gates = copy.deepcopy(network.gates)
@@ -122,7 +122,7 @@ class Folded(nn.Module):
         labels: Int64[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Give the images, in [-1, 1]; the inputs are those of the generator."""
-        z = self.conditioned(z, labels)
+        z = conditioned(z, labels, self.classes, normalise=self.normalise)
         x = self.first(z.to(self.first.weight.dtype))
         sources = {4: x}
         sites = iter(noise)

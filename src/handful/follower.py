@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import final
 
 import torch
@@ -21,6 +22,7 @@ from handful.perceptual import Perceptual, Trunk
 from handful.ranks import Ranks
 from handful.resolve import place
 from handful.run import Run
+from handful.store import mapped, mapped_from
 
 
 @final
@@ -68,25 +70,26 @@ def opened(config: TrainConfig, watch: Watch, ranks: Ranks) -> Iterator[Run | Fo
         yield receive(ranks)
         return
     with Run.open(config, watch, ranks) as run:
-        ranks.agree((run.config, run.images.shape, run.classes, run.labels))
-        ranks.hand([run.images, *weights(run.distance), *weights(run.trunk)])
+        file = mapped_from(run.images)
+        ranks.agree((run.config, run.images.shape, file, run.classes, run.labels))
+        ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.trunk)])
         yield run
 
 
 def receive(ranks: Ranks) -> Follower:
     """Take what the lead hands over."""
-    nothing: tuple[TrainConfig, torch.Size, tuple[str, ...], list[int]] | None = None
+    nothing: tuple[TrainConfig, torch.Size, Path | None, tuple[str, ...], list[int]] | None = None
     said = ranks.agree(nothing)
     assert said is not None
-    config, shape, classes, labels = said
+    config, shape, file, classes, labels = said
     device = ranks.place(config.device)
     prepare(device)
     distance: Distance = absolute_difference
     if config.perceptual == "vgg16":
         distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
-    images = torch.empty(shape, dtype=torch.uint8)
+    images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     trunk = Trunk().to_empty(device="cpu") if config.discriminator == "projected" else None
-    ranks.hand([images, *weights(distance), *weights(trunk)])
+    ranks.hand([*([] if file else [images]), *weights(distance), *weights(trunk)])
     return Follower(config, device, place(images, device), distance, trunk, classes, labels)
 
 

@@ -79,7 +79,7 @@ class Generator(nn.Module):
             noise: One map per site, of the shapes that ``noise_shapes`` lists.
             labels: The number of each image's class, where there are classes.
         """
-        z = self.conditioned(z, labels)
+        z = conditioned(z, labels, self.classes, normalise=self.config.normalised_latent)
         precision = self.to_image.weight.dtype
         maps = {4: self.first(z.to(precision))}
         sites = iter(noise)
@@ -95,16 +95,19 @@ class Generator(nn.Module):
         """Give the number of the class of each seed's picture: all in turn; none where there are no classes."""
         if self.classes is None:
             return None
-        return torch.tensor(seeds, device=self.classes.weight.device) % len(self.config.classes)
+        return torch.tensor(seeds, dtype=torch.int64, device=self.classes.weight.device) % len(self.config.classes)
 
-    def conditioned(self, z: Float[Tensor, "b z"], labels: Int64[Tensor, " b"] | None) -> Float[Tensor, "b _"]:
-        """Give what the first block takes: latents, beside the learned vectors of the classes where there are some."""
-        if self.config.normalised_latent:
-            z = normalised(z)
-        if self.classes is None:
-            return z
-        assert labels is not None
-        return torch.cat([z, self.classes(labels)], dim=1)
+
+def conditioned(
+    z: Float[Tensor, "b z"], labels: Int64[Tensor, " b"] | None, classes: nn.Embedding | None, *, normalise: bool
+) -> Float[Tensor, "b _"]:
+    """Give what the first block takes: latents, beside the learned vectors of the classes where there are some."""
+    if normalise:
+        z = normalised(z)
+    if classes is None:
+        return z
+    assert labels is not None
+    return torch.cat([z, classes(labels)], dim=1)
 
 
 def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:

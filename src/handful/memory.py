@@ -28,12 +28,14 @@ def fewer(at_once: int, batch: int) -> int | None:
 def held(device: torch.device) -> int | None:
     """Give the bytes that this process holds: of the GPU where one is used; none if that cannot be known.
 
-    On the CPU this hardly falls again after a step, since its memory is kept for the next (``machine.keep_memory``).
+    Without those that show files, as libraries and large image sets are, which can be read again.
+    On the CPU it hardly falls again after a step, since its memory is kept for the next (``machine.keep_memory``).
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:
-        return int(PAGES.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident, of_files = PAGES.read_text(encoding="utf-8").split()[1:3]
+        return (int(resident) - int(of_files)) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
         return None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from dataclasses import dataclass
+from io import BufferedIOBase
+from typing import IO, cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -32,6 +34,21 @@ class UnusableError(ValueError):
     """A picture was understood, and there is no right way to use it. The message is the reason shown."""
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a picture file says of itself."""
+
+    format: str
+    mode: str
+    """As Pillow names them: RGB, CMYK, I;16 and others."""
+    size: tuple[int, int]
+    """Width and height, the right way up."""
+    turned: bool
+    """Whether the pixels are stored on their side, upside down or mirrored."""
+    several: bool
+    """Whether there are frames, or pages, after the first."""
+
+
 def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
     """Decode the bytes of a picture file to L, RGB or RGBA, upright; its first frame where it has several.
 
@@ -49,15 +66,27 @@ def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
     return to_rgb(upright).convert("L") if channels == 1 else to_rgb(upright)
 
 
-def upright_size(path: Path) -> tuple[int, int]:
+def upright_size(file: BufferedIOBase) -> tuple[int, int]:
     """Read the width and height that a picture file has when it is the right way up, without decoding it.
 
     Raises:
         Exception: as ``decode``.
     """
-    with Image.open(path, formats=_FORMATS) as image:
-        turned = _orientation(image) in (5, 6, 7, 8)
-        return image.size[::-1] if turned else image.size
+    with Image.open(cast(IO[bytes], file), formats=_FORMATS) as image:
+        return _upright(image)
+
+
+def header(data: bytes) -> Header:
+    """Read what the bytes of a picture file say of it, without decoding them.
+
+    Raises:
+        Exception: as ``decode``.
+    """
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        mode, size, turned = image.mode, _upright(image), _orientation(image) in _UPRIGHT
+        # A phone keeps more than one picture in a JPEG: a preview, or how bright the first can be.
+        several = image.format in ("AVIF", "GIF", "PNG", "TIFF", "WEBP") and getattr(image, "is_animated", False)
+        return Header(image.format or "", mode, size, turned, several)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -119,8 +148,16 @@ def _turned_upright(image: Image.Image) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Give the width and height of an image as it is to be looked at."""
+    return image.size[::-1] if _orientation(image) in (5, 6, 7, 8) else image.size
+
+
 def _orientation(image: Image.Image) -> int:
     """Read the EXIF orientation; a block that cannot be parsed says nothing."""
+    if image.format == "PNG" and "exif" not in image.info:
+        # Pillow would decode all pixels, to look for a block behind them; where they are decoded, it is in ``info``.
+        return 1
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # As in decoding: SyntaxError, struct.error and others, and the pixels are not to blame.

@@ -16,9 +16,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful import machine, track
+from handful.channels import KINDS
 from handful.classes import LEFT_OUT, Classes
 from handful.config import Precision, TrainConfig, option
-from handful.data import Dataset, readable
+from handful.data import Dataset
+from handful.doctor.examine import in_brief
+from handful.doctor.words import in_a_line
 from handful.errors import UsageError, WeightsError
 from handful.latent import Purpose, fold
 from handful.log import Watch
@@ -26,6 +29,7 @@ from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.model import choose_device
 from handful.perceptual import Perceptual, Trunk
+from handful.photos import readable
 from handful.ranks import ALONE, Ranks
 from handful.survey import fitted
 from handful.weights import Progress
@@ -34,8 +38,6 @@ NARROW = 32
 """Width of networks whose steps are too cheap for compiling them to pay on a CPU (LOG.md, 2026-11-24)."""
 FEWEST_TO_HOLD_BACK = 40
 MOST_HELD_BACK = 32
-KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
-"""What the numbers of channels are called."""
 NAMED = 20
 """Files named in a message before the rest is only counted."""
 
@@ -187,9 +189,10 @@ def part(
     Works in the memory of ``images``, since a second copy of the set may not fit.
     """
     others = images[unseen]
+    pixels = images.numpy()  # a torch copy of an image starts threads that take longer than the copy
     for place, index in enumerate(kept):
         if place != index:
-            images[place] = images[index]
+            pixels[place] = pixels[index]
     return images[: len(kept)], others
 
 
@@ -223,6 +226,11 @@ def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:
     if dataset.ignored:
         endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
         watch.note(f"not looked at, by ending: {endings}")
+    findings = in_brief(dataset, config)
+    for finding in findings:
+        watch.note(f"  {finding.severity}: {in_a_line(finding)}")
+    if findings:
+        watch.note(f"  handful check {readable(config.images)} says what to do about that")
 
 
 def size_in_words(config: TrainConfig) -> str:

@@ -6,6 +6,7 @@ samples/         step-00001000.png: fixed seeds, averaged generator
 checkpoints/     step-00001000/: all that an exact resume needs; the newest few
 model/           the newest averaged generator, for use
 best/            the best one by the run's own scores, and its score
+cache/           the images, decoded, where they are too many for memory; see ``store``
 report.html      all of it on one page
 """
 
@@ -23,10 +24,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from handful import checkpoint
+from handful import checkpoint, store
 from handful.average import calibrate
 from handful.checkpoint import State
-from handful.classes import label
+from handful.classes import Classes, label
 from handful.config import TrainConfig
 from handful.data import Dataset, load_folder
 from handful.errors import TrainingError, UsageError
@@ -38,6 +39,7 @@ from handful.losses import Distance
 from handful.metrics.features import Extractor
 from handful.model import Model, choose_device
 from handful.perceptual import Trunk
+from handful.photos import open_photos
 from handful.ranks import ALONE, Ranks
 from handful.reporting.build import report
 from handful.resolve import hardware, hold_back, part, place, pretrained, resolve, tell
@@ -61,6 +63,7 @@ class Run:
         self,
         config: TrainConfig,
         dataset: Dataset,
+        classes: Classes,
         distance: Distance,
         extractor: Extractor,
         trunk: Trunk | None,
@@ -72,15 +75,17 @@ class Run:
         self.device = torch.device(config.device)
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
-        classes = label(dataset, config)
-        for line in classes.notes:
-            watch.note(line)
         self.classes = classes.names
-        kept, unseen = hold_back(classes, config)
+        if dataset.held is None:
+            kept, unseen = hold_back(classes, config)
+            training, others = part(dataset.images, kept, unseen)
+        else:
+            seen = len(dataset.images) - dataset.held
+            training, others = dataset.images[:seen], dataset.images[seen:]
+            kept, unseen = list(range(seen)), list(range(seen, len(dataset.images)))
         if unseen:
             watch.note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
         self.labels, unseen_labels = ([classes.numbers[place] for place in each] for each in (kept, unseen))
-        training, others = part(dataset.images, kept, unseen)
         self.judge = Judge(config, training, others, extractor, watch, self.classes, self.labels, unseen_labels)
         self.images = place(training, self.device)
         self.gauge = Gauge(config)
@@ -110,14 +115,20 @@ class Run:
         config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
         try:
+            label([file.as_posix() for file in open_photos(config.images).files], config)  # refuses before all work
             reading = partial(watch.advance, "reading images")
-            dataset = load_folder(config.images, config.shape, config.fit, config.generator.channels, reading)
-            tell(dataset, config, watch)
+            how = (config.shape, config.fit, config.generator.channels, reading)
+            dataset = load_folder(config.images, *how) if store.fits(config) else None
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
+                dataset = dataset or store.load(config, watch)
+                tell(dataset, config, watch)
+                classes = label(dataset.names, config)
+                for line in classes.notes:
+                    watch.note(line)
                 settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
-                run = cls(config, dataset, distance, extractor, trunk, watch)
+                run = cls(config, dataset, classes, distance, extractor, trunk, watch)
                 try:
                     yield run
                 finally:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from handful.augment import augment
 from handful.blocks import shrink
+from handful.classes import in_proportion
 from handful.config import TrainConfig
 from handful.generator import small_shape
 from handful.images import from_bytes
@@ -30,6 +31,8 @@ from handful.verdict import Score
 
 SAMPLES = range(256)
 """Seeds of the pictures that are scored."""
+MOST_COMPARED = 5_000
+"""Training images that are looked at for scores; of more, every second, third or so."""
 VIEWS = 4
 """Augmented views of each image that the discriminator is asked about."""
 
@@ -54,6 +57,9 @@ class Judge:
         self.classes = classes
         self.labels = torch.tensor(labels or [0] * len(images))
         self.unseen_labels = torch.tensor(unseen_labels or [0] * len(unseen))
+        self.compared = images[:: -(-len(images) // MOST_COMPARED)]
+        if len(self.compared) < len(images) and config.score_every != 0:
+            watch.note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
         self.reference: Reference | None = None
 
     def score(
@@ -75,7 +81,7 @@ class Judge:
         """
         if self.reference is None:
             look = partial(self.watch.advance, "looking at the images")
-            self.reference = Reference.of(self.training, self.extractor, look)
+            self.reference = Reference.of(self.compared, self.extractor, look)
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []
@@ -102,8 +108,9 @@ class Judge:
 
     def like_training(self) -> list[str] | None:
         """Name a class for each sample, each as often as it is among the images that are trained on."""
-        places = [place * len(self.labels) // len(SAMPLES) for place in range(len(SAMPLES))]
-        return [self.classes[self.labels[place]] for place in places] if self.classes else None
+        if not self.classes:
+            return None
+        return in_proportion([self.classes[number] for number in self.labels.tolist()], len(SAMPLES))
 
     @torch.no_grad()
     def accuracies(

@@ -11,6 +11,7 @@ import math
 import re
 import statistics
 from collections.abc import Sequence
+from functools import cache
 
 from handful.errors import UsageError
 
@@ -90,11 +91,12 @@ def map_shape(base: Shape, nominal: int) -> Shape:
     return base[0] * nominal // PAPER_CELLS, base[1] * nominal // PAPER_CELLS
 
 
-def every() -> list[Shape]:
+@cache
+def every() -> tuple[Shape, ...]:
     """List all sizes that there are."""
     scales = [2**power for power in range(3, 11)]
     found = {(rows * scale, columns * scale) for scale in scales for rows in CELLS for columns in CELLS}
-    return sorted(shape for shape in found if bases(shape))
+    return tuple(sorted(shape for shape in found if bases(shape)))
 
 
 def nearest(height: int, width: int) -> Shape:

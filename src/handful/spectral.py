@@ -163,12 +163,12 @@ class SpectralAdam:
         self.scaler.scale(torch.zeros((), device=self.learned[0].device))
 
 
-def outputs_first(layer: nn.Module, weight: Float[Tensor, "i j k k"]) -> Float[Tensor, "o c k k"]:
+def outputs_first(layer: nn.Module, weight: Float[Tensor, "i j k l"]) -> Float[Tensor, "o c k l"]:
     """View a weight with its output channels first, which a transposed convolution has second; or back again."""
     return weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
 
 
-def master_of(layer: nn.Module, precision: torch.dtype) -> Float[Tensor, "o c k k"]:
+def master_of(layer: nn.Module, precision: torch.dtype) -> Float[Tensor, "o c k l"]:
     """Copy a layer's weight, laid out in memory as the layer will have it, so that copying between the two is quick."""
     assert isinstance(layer.weight, Tensor)
     # A transposed convolution of one pixel is a product with this layout's matrix as it lies (blocks.PixelConv).
@@ -176,7 +176,7 @@ def master_of(layer: nn.Module, precision: torch.dtype) -> Float[Tensor, "o c k 
     return outputs_first(layer, layer.weight.detach()).clone(memory_format=memory)
 
 
-def as_matrix(weight: Float[Tensor, "o c k k"]) -> Float[Tensor, "o ckk"]:
+def as_matrix(weight: Float[Tensor, "o c k l"]) -> Float[Tensor, "o ckl"]:
     """View a weight as the matrix whose largest singular value is its spectral norm, columns in memory's order."""
     last = weight.is_contiguous(memory_format=torch.channels_last)
     return (weight.permute(0, 2, 3, 1) if last else weight).view(len(weight), -1)

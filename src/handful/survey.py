@@ -1,19 +1,19 @@
-"""A first look at a folder of pictures, to choose the size and the channels that suit it."""
+"""A first look at a set of pictures, to choose the size and the channels that suit it."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from handful import shapes
 from handful.config import Channels, TrainConfig
-from handful.data import search
 from handful.log import Watch
+from handful.photos import open_photos, spread
 from handful.pictures import decode, upright_size
 from handful.shapes import Shape
 
@@ -51,10 +51,12 @@ def fitted(config: TrainConfig, device: torch.device, watch: Watch) -> TrainConf
 
 def sizes_of(folder: Path) -> list[Shape]:
     """Read heights and widths, as images are to be looked at; what cannot be read is passed over."""
+    photos = open_photos(folder)
     found = []
-    for file in spread(search(folder).files, SIZED):
+    for file in spread(photos.files, SIZED):
         try:
-            width, height = upright_size(folder / file)
+            with photos.open(file) as opened:
+                width, height = upright_size(opened)
         except Exception:  # As in decoding: what cannot be read is reported when it is loaded.
             continue
         found.append((height, width))
@@ -63,20 +65,18 @@ def sizes_of(folder: Path) -> list[Shape]:
 
 def channels_of(folder: Path) -> tuple[Channels, str]:
     """Say how many channels the images of a folder need, and why."""
+    photos = open_photos(folder)
     coloured, transparent, looked = 0, 0, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for file in spread(search(folder).files, LOOKED_AT):
+        for file in spread(photos.files, LOOKED_AT):
             try:
-                image = decode((folder / file).read_bytes(), THUMBNAIL, 4)
+                image = decode(photos.read(file), THUMBNAIL, 4)
             except Exception:
                 continue
             looked += 1
-            image.thumbnail((THUMBNAIL, THUMBNAIL))
-            pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
-            colours = pixels[..., :3]
-            coloured += bool((np.ptp(colours, axis=-1) >= COLOURED).mean() > SEEN)
-            transparent += bool((pixels[..., 3] < 255 - COLOURED).mean() > SEEN)
+            kind = kind_of(image)
+            coloured, transparent = coloured + kind[0], transparent + kind[1]
     if looked and 2 * transparent >= looked:
         return 4, f"{transparent} of {looked} images looked at have something transparent"
     if looked and not coloured and not transparent:
@@ -84,6 +84,10 @@ def channels_of(folder: Path) -> tuple[Channels, str]:
     return 3, ""
 
 
-def spread(files: Sequence[Path], most: int) -> Sequence[Path]:
-    """Take files evenly spread over a list, at most so many."""
-    return [files[place * len(files) // most] for place in range(most)] if len(files) > most else files
+def kind_of(image: Image.Image) -> tuple[bool, bool]:
+    """Say whether an RGBA image has colour, and whether something in it is transparent; makes it smaller."""
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
+    coloured = np.ptp(pixels[..., :3], axis=-1) >= COLOURED
+    transparent = pixels[..., 3] < 255 - COLOURED
+    return bool(coloured.mean() > SEEN), bool(transparent.mean() > SEEN)

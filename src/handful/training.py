@@ -23,6 +23,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from handful import latent
+from handful.ahead import drawing
 from handful.augment import Changes, apply, draw
 from handful.average import all_kept, blend
 from handful.blocks import shrink
@@ -142,6 +143,7 @@ class Step:
     ) -> None:
         device = next(state.generator.parameters()).device
         self.config, self.state, self.images, self.ranks = config, state, images, ranks
+        self.draw = drawing(images, device)
         self.numbers = torch.tensor(labels or [0] * len(images))
         kinds = range(int(self.numbers.max()) + 1)
         self.members = [(self.numbers == kind).nonzero().flatten().tolist() for kind in kinds]
@@ -167,9 +169,10 @@ class Step:
         """
         config, seed, step = self.config, self.config.seed, self.state.step
         with sharing(self.ranks), parting(self.parts):
-            picked = share(torch.tensor(picks(seed, step, config.whole_batch, self.members)))
-            self.batch.copy_(self.images[picked.to(self.images.device)])
-            self.labels.copy_(self.numbers[picked])
+            steps = step, step + 1
+            now, coming = (share(torch.tensor(picks(seed, at, config.whole_batch, self.members))) for at in steps)
+            self.batch.copy_(self.draw(now, coming), non_blocking=True)
+            self.labels.copy_(self.numbers[now])
             self.keep.copy_(torch.tensor(all_kept(config, step)))
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
             kind = config.gradient_penalty > 0 and step % config.penalty_every == 0
@@ -191,7 +194,7 @@ class Step:
         generator, discriminator = state.generator_optimizer, state.discriminator_optimizer
 
         # Draw: real and generated images, and how the discriminator sees them changed.
-        drawn = self.draw()
+        drawn = self.drawn()
 
         # Discriminator: tell real from fake, and reconstruct the real.
         losses = self.gather(drawn, discriminator, partial(self.judge, penalise=penalise))
@@ -211,7 +214,7 @@ class Step:
 
         return means(losses)
 
-    def draw(self) -> Drawn:
+    def drawn(self) -> Drawn:
         """Draw all that is random in the images of a step."""
         config, random, network = self.config, self.random, self.state.generator
         images = from_bytes(self.batch)

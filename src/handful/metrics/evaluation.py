@@ -17,10 +17,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from handful.config import Channels, Fit
-from handful.data import Dataset, load_folder, readable
+from handful.data import Dataset, load_folder
 from handful.errors import MissingWeightsError, UsageError
 from handful.log import Console, Watch
 from handful.metrics import diversity
+from handful.metrics.by_class import FEWEST, drawn_like, scores_by_class
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import fid, kid
 from handful.metrics.features import Extractor, load_extractor
@@ -34,11 +35,11 @@ from handful.metrics.sources import Source, open_source
 from handful.metrics.wasserstein import SMALLEST_SIDE, swd
 from handful.model import choose_device
 from handful.perceptual import Perceptual
+from handful.photos import readable
+from handful.room import most_compared
 from handful.settings import read_settings
 from handful.shapes import Shape, read_size, spelled
 
-FEWEST = 10
-"""Images; of fewer no score says anything."""
 CLOSEST = 24
 """Pairs of samples and training images that are listed."""
 
@@ -91,6 +92,8 @@ class Evaluation:
     closest: list[dict[str, Any]] = field(default_factory=list)
     holdout: dict[str, Any] | None = None
     """How images that the generator has not seen fare, where a folder of them was given."""
+    classes: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Scores of each class by itself, where there are classes (``scores_by_class``)."""
     why: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -147,10 +150,11 @@ def evaluate(
             raise UsageError(f"{opened.label}: images of {own_size} px are too small; {SMALLEST_SIDE} px are needed")
         load = partial(load_images, shape=opened.shape, fit=fit, channels=opened.channels, watch=watch)
         training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
+        opened = drawn_like(opened, training.names)
         scores = Evaluation(
             source=opened.label,
             samples=opened.count,
-            reference=f"all {len(training.images)} images of {readable(images)}, none mirrored",
+            reference=f"{amount(training)} of {readable(images)}, none mirrored",
             protocol=plan.name,
             features=plan.features,
             size=int(own_size) if own_size.isdigit() else own_size,
@@ -221,7 +225,8 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
     scores.copies, scores.novelty = matches.share, matches.novelty
     scores.copies_among_training, scores.novelty_among_training = among.share, among.novelty
     scores.copies_seen_in = list(reference.spaces)
-    scores.closest = closest(matches, source.name, training.names)
+    scores.closest = closest(matches, source, training.names)
+    scores.classes = scores_by_class(source, training.names, matches, samples.features, reference.features)
 
     if source.model is None:
         scores.why["path_length"] = "a folder of images has no latent space"
@@ -275,12 +280,13 @@ def hold_against(
     return answer
 
 
-def closest(matches: Matches, name: Callable[[int], str], training: Sequence[str]) -> list[dict[str, Any]]:
+def closest(matches: Matches, source: Source, training: Sequence[str]) -> list[dict[str, Any]]:
     """List the samples nearest to a training image, nearest first."""
     order = matches.ratio.argsort(stable=True)[:CLOSEST].tolist()
     return [
         {
-            "sample": name(place),
+            "sample": source.name(place),
+            "class": source.class_of(place),
             "training": training[int(matches.index[place])],
             "mirrored": bool(matches.mirrored[place]),
             "novelty": float(matches.ratio[place]),
@@ -297,11 +303,23 @@ def load_images(folder: Path, shape: Shape, fit: Fit, channels: Channels, watch:
     Raises:
         UsageError: if it holds fewer than 10 images.
     """
-    dataset = load_folder(folder, shape, fit, channels, partial(watch.advance, f"reading {readable(folder)}"))
+    most = most_compared(channels * math.prod(shape))
+    reading = partial(watch.advance, f"reading {readable(folder)}")
+    dataset = load_folder(folder, shape, fit, channels, reading, most)
+    if dataset.left_out:
+        watch.note(f"{readable(folder)}: {amount(dataset)}, since no more fit or help")
     for problem in dataset.skipped:
         watch.note(f"skipped, since it cannot be read: {problem}")
     enough(len(dataset.images), readable(folder))
     return dataset
+
+
+def amount(dataset: Dataset) -> str:
+    """Say how many images are compared with."""
+    count = len(dataset.images)
+    return (
+        f"{count} of {count + dataset.left_out} images, evenly spread," if dataset.left_out else f"all {count} images"
+    )
 
 
 def enough(count: int, label: str) -> None:

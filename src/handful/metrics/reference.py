@@ -17,7 +17,7 @@ from torch import Tensor
 from handful.files import cache_folder, replacing
 from handful.metrics.copying import Matches, Space, nearer, thumbnails
 from handful.metrics.features import Extractor
-from handful.metrics.gather import BATCH
+from handful.metrics.gather import BATCH, batches
 
 
 @final
@@ -41,12 +41,13 @@ class Reference:
         """Look at images and their mirror images.
 
         Args:
-            images: All of them, in memory.
+            images: All of them, in memory or mapped from a file.
             extractor: Gives the features, which are kept in a cache; without one, samples are compared with the images
                 by their pixels alone.
             progress: Told how many images of how many were looked at.
         """
-        spaces = {"pixels": Space(thumbnails(images), thumbnails(images.flip(-1)))}
+        small = [(thumbnails(batch), thumbnails(batch.flip(-1))) for batch in batches(images)]
+        spaces = {"pixels": Space(*(torch.cat(each) for each in zip(*small, strict=True)))}
         if extractor is None:
             return cls(images, None, spaces)
         seen = look(images, extractor, progress)
@@ -96,7 +97,8 @@ def cached(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> Path:
     """Say where features of images are kept: below ``$HANDFUL_CACHE``, or the user's cache folder."""
     # A folder's fingerprint would not do: how files become pixels depends on size, fit and Pillow's version too.
     whole = hashlib.sha256(f"{extractor.name} {tuple(images.shape)}".encode())
-    whole.update(images.contiguous().numpy().data)
+    for batch in batches(images):  # a copy of them all may not fit
+        whole.update(batch.contiguous().numpy().data)
     # Nor would the network's name: what it says of a ramp tells other weights and another version of it apart.
     ramp = torch.arange(3 * 64 * 64).remainder(256).to(torch.uint8).view(1, 3, 64, 64)
     whole.update(extractor(ramp).float().numpy().data)

@@ -6,17 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import IO, cast, final
 
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from handful.config import Channels, Fit
-from handful.data import Problem, decode_all, readable, search
+from handful.data import decode_all
 from handful.errors import UsageError
 from handful.model import Model, find_weights, load
+from handful.photos import Photos, Problem, is_photos, open_photos, readable, spread
 from handful.shapes import Shape, spelled
 
 BATCH = 16
@@ -39,10 +40,12 @@ class Source:
     """Says which image has a number."""
     model: Model | None
     """The generator behind the samples, if there is one."""
+    class_of: Callable[[int], str | None]
+    """Says of which class an image is to be; None where there are no classes."""
 
 
 def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: str) -> Source:
-    """Open a run folder, a model folder, a model file or a folder of images.
+    """Open a run folder, a model folder, a model file or a folder or archive of images.
 
     Args:
         path: What to open.
@@ -54,7 +57,7 @@ def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: st
     Raises:
         UsageError: if it is none of these, or its images do not do.
     """
-    if path.is_file() or find_weights(path) is not None:
+    if not is_photos(path) and (path.is_file() or find_weights(path) is not None):
         model = load(path, device)
         if shape not in (None, model.config.shape):
             own = spelled(model.config.shape)
@@ -63,16 +66,19 @@ def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: st
     return taken(path, most, shape, fit)
 
 
-def drawn(model: Model, label: str, seeds: Sequence[int]) -> Source:
-    """Take the images of a generator, one a seed."""
+def drawn(model: Model, label: str, seeds: Sequence[int], classes: Sequence[str] | None = None) -> Source:
+    """Take the images of a generator, one a seed, of these classes, or of all its classes in turn."""
+    if classes is None and (numbers := model.labels(seeds)) is not None:
+        classes = [model.config.classes[number] for number in numbers.tolist()]
     return Source(
         label=label,
         count=len(seeds),
         channels=model.config.channels,
         shape=model.config.shape,
-        stream=lambda: model.stream(seeds, BATCH),
-        name=lambda index: f"seed {seeds[index]}",
+        stream=lambda: model.stream(seeds, BATCH, classes),
+        name=lambda index: f"seed {seeds[index]}" + (f", {classes[index]}" if classes else ""),
         model=model,
+        class_of=lambda index: classes[index] if classes else None,
     )
 
 
@@ -84,28 +90,37 @@ def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
     Raises:
         UsageError: if there are none, or they differ in size and no size was given.
     """
-    files = search(folder).files
-    if not files:
+    photos = open_photos(folder)
+    if not photos.files:
         raise UsageError(f"{readable(folder)}: holds neither a trained generator nor images that can be scored")
-    files = [files[place * len(files) // most] for place in range(most)] if len(files) > most else files
+    files = spread(photos.files, most)
     if shape is None:
-        shape = common_size(folder, files)
+        shape = common_size(photos, files)
 
     def stream() -> Iterator[UInt8[Tensor, "b c h w"]]:
         for start in range(0, len(files), BATCH):
             chunk = files[start : start + BATCH]
             images = torch.empty(len(chunk), 3, *shape, dtype=torch.uint8)
-            for result in decode_all(folder, chunk, images, fit, None):
+            for result in decode_all(photos, chunk, images, fit, None):
                 if isinstance(result, Problem):
                     raise UsageError(
                         f"{folder}: {result}; remove or repair it, since a score of the rest would mislead"
                     )
             yield images
 
-    return Source(readable(folder), len(files), 3, shape, stream, lambda index: files[index].as_posix(), None)
+    return Source(
+        label=readable(folder),
+        count=len(files),
+        channels=3,
+        shape=shape,
+        stream=stream,
+        name=lambda index: files[index].as_posix(),
+        model=None,
+        class_of=lambda index: files[index].parts[0] if len(files[index].parts) > 1 else None,
+    )
 
 
-def common_size(folder: Path, files: Sequence[Path]) -> Shape:
+def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
     """Read the size that all images have, without decoding them.
 
     Raises:
@@ -115,11 +130,13 @@ def common_size(folder: Path, files: Sequence[Path]) -> Shape:
     examples: dict[tuple[int, int], Path] = {}
     for file in files:
         try:
-            with Image.open(folder / file) as image:
+            with photos.open(file) as opened, Image.open(cast(IO[bytes], opened)) as image:
                 sizes[image.size] += 1
                 examples.setdefault(image.size, file)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-            raise UsageError(f"{readable(folder / file)}: cannot be read as an image ({error}); remove it") from error
+        except Exception as error:  # As in decoding: damaged data makes a decoder fail in any way.
+            raise UsageError(
+                f"{photos.label}, {readable(file)}: cannot be read as an image ({error}); remove it"
+            ) from error
     if len(sizes) == 1:
         ((width, height),) = sizes
         return height, width
@@ -127,4 +144,4 @@ def common_size(folder: Path, files: Sequence[Path]) -> Shape:
         f"{count} of {width} x {height} (such as {readable(examples[width, height])})"
         for (width, height), count in sizes.most_common(3)
     )
-    raise UsageError(f"{readable(folder)}: images must be of one size, but there are {found}; give --size")
+    raise UsageError(f"{photos.label}: images must be of one size, but there are {found}; give --size")

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from handful.metrics.evaluation import Evaluation
+from handful.photos import readable
 
 ROWS = (
     ("kid", "KID", "distance to the training images, unbiased; 0 is best"),
@@ -25,6 +26,18 @@ ROWS = (
     ("novelty", "novelty", "distance to the nearest training image; 0 a copy, about 1 as far as another one"),
 )
 """Key, name and meaning of each row."""
+OF_CLASSES = {
+    "samples": "samples",
+    "images": "images",
+    "of_class": "of the class",
+    "kid": "KID",
+    "precision": "precision",
+    "recall": "recall",
+    "coverage": "coverage",
+    "copies": "copies",
+    "novelty": "novelty",
+}
+"""Key and heading of each column of the scores by class; of the class: the nearest training image is of it too."""
 RELATIVE = "random"
 
 
@@ -40,6 +53,9 @@ def table(scores: Sequence[Evaluation]) -> Iterator[Table | Text]:
         columns.add_row(name, *(value(each, key) for each in scores), Text(meaning, style="dim"))
     yield columns
     for each in scores:
+        if each.classes:
+            yield by_class(each)
+    for each in scores:
         yield Text(f"\n{each.source}: {protocol(each)}", style="dim")
         among = f"{each.copies_among_training:.1%} copies and a novelty of {each.novelty_among_training:.2f}"
         yield Text(
@@ -54,6 +70,28 @@ def table(scores: Sequence[Evaluation]) -> Iterator[Table | Text]:
     for reason in dict.fromkeys(reason for each in scores for reason in each.why.values()):
         keys = sorted({key for each in scores for key, why in each.why.items() if why == reason} - {"kid_error"})
         yield Text(f"\nno {', '.join(keys)}: {reason}")
+
+
+def by_class(scores: Evaluation) -> Table:
+    """Lay out the scores of each class, one row a class."""
+    rows = Table(box=None, pad_edge=False, header_style="bold", title=f"\n{scores.source}, by class", title_style="dim")
+    present = [key for key in OF_CLASSES if any(key in score for score in scores.classes.values())]
+    rows.add_column("")
+    for key in present:
+        rows.add_column(OF_CLASSES[key], justify="right")
+    for name, score in scores.classes.items():
+        rows.add_row(Text(readable(name)), *(class_value(score, key) for key in present))
+    return rows
+
+
+def class_value(score: dict[str, float], key: str) -> str:
+    """Write a score of a class."""
+    number = score[key]
+    if key == "kid":
+        return f"{number:.5f} ± {score['kid_error']:.5f}"
+    if key in ("samples", "images"):
+        return f"{number:.0f}"
+    return f"{number:.1%}" if key in ("copies", "of_class") else f"{number:.3f}"
 
 
 def protocol(scores: Evaluation) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,25 +17,34 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from handful.channels import KINDS
 from handful.config import option
-from handful.data import Dataset, load_folder, readable
+from handful.data import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
 from handful.files import replacing
 from handful.images import grid, to_image
 from handful.log import Console, Journal, Watch, duration
 from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
-from handful.metrics.table import ROWS, protocol, value
+from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
 from handful.model import Model, load
+from handful.photos import readable
 from handful.reporting import page as words
 from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
-from handful.resolve import KINDS, size_in_words
+from handful.resolve import size_in_words
+from handful.room import most_compared
 from handful.settings import Settings, read_settings
 from handful.verdict import BEST, Score, read_history, verdict, warnings
 
 FILE = "report.html"
 SAMPLES = range(36)
 """Seeds of the pictures shown."""
+OF_CLASS = range(8)
+"""Seeds of the pictures of a class."""
+CLASSES = 40
+"""Classes shown, at most."""
+TOLD = ("images", "of_class", "kid", "recall", "copies")
+"""Scores of a class that are shown."""
 WALKS = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))
 """Seeds that each of the walks goes round."""
 WALK_STEPS = 14
@@ -98,7 +108,13 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
     dataset = attempt(
         "the training images",
         missing,
-        lambda: load_folder(config.images, config.shape, config.fit, config.generator.channels),
+        lambda: load_folder(
+            config.images,
+            config.shape,
+            config.fit,
+            config.generator.channels,
+            most=most_compared(config.generator.channels * math.prod(config.shape)),
+        ),
     )
     scores = None
     if dataset is not None:
@@ -117,6 +133,7 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
         data_notes=data_notes(settings, dataset),
         samples=grid(list(model.sample(SAMPLES))),
         samples_caption=f"Seeds {SAMPLES[0]} to {SAMPLES[-1]}, none picked out, drawn by the generator of {which}.",
+        classes=[kind(name, model, scores) for name in model.config.classes[:CLASSES]],
         walk=frames(model, watch),
         pairs=pairs(model, dataset, scores) if dataset is not None and scores is not None else [],
         pairs_caption=pairs_caption(scores) if scores is not None else "",
@@ -180,7 +197,9 @@ def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
     ]
     if dataset is None:
         return notes
-    if dataset.fingerprint != settings.fingerprint:
+    if dataset.left_out:
+        notes.append(f"Of these, {len(dataset.images):,} are looked at on this page, evenly spread.")
+    elif dataset.fingerprint != settings.fingerprint:
         notes.append("The folder has changed since the run: the images shown are those that it holds now.")
     if dataset.small:
         notes.append(f"{len(dataset.small)} were smaller than {size_in_words(config)} and had to be enlarged.")
@@ -209,24 +228,38 @@ def shrunk(image: UInt8[Tensor, "c h w"]) -> UInt8[Tensor, "c _ _"]:
 def frames(model: Model, watch: Watch) -> list[Image.Image]:
     """Walk through the latent space, from seed to seed and back to the first: a loop of four pictures side by side."""
     columns = []
-    for done, seeds in enumerate(WALKS, start=1):
+    for place, seeds in enumerate(WALKS):
         column: list[Tensor] = []
         for start, end in zip(seeds, (*seeds[1:], seeds[0]), strict=True):
-            column += list(walk(model, (start, end), WALK_STEPS, noise_of=seeds[0]))[:-1]
+            column += list(walk(model, (start, end), WALK_STEPS, noise_of=seeds[0], class_of=place))[:-1]
         columns.append(column)
-        watch.advance("walking through the latent space", done, len(WALKS))
+        watch.advance("walking through the latent space", place + 1, len(WALKS))
     return [grid([picture[0] for picture in row], columns=len(WALKS)) for row in zip(*columns, strict=True)]
+
+
+def kind(name: str, model: Model, scores: Evaluation | None) -> words.Kind:
+    """Show a class: a row of pictures, and its scores in words."""
+    sheet = grid(list(model.sample(OF_CLASS, of=name)), columns=len(OF_CLASS))
+    score = scores.classes.get(name) if scores is not None else None
+    text = (
+        ""
+        if score is None
+        else ", ".join(f"{OF_CLASSES[key]} {class_value(score, key)}" for key in TOLD if key in score)
+    )
+    return words.Kind(readable(name), sheet, text)
 
 
 def pairs(model: Model, dataset: Dataset, scores: Evaluation) -> list[Pair]:
     """Put the samples nearest to a training image beside it, nearest first."""
     found = []
     for each in scores.closest:
+        if each["training"] not in dataset.names:
+            continue  # of a large set, fewer may have fitted into memory at the second look
         seed = int(re.findall(r"\d+", each["sample"])[0])
         nearest = dataset.images[dataset.names.index(each["training"])]
         found.append(
             Pair(
-                sample=to_image(model.sample([seed])[0]),
+                sample=to_image(model.sample([seed], of=each["class"])[0]),
                 nearest=to_image(nearest.flip(-1) if each["mirrored"] else nearest),
                 ratio=each["novelty"],
                 label=readable(each["training"]),

@@ -72,6 +72,16 @@ class Score:
 
 @final
 @dataclass(frozen=True)
+class Kind:
+    """What a generator draws of one class."""
+
+    name: str
+    sheet: Image.Image
+    text: str
+
+
+@final
+@dataclass(frozen=True)
 class Page:
     """All that the page shows. Whatever is empty leaves its section out."""
 
@@ -87,6 +97,7 @@ class Page:
     data_notes: list[str]
     samples: Image.Image | None
     samples_caption: str
+    classes: Sequence[Kind]
     walk: Sequence[Image.Image]
     """Frames in order, the last followed by the first again."""
     pairs: Sequence[Pair]
