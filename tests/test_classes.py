@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handful.classes import FEWEST, LEFT_OUT, OTHER, by_folder, class_of, in_proportion
+from handful.classes import FEWEST, LEFT_OUT, OTHER, by_folder, classes_of, folders, in_proportion
 from handful.config import tiny
 from handful.errors import UsageError
 from handful.resolve import hold_back
@@ -102,10 +102,18 @@ def test_classes_have_their_turns_as_often_and_images_of_a_class_too():
 
 
 def test_the_class_of_an_image_is_its_folder_or_else_the_one_for_others():
-    assert class_of("cats/1.png", ("cats", "dogs")) == "cats"
-    assert class_of("newts/1.png", ("cats", "dogs")) is None
-    assert class_of("newts/1.png", ("cats", OTHER)) == OTHER
-    assert class_of("1.png", ("cats", "dogs")) is None
+    names = ["cats/1.png", "newts/1.png", "1.png"]
+    assert classes_of(names, ("cats", "dogs")) == ["cats", None, None]
+    assert classes_of(names, ("cats", OTHER)) == ["cats", OTHER, OTHER]
+
+
+def test_folders_that_all_images_have_in_common_are_no_class():
+    deep = [f"photos/all/{name}" for name in images(cats=9, dogs=9)]
+    assert by_folder(deep) == by_folder(images(cats=9, dogs=9))
+    assert by_folder([f"photos/{name}" for name in images(cats=9)]).names == ()
+    assert folders(["cats/a/1.png", "cats/b/1.png"]) == ["a", "b"]
+    assert folders(["cats/1.png", "cats/2.png"]) == ["cats", "cats"]
+    assert folders([]) == []
 
 
 def test_pictures_are_of_each_class_as_often_as_images_are():

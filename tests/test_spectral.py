@@ -28,7 +28,7 @@ def test_the_networks_weights_have_spectral_norm_one():
     net = network()
     optimizer = wrapped(net)
     for _ in range(200):
-        optimizer.iterate()
+        optimizer.iterate(optimizer.layers)
     optimizer.write()
     for layer in optimizer.layers.values():
         matrix = as_matrix(outputs_first(layer, layer.weight.detach()))

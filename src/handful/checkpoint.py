@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from handful.blocks import NoisyUpBlock, UpBlock
 from handful.config import TrainConfig
 from handful.controls import Controls
+from handful.discriminator import Discriminator
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.generator import Generator, initialise
@@ -82,6 +85,8 @@ class State:
             precision=PRECISIONS[config.precision],
         )
         generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
+        if isinstance(discriminator, Discriminator):
+            discriminator.freeze(config.freeze)
         controls = Controls(config, discriminator.strength, discriminator.noise)
         at_once = config.whole_batch if config.at_once == "auto" else config.at_once
         state = cls(generator, averages, discriminator, generator_optimizer, discriminator_optimizer, controls, at_once)
@@ -148,17 +153,29 @@ def restore(state: State, checkpoint: Path) -> None:
     Raises:
         UsageError: if the file is damaged.
     """
+    with readable(checkpoint):
+        tensors, metadata = read(checkpoint)
+        state.load(tensors)
+    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+    state.chosen = int(metadata["chosen"])
+    state.at_once = int(metadata.get("at_once", state.at_once))  # checkpoints from before had all at once
+
+
+def read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of a checkpoint, on the CPU, and its numbers."""
+    with safe_open(checkpoint / FILE, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+@contextmanager
+def readable(checkpoint: Path) -> Iterator[None]:
+    """Within the block, say of what is damaged which checkpoint it is, and what to do."""
     try:
-        with safe_open(checkpoint / FILE, framework="pt") as file:
-            metadata = file.metadata()
-            state.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        yield
     except (SafetensorError, OSError, KeyError) as error:
         raise UsageError(
             f"{checkpoint}: cannot be read ({error}); delete this folder to go on from the checkpoint before it"
         ) from error
-    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
-    state.chosen = int(metadata["chosen"])
-    state.at_once = int(metadata.get("at_once", state.at_once))  # checkpoints from before had all at once
 
 
 def every(checkpoints: Path) -> list[Path]:

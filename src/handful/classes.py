@@ -33,7 +33,7 @@ class Classes(NamedTuple):
 
 
 def by_folder(images: Sequence[str]) -> Classes:
-    """Take the first folder of each image's name for its class.
+    """Take the folder that each image lies in, the first below those that all have in common, for its class.
 
     Classes of fewer than ``FEWEST`` images are made one. Where even together they are too few, they are left out; where
     less than two classes are left, there are none.
@@ -41,15 +41,15 @@ def by_folder(images: Sequence[str]) -> Classes:
     Raises:
         UsageError: if an image lies in no sub-folder.
     """
-    stray = [name for name in images if "/" not in name]
+    own = folders(images)
+    stray = [name for name, folder in zip(images, own, strict=True) if folder is None]
     if stray:
         some = ", ".join(map(readable, stray[:NAMED])) + ", ..." * (len(stray) > NAMED)
         raise UsageError(
             f"--labels folders: {counted(len(stray))} in no sub-folder ({some}); move each to the folder of its class,"
             " or leave --labels out"
         )
-    own = [name.split("/", 1)[0] for name in images]
-    counts = Counter(own)
+    counts = Counter(folder for folder in own if folder is not None)
     small = sorted(name for name, count in counts.items() if count < FEWEST)
     together = sum(counts[name] for name in small) + (counts[OTHER] if small and OTHER not in small else 0)
     kept = set(counts) - set(small) | ({OTHER} if small and together >= FEWEST else set())
@@ -63,7 +63,7 @@ def by_folder(images: Sequence[str]) -> Classes:
         place |= dict.fromkeys(small, names.index(OTHER) if OTHER in kept else LEFT_OUT)
         done = f"made one class, {OTHER}" if OTHER in kept else "left out"
         notes.append(f"fewer than {FEWEST} images, too few for a class, so {done}: {listed(counts, small)}")
-    numbers = tuple(place[name] for name in own)
+    numbers = tuple(place[folder] for folder in own if folder is not None)
     sizes = Counter(numbers)
     spread = ", ".join(f"{readable(name)} {sizes[number]}" for number, name in enumerate(names))
     notes.insert(0, f"{len(names)} classes, each seen as often: {spread}")
@@ -79,10 +79,18 @@ def label(images: Sequence[str], config: TrainConfig) -> Classes:
     return by_folder(images) if config.labels == "folders" else Classes((), (0,) * len(images))
 
 
-def class_of(image: str, classes: Sequence[str]) -> str | None:
-    """Give the class of an image by its name; None if it is of no class."""
-    folder = image.split("/", 1)[0] if "/" in image else None
-    return folder if folder in classes else OTHER if OTHER in classes else None
+def folders(images: Sequence[str]) -> list[str | None]:
+    """Give the first folder of each image below those that all share, as archives often have; None: it has none."""
+    parts = [name.split("/") for name in images]
+    while parts and all(len(each) > 2 for each in parts) and len({each[0] for each in parts}) == 1:
+        parts = [each[1:] for each in parts]
+    return [each[0] if len(each) > 1 else None for each in parts]
+
+
+def classes_of(images: Sequence[str], classes: Sequence[str]) -> list[str | None]:
+    """Give the class of each image by its name; None if it is of none."""
+    other = OTHER if OTHER in classes else None
+    return [folder if folder in classes else other for folder in folders(images)]
 
 
 def in_proportion(classes: Sequence[str], count: int) -> list[str]:

@@ -27,6 +27,8 @@ from handful.settings import read_settings
 PROGRAM = "handful"
 SUMMARY = "Train a high-resolution image generator from a handful of pictures. Start with: handful demo"
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+# Python keeps the word `from` to itself, and config.py imports no tyro.
+TrainConfig.__annotations__["from_"] = Annotated[Path | None, tyro.conf.arg(name="from")]
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,11 @@ class TrainConfig:
     """Compile the networks for this machine, which takes a minute or two at the start. auto: in long runs."""
     recompute: bool = False
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
+    from_: Path | None = None
+    """A trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
+    which have no discriminator. It needs the same --width; size, channels and classes may differ."""
+    freeze: int = 0
+    """Blocks of the discriminator, counted from the image, that stay as --from has them (FreezeD). 0: all learn."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
@@ -240,7 +245,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Take paths given as text too, and refuse values that make no sense, naming the option."""
-        for name in ("images", "run", "weights"):
+        for name in ("images", "run", "from_", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         for name, known in limited().items():
@@ -276,6 +281,15 @@ class TrainConfig:
             raise UsageError(f"--width {self.width}: must be a multiple of 8")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must not be negative")
+        if self.freeze < 0:
+            raise UsageError(f"--freeze {self.freeze}: must be 0 (none) or above")
+        if self.freeze and self.from_ is None:
+            raise UsageError(f"--freeze {self.freeze}: keeps what --from carries over; add --from")
+        if self.freeze and self.discriminator == "projected":
+            raise UsageError(
+                f"--freeze {self.freeze}: is not for --discriminator projected, whose lower layers are frozen anyway;"
+                " leave it out"
+            )
         if self.score_every is not None and self.score_every < 0:
             raise UsageError(f"--score-every {self.score_every}: must be 0 (no scores) or above")
         if not 0 <= self.hold_back <= 0.5:
@@ -420,8 +434,8 @@ def choices(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
 
 
 def option(name: str) -> str:
-    """Spell a field as the command line does: ``log_every`` is ``--log-every``."""
-    return "--" + name.replace("_", "-")
+    """Spell a field as the command line does: ``log_every`` is ``--log-every``, and ``from_`` is ``--from``."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -45,6 +45,7 @@ from handful.reporting.build import report
 from handful.resolve import hardware, hold_back, part, place, pretrained, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
+from handful.start import Source, begin, compare, source_of
 from handful.track import Tracker
 from handful.verdict import BEST, Score, best, lowest, plateau, read_history, refusal, warnings
 
@@ -73,6 +74,8 @@ class Run:
         self.watch = watch
         self.distance, self.trunk = distance, trunk
         self.device = torch.device(config.device)
+        self.source: Source | None = None
+        """What a run that has not begun starts from."""
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
         self.classes = classes.names
@@ -114,11 +117,15 @@ class Run:
         ranks.require(config.whole_batch, choose_device(config.device), at_once)
         config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
+        source = source_of(config)
         try:
-            label([file.as_posix() for file in open_photos(config.images).files], config)  # refuses before all work
+            expected = label([file.as_posix() for file in open_photos(config.images).files], config)
             reading = partial(watch.advance, "reading images")
             how = (config.shape, config.fit, config.generator.channels, reading)
             dataset = load_folder(config.images, *how) if store.fits(config) else None
+            start = saved.start if saved else None
+            if source is not None:
+                start = compare(source, config, trunk, watch, expected.names)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
@@ -127,8 +134,10 @@ class Run:
                 classes = label(dataset.names, config)
                 for line in classes.notes:
                     watch.note(line)
-                settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
+                count, words = len(dataset.images), hardware(config.device)
+                settle(Settings(config, dataset.fingerprint, count, words, start), saved)
                 run = cls(config, dataset, classes, distance, extractor, trunk, watch)
+                run.source = source
                 try:
                     yield run
                 finally:
@@ -154,6 +163,11 @@ class Run:
         self.ended = self.end(state)
         self.began, self.at_once = state.step, state.at_once
         self.gauge.begin(state)
+        if not found and self.source is not None:
+            begin(state, self.source)
+            self.source = None
+            self.show(state)
+            self.save(state)  # from here on the run needs its source no more
 
     def rewind(self, state: State) -> None:
         """Bring a state that is half changed, or was tried out, to the newest checkpoint, or to the start."""

@@ -343,11 +343,14 @@ def order(purpose: Purpose, seed: int, number: int, count: int) -> Int64[np.ndar
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Within the block, the network passes gradients on but gathers none."""
-    network.requires_grad_(False)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

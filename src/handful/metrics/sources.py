@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from handful.classes import folders
 from handful.config import Channels, Fit
 from handful.data import decode_all
 from handful.errors import UsageError
@@ -108,6 +109,7 @@ def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
                     )
             yield images
 
+    kinds = folders([file.as_posix() for file in files])
     return Source(
         label=readable(folder),
         count=len(files),
@@ -116,7 +118,7 @@ def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
         stream=stream,
         name=lambda index: files[index].as_posix(),
         model=None,
-        class_of=lambda index: files[index].parts[0] if len(files[index].parts) > 1 else None,
+        class_of=lambda index: kinds[index],
     )
 
 
