@@ -218,6 +218,7 @@ def test_strengths_rise_when_a_discriminator_learns_its_images_by_heart_and_fall
         seen = []
         for step in range(steps):
             total, _ = objective.discriminator(network, shown(real(step)), shown(fake(step)), seeded(step))
+            state.controls.update()
             if learning:
                 state.discriminator_optimizer.minimise(total)
             seen.append(getattr(state.controls, name).item())

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.forecast import preflight
+    from handful.gauge import Forecast
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
     from handful.reporting.build import report
@@ -27,6 +29,7 @@ HOME = {
     "Benchmark": "benchmark",
     "Checkup": "doctor.examine",
     "Evaluation": "metrics.evaluation",
+    "Forecast": "gauge",
     "GeneratorConfig": "config",
     "Model": "model",
     "TrainConfig": "config",
@@ -40,6 +43,7 @@ HOME = {
     "generate": "sample",
     "load": "model",
     "paper": "config",
+    "preflight": "forecast",
     "report": "reporting.build",
     "tiny": "config",
     "train": "training",
@@ -48,6 +52,7 @@ __all__ = [
     "Benchmark",
     "Checkup",
     "Evaluation",
+    "Forecast",
     "GeneratorConfig",
     "Model",
     "TrainConfig",
@@ -55,7 +60,19 @@ __all__ = [
     "UsageError",
     "WeightsError",
 ]
-__all__ += ["bench", "check", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
+__all__ += [
+    "bench",
+    "check",
+    "default",
+    "evaluate",
+    "generate",
+    "load",
+    "paper",
+    "preflight",
+    "report",
+    "tiny",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -44,6 +44,8 @@ class State:
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
     controls: Controls
+    at_once: int
+    """Images of a batch that are computed at once; fewer than at first where memory ran out."""
     step: int = 0
     seconds: float = 0.0
     """Time spent in training so far, over all sittings."""
@@ -86,7 +88,8 @@ class State:
         if isinstance(discriminator, Discriminator):
             discriminator.freeze(config.freeze)
         controls = Controls(config, discriminator.strength, discriminator.noise)
-        state = cls(generator, averages, discriminator, generator_optimizer, discriminator_optimizer, controls)
+        at_once = config.whole_batch if config.at_once == "auto" else config.at_once
+        state = cls(generator, averages, discriminator, generator_optimizer, discriminator_optimizer, controls, at_once)
         # An average starts from the normalised weights, which the optimisers have just written, and lies as they do.
         for average in averages:
             for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
@@ -127,7 +130,8 @@ class State:
     def take_over(self, ranks: Ranks) -> None:
         """Take over the lead's state where there are several processes."""
         if ranks.count > 1:
-            self.step, self.seconds, self.chosen = ranks.agree((self.step, self.seconds, self.chosen))
+            numbers = self.at_once, self.step, self.seconds, self.chosen
+            self.at_once, self.step, self.seconds, self.chosen = ranks.agree(numbers)
             ranks.hand(self.tensors().values())
             self.load(self.tensors())  # writes the normalised weights
 
@@ -137,7 +141,7 @@ def save(state: State, checkpoints: Path, keep: int) -> None:
     with replacing(checkpoints / f"step-{state.step:08d}") as folder:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
-        numbers = {name: str(getattr(state, name)) for name in ("step", "seconds", "chosen")}
+        numbers = {name: str(getattr(state, name)) for name in ("at_once", "step", "seconds", "chosen")}
         save_file(tensors, folder / FILE, metadata=numbers)
     for old in every(checkpoints)[:-keep]:
         remove(old)
@@ -154,6 +158,7 @@ def restore(state: State, checkpoint: Path) -> None:
         state.load(tensors)
     state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
     state.chosen = int(metadata["chosen"])
+    state.at_once = int(metadata.get("at_once", state.at_once))  # checkpoints from before had all at once
 
 
 def read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

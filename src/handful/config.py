@@ -38,6 +38,8 @@ MAY_CHANGE = frozenset(
 """Options that a resumed run takes anew; the others would make it another run."""
 
 Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
+RECIPE_BATCH = 8
+"""Images a step sees in the published recipe, and so by default."""
 WIDEST_AVERAGE = 0.28
 """A plain mean of all steps has a width of 0.289, as a share of the run; no power function has more."""
 LEAK_FREE = 0.8
@@ -126,8 +128,12 @@ class TrainConfig:
     """Minutes to train for, over all sittings; whichever of this and --steps comes first ends the run."""
     stop_when: Literal["never", "plateau"] = "never"
     """plateau: end the run when no score has improved for long."""
-    batch: int = 8
-    """Images a step sees."""
+    batch: int | Literal["auto"] = RECIPE_BATCH
+    """Images a step sees. auto: 8, as many of them at once as there is memory for."""
+    at_once: int | Literal["auto"] = "auto"
+    """Images of a batch computed at once, the less memory the fewer; a step sees all of it in any case, but batch
+    normalisation only these. Must divide the batch. auto: the whole batch, or with --batch auto, what fits. Halved
+    where memory runs out."""
     seed: int = 0
     """Seed of everything random. Same seed, device and thread count: same weights, bit for bit."""
     device: str = "auto"
@@ -254,7 +260,6 @@ class TrainConfig:
         if self.preset == "paper" and self.size not in PAPER_SIZES:
             raise UsageError(f"--size {self.size}: the paper has networks for 256, 512 and 1024; use --preset default")
         for name in (
-            "batch",
             "width",
             "steps",
             "augment_ramp",
@@ -266,8 +271,12 @@ class TrainConfig:
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be at least 1")
-        if self.batch < 2:
+        if self.whole_batch < 2:
             raise UsageError(f"--batch {self.batch}: batch normalisation needs at least 2 images")
+        if self.at_once != "auto" and self.at_once < 2:
+            raise UsageError(f"--at-once {self.at_once}: batch normalisation needs at least 2 images")
+        if self.at_once != "auto" and self.whole_batch % self.at_once:
+            raise UsageError(f"--at-once {self.at_once}: must divide --batch {self.batch} without a rest")
         if self.width % 8:
             raise UsageError(f"--width {self.width}: must be a multiple of 8")
         if self.seed < 0:
@@ -331,6 +340,11 @@ class TrainConfig:
     def folder(self) -> Path:
         """The run folder, where none was given too."""
         return self.run if self.run is not None else Path("runs") / (photos.title(self.images) or "run")
+
+    @property
+    def whole_batch(self) -> int:
+        """Images a step sees; with ``--batch auto`` the recipe's number."""
+        return RECIPE_BATCH if self.batch == "auto" else self.batch
 
     @property
     def shape(self) -> Shape:

@@ -67,8 +67,29 @@ class SpectralAdam:
 
     def minimise(self, loss: Float[Tensor, ""]) -> None:
         """Take one step down the gradient of ``loss``."""
-        self.network.zero_grad()
+        self.gather(loss)
+        self.descend()
+
+    def gather(self, loss: Float[Tensor, ""], *, more: bool = False) -> None:
+        """Keep the gradient of ``loss`` for the next step; ``more``: add it to what is kept. Changes nothing else.
+
+        Gradients of convolutions are added up in float32, whatever the network computes in.
+        """
+        if not more:
+            self.network.zero_grad()
         torch.autograd.backward(self.scaler.scale(loss))
+        for name, layer in self.layers.items():
+            master, gradient = self.masters[name], layer.weight.grad
+            if gradient is None:  # no part of the loss, as the generator's small image where nobody judges it
+                master.grad = master.grad if more else None
+                continue
+            if master.grad is None:
+                master.grad = torch.zeros_like(master)
+            (master.grad.add_ if more else master.grad.copy_)(outputs_first(layer, gradient))
+            layer.weight.grad = None
+
+    def descend(self) -> None:
+        """Take one step down the gradients that were gathered."""
         self.pull_gradients()
         shares.average_gradients(self.learned)
         self.scaler.step(self.adam)
@@ -79,20 +100,17 @@ class SpectralAdam:
 
     @torch.no_grad()
     def pull_gradients(self) -> None:
-        """Turn the gradient ``G`` of each normalised weight ``N = W / sigma`` into that of ``W``.
+        """Turn the gradient ``G`` by each normalised weight ``N = W / sigma``, as gathered, into that by ``W``.
 
         With ``sigma = u' W v`` for fixed ``u`` and ``v`` it is ``(G - <G, N> u v') / sigma``.
 
         Source: Spectral normalisation (Miyato et al. 2018), equation 12.
         """
-        for name, layer in self.layers.items():
-            master, sigma = self.masters[name], self.sigma[name]
-            if layer.weight.grad is None:  # no part of the loss, as the generator's small image where nobody judges it
-                master.grad = None
-                continue
+        for name, master in self.masters.items():
             if master.grad is None:
-                master.grad = torch.empty_like(master)
-            gradient = as_matrix(master.grad.copy_(outputs_first(layer, layer.weight.grad)).div_(sigma))
+                continue
+            sigma = self.sigma[name]
+            gradient = as_matrix(master.grad.div_(sigma))
             along = torch.dot(gradient.flatten(), self.matrices[name].flatten()) / sigma
             gradient.addr_(self.u[name], self.v[name] * along, alpha=-1)
 
