@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch
 
+from handful.room import free_memory
+
 SAFE = 0.9
 """Share of the memory there is that a run is planned to take: other programs come and go."""
-PAGES, SYSTEM, GROUP = Path("/proc/self/statm"), Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+PAGES = Path("/proc/self/statm")
 
 
 def ran_out(error: BaseException) -> bool:
@@ -47,29 +49,5 @@ def limit(device: torch.device) -> int | None:
         return None
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    free = [room for room in (system_room(), group_room()) if room is not None]
-    return mine + min(free) if free else None
-
-
-def system_room() -> int | None:
-    """Give the bytes of memory that Linux has left for programs."""
-    values = table(SYSTEM)
-    return values["MemAvailable:"] * 1024 if "MemAvailable:" in values else None
-
-
-def group_room() -> int | None:
-    """Give the bytes that a container has left; none if it may use all of the machine, or this is none."""
-    try:
-        most = int((GROUP / "memory.max").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return most - table(GROUP / "memory.stat").get("anon", 0)
-
-
-def table(file: Path) -> dict[str, int]:
-    """Read a file of names and numbers; nothing where there is none."""
-    try:
-        rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return {}
-    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+    free = free_memory()
+    return None if free is None else mine + free
