@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 
 import handful
 from handful import cli, gauge, memory
-from handful.checkpoint import every
+from handful.checkpoint import State, every
 from handful.config import TrainConfig, tiny
 from handful.gauge import Gauge
 from handful.log import Quiet
@@ -48,23 +47,19 @@ def saved(config: TrainConfig) -> dict[str, torch.Tensor]:
     return load_file(every(config.folder / "checkpoints")[-1] / "state.safetensors")
 
 
-def player(learned_bytes: int) -> SimpleNamespace:
-    return SimpleNamespace(learned=[SimpleNamespace(nbytes=learned_bytes)])
-
-
 def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
-    """Half a second a step but for the first, which compiles; 100 MB before, 40 of gradients, 10 for each image."""
+    """Half a second a step but for the first, which compiles; 100 MB before, gradients, 10 MB for each image."""
     now, holds = [0.0], [100 * MB]
     monkeypatch.setattr(gauge.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(gauge, "held", lambda device: holds[0])
     monkeypatch.setattr(gauge, "limit", lambda device: 1000 * MB)
     monkeypatch.setattr(gauge, "peak_memory", lambda device: 250.0)
-    config = tiny("-", device="cpu", steps=1_000, batch=8)
-    state = SimpleNamespace(at_once=8, step=0, seconds=0.0)
-    state.generator_optimizer, state.discriminator_optimizer = player(30 * MB), player(10 * MB)
+    config = tiny("-", size=32, channels=3, device="cpu", precision="fp32", steps=1_000, batch=8)
+    state = State.fresh(config, torch.device("cpu"))
+    learned = [*state.generator_optimizer.learned, *state.discriminator_optimizer.learned]
     watched = Gauge(config)
     watched.begin(state)
-    holds[0] = 220 * MB
+    holds[0] = 180 * MB + sum(each.nbytes for each in learned)
     made = []
     for seconds in [60.0] + [0.5] * 40:
         now[0] += seconds
@@ -76,7 +71,7 @@ def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
     assert forecast.images_per_second == 16
     assert forecast.seconds_left == 978 / 2
     assert (forecast.memory_mb, forecast.limit_mb) == (250, 1000)
-    assert forecast.most_at_once == 64  # 8 + (900 - 220) / 10 would be 76
+    assert forecast.most_at_once == 64  # 8 + (900 - 180 - gradients) / 10 would be nearly 80
     assert str(forecast) == (
         "forecast: 16 images/s, so 8 min 09 s for the 978 steps left; 250 MB of memory of 1,000, enough for 64 images"
         " at once"
