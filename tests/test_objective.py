@@ -49,7 +49,7 @@ def test_the_relativistic_loss_is_its_formula_and_looks_at_pairs():
 def linear(weight: torch.Tensor, small_weight: torch.Tensor):
     """A discriminator whose mean logit is a linear function of what it sees."""
 
-    def forward(images, small, chance):
+    def forward(images, small, chance, labels):
         score = (images * weight).sum(dim=(1, 2, 3)) + (small * small_weight).sum(dim=(1, 2, 3))
         logits = score[:, None] + torch.linspace(-1, 1, 50)
         maps = images.new_zeros(len(images), 1, 16, 16)

@@ -59,7 +59,16 @@ def photos(tmp_path_factory) -> Path:
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
-    short = {"size": 32, "width": 8, "steps": 3, "batch": 4, "checkpoint_every": 1, "keep": 9, "sample_every": 100}
+    short = {
+        "size": 32,
+        "channels": 3,
+        "width": 8,
+        "steps": 3,
+        "batch": 4,
+        "checkpoint_every": 1,
+        "keep": 9,
+        "sample_every": 100,
+    }
     short |= {"device": "cpu", "precision": "fp32", "compile": "off", "report": False}
     return tiny(photos, run=run, **short | options)
 
