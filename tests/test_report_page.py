@@ -111,8 +111,8 @@ def drawn(svg):
 def test_a_page_with_everything_has_every_section_in_order(html):
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == [
-        "Worth knowing", "What it draws", "From one to the next", "Did it copy?", "Scores", "How it went",
-        "The same seeds, over time", "What it learned from", "Settings", "Not on this page",
+        "Worth knowing", "What it draws", "Class by class", "From one to the next", "Did it copy?", "Scores",
+        "How it went", "The same seeds, over time", "What it learned from", "Settings", "Not on this page",
     ]  # fmt: skip
 
 
