@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from handful.errors import TrainingError, UsageError, WeightsError
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
+    from handful.points import Points, load_points, read_points
     from handful.reporting.build import report
     from handful.sample import generate
     from handful.training import train
+    from handful.walks import interpolate
 
 HOME = {
     "Benchmark": "benchmark",
@@ -29,6 +31,7 @@ HOME = {
     "Evaluation": "metrics.evaluation",
     "GeneratorConfig": "config",
     "Model": "model",
+    "Points": "points",
     "TrainConfig": "config",
     "TrainingError": "errors",
     "UsageError": "errors",
@@ -38,8 +41,11 @@ HOME = {
     "default": "config",
     "evaluate": "metrics.evaluation",
     "generate": "sample",
+    "interpolate": "walks",
     "load": "model",
+    "load_points": "points",
     "paper": "config",
+    "read_points": "points",
     "report": "reporting.build",
     "tiny": "config",
     "train": "training",
@@ -50,12 +56,27 @@ __all__ = [
     "Evaluation",
     "GeneratorConfig",
     "Model",
+    "Points",
     "TrainConfig",
     "TrainingError",
     "UsageError",
     "WeightsError",
 ]
-__all__ += ["bench", "check", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
+__all__ += [
+    "bench",
+    "check",
+    "default",
+    "evaluate",
+    "generate",
+    "interpolate",
+    "load",
+    "load_points",
+    "paper",
+    "read_points",
+    "report",
+    "tiny",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:
