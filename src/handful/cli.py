@@ -15,7 +15,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import tyro
 
@@ -104,9 +104,9 @@ class Generate:
     source: Path
     """A run folder, a model folder or a .safetensors file."""
     seeds: str = "0-15"
-    """Which pictures: numbers and ranges, such as 0-63,100."""
+    """Which pictures: numbers, ranges and latent files, such as 0-63,100,face.safetensors."""
     out: Path | None = None
-    """Folder for one file a seed, seed-000042.png; existing ones are replaced."""
+    """Folder for one file a seed, seed-000042.png, or by a latent's name; existing ones are replaced."""
     format: Format = "png"
     """Of these files: png, or webp, lossless too, which is smaller and slower to write."""
     grid: Path | None = None
@@ -129,14 +129,15 @@ class Generate:
 
     def __call__(self) -> None:
         """Generate, and say what was written."""
-        seeds = parse_seeds(self.seeds)
+        seeds = self.seeds if ".safetensors" in self.seeds else parse_seeds(self.seeds)
         from handful.sample import generate
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
-        which = {"format": self.format, "of": self.of, "truncation": self.truncation}
+        which: dict[str, Any] = {"format": self.format, "of": self.of, "truncation": self.truncation}
         files = generate(self.source, seeds, self.out, self.grid, *how, **which)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
-        text = f"{len(seeds)} images in {' and '.join(places)}"
+        what = f"{len(seeds)} images" if isinstance(seeds, list) else f"pictures of {seeds}"
+        text = f"{what} in {' and '.join(places)}"
         answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -77,18 +78,18 @@ def animate(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str
     """Write an animated WebP or GIF; times are rounded to what these know, thousandths and hundredths of a second."""
     first = next(pictures)
     duration = round(1000 / fps) if ending == ".webp" else 10 * max(2, round(100 / fps))
-    options = {"save_all": True, "duration": duration, "loop": 0}
+    options: dict[str, Any] = {"save_all": True, "duration": duration, "loop": 0}
     if ending == ".webp":
         # Method 0 compresses nearly as well as the others here and is several times as fast.
-        how = {"format": "WEBP", "lossless": True, "exact": True, "quality": 0, "method": 0}
-        first.save(path, append_images=pictures, **options, **how)
+        options |= {"lossless": True, "exact": True, "quality": 0, "method": 0}
+        first.save(path, append_images=pictures, format="WEBP", **options)
     else:
         first, others = opaque(first), (opaque(each) for each in pictures)
         first.save(path, append_images=others, format="GIF", **options)
 
 
 def encode(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str) -> None:
-    """Write a video. Sizes are even, as its colour planes ask for: each is some cells doubled, and gaps are even too."""
+    """Write a video. Its colour planes ask for even sizes, and all are: cells are doubled, and gaps are even too."""
     import av
 
     codec, options = VIDEO[ending]

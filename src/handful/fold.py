@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import final
+from typing import cast, final
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from handful import latent
 from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED
 from handful.blocks import (
+    Excitation,
     FirstBlock,
     Noise,
     NoisyUpBlock,
@@ -180,7 +181,7 @@ class Folded(nn.Module):
             if int(name) > max(wanted, default=0):
                 break
             sources[int(name)] = x = climb(block, x, sites)
-        return {name: gate.gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
+        return {name: cast(Excitation, gate).gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
 
     def truncated_gates(
         self,

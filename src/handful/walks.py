@@ -117,9 +117,7 @@ def even_moments(walk: Walk, steps: int, measure: Measure, progress: Callable[[i
     return min(tried)[1]
 
 
-def measured(
-    walk: Walk, moments: Sequence[float], measure: Measure, told: Callable[[int], None]
-) -> Float64[Tensor, _]:
+def measured(walk: Walk, moments: Sequence[float], measure: Measure, told: Callable[[int], None]) -> Float64[Tensor, _]:
     """Measure the steps between pictures of a walk, a few in memory at a time."""
     found, last = [], walk.picture(moments[0])
     for start in range(1, len(moments), AT_ONCE):
@@ -144,7 +142,8 @@ def measure_of(speed: Speed, device: torch.device, weights: Path | None = None) 
         @torch.no_grad()
         def lpips(images: UInt8[Tensor, "n c h w"]) -> Float64[Tensor, _]:
             seen = pixels(images.to(device))
-            return perceptual(seen[1:], seen[:-1]).double().cpu()
+            distances: Tensor = perceptual(seen[1:], seen[:-1])
+            return distances.double().cpu()
 
         return lpips
     extractor = load_extractor("random", device)
