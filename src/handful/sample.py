@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,6 +77,7 @@ def generate(
         raise UsageError("nowhere to write to: give --out DIR for one file a seed, --grid FILE for one grid, or both")
     model = load(source, device, precision, compile)
     names: list[int | str]
+    stream: Iterator[Tensor]
     if isinstance(seeds, str):
         points = read_points(seeds, model, of)
         names = file_names(points.names)
