@@ -63,7 +63,8 @@ def commands(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "CONTRIBUTING.md"]
+    "document",
+    ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "docs/explore.md", "CONTRIBUTING.md"],
 )
 def test_the_commands_in_the_documents_are_ones_that_handful_knows(document):
     found = commands(document)
