@@ -103,11 +103,7 @@ def even_moments(walk: Walk, steps: int, measure: Measure, progress: Callable[[i
     moments = plain_moments(walk.legs, steps)
     tried = []
     for turn in range(ROUNDS):
-
-        def told(done: int, base: int = turn * (steps + 1)) -> None:
-            progress(base + done, ROUNDS * (steps + 1))
-
-        found = measured(walk, moments, measure, told)
+        found = measured(walk, moments, measure, lambda done, base=turn * steps: progress(base + done, ROUNDS * steps))
         if float(found.sum()) == 0:  # nothing changes, so any moments are even
             return moments
         tried.append((float(found.std(correction=0) / found.mean()), moments))
@@ -124,7 +120,7 @@ def measured(walk: Walk, moments: Sequence[float], measure: Measure, told: Calla
         some = [last]
         for moment in moments[start : start + AT_ONCE]:
             some.append(walk.picture(moment))
-            told(start + len(some) - 1)
+            told(start + len(some) - 2)
         found.append(measure(torch.cat(some)))
         last = some[-1]
     return torch.cat(found)
