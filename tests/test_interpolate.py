@@ -68,6 +68,12 @@ def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, 
     assert not torch.equal(pictures[1], pictures[0])
     if loop:
         assert torch.equal(pictures[0], pictures[-1])
+    for place, moment in enumerate(moments[::2]):  # the rounding to bytes would hide that latents are only near
+        z, noise, labels = walk.inputs(moment)
+        own = walk.points.pick([place % 3])
+        assert torch.equal(z, own.z)
+        assert all(map(torch.equal, noise, own.noise))
+        assert labels is own.labels is None or torch.equal(labels, own.labels)
 
 
 def test_fixed_noise_is_that_of_the_first_point(model):
