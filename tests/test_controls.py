@@ -92,7 +92,8 @@ def test_a_strength_rises_while_the_discriminator_is_sure_and_falls_when_it_is_n
     seen = []
     for logits in [SURE] * 30 + [UNSURE] * 20:
         before = getattr(held, name).item()
-        held.update(logits, UNSURE)
+        held.see(logits, UNSURE)
+        held.update()
         sure = held.sign.item() > {"chain": CHAIN_TARGET, "augment": 0.6}[name]
         seen.append(sure)
         expected = max(0.0, before + (change if sure else -change))
@@ -100,7 +101,8 @@ def test_a_strength_rises_while_the_discriminator_is_sure_and_falls_when_it_is_n
     assert seen[29]
     assert not seen[-1]
     for _ in range(2000):
-        held.update(SURE, UNSURE)
+        held.see(SURE, UNSURE)
+        held.update()
     assert getattr(held, name).item() == pytest.approx(1.0 if name == "chain" else 0.8)
 
 
@@ -109,14 +111,16 @@ def test_linear_augmentation_reaches_its_probability_at_the_end_of_the_ramp():
     made = []
     for _ in range(12):
         made.append(held.augment.item())
-        held.update(UNSURE, UNSURE)
+        held.see(UNSURE, UNSURE)
+        held.update()
     assert made == pytest.approx([0.06 * step for step in range(10)] + [0.6, 0.6])
 
 
 def test_what_a_run_does_not_have_does_not_move():
     held = controls(augment_schedule="constant")
     assert held.probability is None
-    held.update(SURE, UNSURE)
+    held.see(SURE, UNSURE)
+    held.update()
     assert held.chain == 0
     assert held.moving() == {}
 
@@ -124,13 +128,16 @@ def test_what_a_run_does_not_have_does_not_move():
 def test_the_mean_logits_are_plain_means_at_first_and_running_ones_later():
     held = controls()
     for value in (1.0, 2.0, 6.0):
-        held.update(torch.full((2, 3), value), torch.full((2, 3), -value))
+        held.see(torch.full((2, 3), value), torch.full((2, 3), -value))
+        held.update()
     assert held.real.item() == pytest.approx(3)
     assert held.fake.item() == pytest.approx(-3)
     for _ in range(2000):
-        held.update(SURE, UNSURE)
+        held.see(SURE, UNSURE)
+        held.update()
     assert held.real.item() == pytest.approx(1, abs=1e-3)
-    held.update(2 * SURE, UNSURE)
+    held.see(2 * SURE, UNSURE)
+    held.update()
     assert held.real.item() == pytest.approx(1.01, abs=1e-3)
 
 

@@ -181,9 +181,6 @@ def make_bad(kind: str, folder: Path) -> Path:
     draw_folder(folder, 12)
     if kind == "sizes":
         Image.new("RGB", (40, 40)).save(folder / "other.png")
-    if kind == "oblong":
-        for file in folder.iterdir():
-            Image.new("RGB", (40, 30)).save(file)
     if kind == "broken":
         (folder / "003.png").write_bytes((folder / "003.png").read_bytes()[:60])
     if kind == "empty":
@@ -197,7 +194,6 @@ def make_bad(kind: str, folder: Path) -> Path:
     [
         ("few", r"holds 9 images, but scores need 10 or more"),
         ("sizes", r"12 of 32 x 32 \(such as 000.png\), 1 of 40 x 40 \(such as other.png\); give --size"),
-        ("oblong", r"12 of 40 x 30"),
         ("broken", r"003.png"),
         ("empty", r"neither a trained generator nor images"),
     ],

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from handful import cli
-from handful.config import SIZES, GeneratorConfig, default, paper
+from handful.config import GeneratorConfig, default, paper
 from handful.describe import describe
 from handful.discriminator import Discriminator, quadrant
 from handful.generator import Generator, initialise, small_size
@@ -36,12 +36,12 @@ def test_the_paper_preset_has_the_released_parameter_counts(size, capsys):
 
 @pytest.mark.parametrize("size", RELEASED)
 def test_the_paper_preset_has_the_released_costs(size):
-    report = describe(paper("-", size=size))
+    report = describe(paper("-", size=size, channels=3))
     costs = report["generator"]["multiply_adds"], report["discriminator"]["multiply_adds"]
     assert costs == pytest.approx(RELEASED_COSTS[size], rel=1e-3)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [32, 64, 96, 128, 256, 512, 1024, 2048, "96x64", "320x192"])
 def test_the_blocks_of_a_description_hold_every_parameter(size):
     config = default("-", size=size, channels=3)
     report = describe(config)
@@ -60,6 +60,42 @@ def test_images_logits_and_reconstructions_have_the_shapes_of_their_size(size):
     assert small.shape == (2, 3, part, part)
     assert view.logits.shape == (2, 50)
     assert [tuple(made.shape) for made in discriminator.decoders(view, torch.tensor(2))] == [(2, 3, part, part)] * 3
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("size", "small_shape", "logits"),
+    [("96x64", (32, 48), 90), ("64x96", (48, 32), 90), ("48x32", (16, 24), 90), (96, (48, 48), 18), (40, (20, 20), 98)],
+)
+def test_rectangles_and_other_bases_go_through_both_networks_and_all_decoders(size, small_shape, logits, channels):
+    config = GeneratorConfig(size=size, width=8, channels=channels)
+    images, small, view, discriminator = run_both(config)
+    assert images.shape == (2, channels, *config.shape)
+    assert small.shape == (2, channels, *small_shape)
+    assert view.logits.shape == (2, logits)
+    rebuilt = discriminator.decoders(view, torch.tensor(1))
+    assert [tuple(made.shape) for made in rebuilt] == [(2, channels, *small_shape)] * 3
+
+
+def test_what_a_class_learns_changes_its_pictures_and_its_logits_alone():
+    config = GeneratorConfig(size=32, width=8, classes=("cats", "dogs"))
+    random = torch.Generator().manual_seed(0)
+    generator, discriminator = Generator(config).eval(), Discriminator(config).eval()
+    for network in (generator, discriminator):
+        initialise(network, random)
+    z, noise = draw(1, config.latent, generator.noise_shapes, random)
+    cats, dogs = torch.tensor([0]), torch.tensor([1])
+    same = generator(z, noise, cats)[0]
+    assert torch.equal(generator(z, noise, dogs)[0], same)
+    generator.classes["8"].table.weight.data[1] = 0.5
+    assert torch.equal(generator(z, noise, cats)[0], same)
+    assert not torch.equal(generator(z, noise, dogs)[0], same)
+    small = same[..., ::2, ::2].contiguous()
+    seen = [discriminator(same, small, labels=labels).logits for labels in (cats, dogs)]
+    assert not torch.equal(*seen)
+    for layer in (discriminator.classes, discriminator.small_classes):
+        layer.weight.data[1] = layer.weight.data[0]
+    assert torch.equal(*(discriminator(same, small, labels=labels).logits for labels in (cats, dogs)))
 
 
 @pytest.mark.parametrize("size", [512, 1024, 2048])
@@ -86,7 +122,8 @@ def test_the_switches_take_the_gates_and_the_decoders_away():
         assert Discriminator(with_gates, reconstruction=False).decoders is None
     # The sum of the gates, 4 to 64, 8 to 128 and 16 to 256, as the description of the released network has them.
     gone = (
-        describe(default("-"))["generator"]["parameters"] - describe(default("-", sle=False))["generator"]["parameters"]
+        describe(default("-", channels=3))["generator"]["parameters"]
+        - describe(default("-", channels=3, sle=False))["generator"]["parameters"]
     )
     assert gone == 2_113_536 + 528_384 + 132_096
 

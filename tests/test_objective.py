@@ -49,7 +49,7 @@ def test_the_relativistic_loss_is_its_formula_and_looks_at_pairs():
 def linear(weight: torch.Tensor, small_weight: torch.Tensor):
     """A discriminator whose mean logit is a linear function of what it sees."""
 
-    def forward(images, small, chance):
+    def forward(images, small, chance, labels):
         score = (images * weight).sum(dim=(1, 2, 3)) + (small * small_weight).sum(dim=(1, 2, 3))
         logits = score[:, None] + torch.linspace(-1, 1, 50)
         maps = images.new_zeros(len(images), 1, 16, 16)
@@ -218,6 +218,7 @@ def test_strengths_rise_when_a_discriminator_learns_its_images_by_heart_and_fall
         seen = []
         for step in range(steps):
             total, _ = objective.discriminator(network, shown(real(step)), shown(fake(step)), seeded(step))
+            state.controls.update()
             if learning:
                 state.discriminator_optimizer.minimise(total)
             seen.append(getattr(state.controls, name).item())

@@ -239,7 +239,7 @@ def test_recomputing_reaches_the_frozen_network_and_changes_no_bit(trunk):
 )
 def test_a_recorded_step_can_be_replayed_in_the_same_memory(options, trunk):
     (plain, one), (captured, other) = (fresh(config(**options), trunk) for _ in range(2))
-    captured.runs = [Taped(take, captured.random) for take in captured.runs]
+    captured.captured = [Taped(take, captured.random) for take in captured.takes]
     assert run(plain, 4) == run(captured, 4)
     assert all(torch.equal(value, other.tensors()[name]) for name, value in one.tensors().items())
 

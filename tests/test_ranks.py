@@ -59,7 +59,16 @@ def photos(tmp_path_factory) -> Path:
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
-    short = {"size": 32, "width": 8, "steps": 3, "batch": 4, "checkpoint_every": 1, "keep": 9, "sample_every": 100}
+    short = {
+        "size": 32,
+        "channels": 3,
+        "width": 8,
+        "steps": 3,
+        "batch": 4,
+        "checkpoint_every": 1,
+        "keep": 9,
+        "sample_every": 100,
+    }
     short |= {"device": "cpu", "precision": "fp32", "compile": "off", "report": False}
     return tiny(photos, run=run, **short | options)
 
@@ -111,6 +120,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "large": small(photos, folder / "large", discriminator="large", **RECIPE | {"steps": 2}),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
+        "parts": small(photos, folder / "parts", at_once=2, augment_schedule="constant", steps=2),
         "half": small(photos, folder / "half", precision="bf16", recompute=True, steps=2),
         "resumed": small(photos, folder / "resumed"),
         "minutes": small(photos, folder / "minutes", minutes=1e-6),
@@ -165,7 +175,7 @@ def require_near(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], rou
     assert max(apart.values()) < kinks, apart
 
 
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual"])
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual", "parts"])
 def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
     for constant, value in two_ranks.HURRY.items():
         monkeypatch.setattr(*constant, value)
@@ -180,7 +190,7 @@ def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypat
             assert line[key] == pytest.approx(value.item(), abs=1e-4), key
 
 
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual", "half"])
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual", "parts", "half"])
 def test_all_processes_hold_the_same_bits(name, scenarios, two):
     lead, other = ended(two, name)
     assert lead["step"] == other["step"] == scenarios[name].steps

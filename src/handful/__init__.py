@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.forecast import preflight
+    from handful.gauge import Forecast
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
     from handful.points import Points, load_points, read_points
@@ -29,6 +31,7 @@ HOME = {
     "Benchmark": "benchmark",
     "Checkup": "doctor.examine",
     "Evaluation": "metrics.evaluation",
+    "Forecast": "gauge",
     "GeneratorConfig": "config",
     "Model": "model",
     "Points": "points",
@@ -45,6 +48,7 @@ HOME = {
     "load": "model",
     "load_points": "points",
     "paper": "config",
+    "preflight": "forecast",
     "read_points": "points",
     "report": "reporting.build",
     "tiny": "config",
@@ -54,6 +58,7 @@ __all__ = [
     "Benchmark",
     "Checkup",
     "Evaluation",
+    "Forecast",
     "GeneratorConfig",
     "Model",
     "Points",
@@ -72,6 +77,7 @@ __all__ += [
     "load",
     "load_points",
     "paper",
+    "preflight",
     "read_points",
     "report",
     "tiny",

@@ -142,7 +142,9 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
     distance = Perceptual().to(device).reduced(precision, config.recompute) if perceptual else absolute_difference
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
-    watch.note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.batch}")
+    watch.note(
+        f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}"
+    )
 
     def train() -> None:
         step()
@@ -186,11 +188,11 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
         versions=f"handful {version('handful')}, PyTorch {torch.__version__}, Python {platform.python_version()}",
         preset=config.preset,
         size=config.size,
-        batch=config.batch,
+        batch=config.whole_batch,
         precision=config.precision,
         compiled=config.compile == "on",
         perceptual=perceptual,
-        train_images_per_second=round(config.batch / median["train"], 3),
+        train_images_per_second=round(config.whole_batch / median["train"], 3),
         train_seconds_per_step=round(median["train"], 5),
         train_gflop_per_step=round(flop / 1e9, 2),
         train_share_of_peak=round(flop / 1e9 / median["train"] / peak, 4),
@@ -229,7 +231,7 @@ def count(config: TrainConfig, device: torch.device, images: Tensor, distance: D
         with FlopCounterMode(display=False) as counter:
             step.take()
         counted.append(int(counter.get_total_flops()))
-    return counted[0] + (config.batch - 2) * (counted[1] - counted[0])
+    return counted[0] + (config.whole_batch - 2) * (counted[1] - counted[0])
 
 
 def drawing(state: State, config: TrainConfig, device: torch.device, batch: int, compile: bool) -> Callable[[], object]:

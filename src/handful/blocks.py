@@ -13,7 +13,7 @@ from typing import TypeVar, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -21,6 +21,8 @@ from handful import shares
 from handful.shapes import Shape
 
 R = TypeVar("R")
+Labels = Int64[Tensor, " b"] | Float[Tensor, "b classes"]
+"""The number of each image's class, or its share of every class."""
 SLOPE = 0.2
 SMALL_MAP = 4
 """Side, in pixels, of maps so small against their kernels that folding the upsampling into these costs more."""
@@ -162,6 +164,28 @@ class Excitation(nn.Module):
     def gate(self, source: Float[Tensor, "b k _h _w"]) -> Float[Tensor, "b c 1 1"]:
         """Read the gates, in (0, 1)."""
         return torch.sigmoid(self.excite(F.silu(self.squeeze(shrink(source, self.base)))))
+
+
+@final
+class OfClass(nn.Module):
+    """Scale and shift each channel of a map by what the image's class has learned: ``x * (1 + scale) + shift``.
+
+    Nothing at first, so that classes part as they learn.
+
+    Source: conditional normalisation (Dumoulin et al. 2017, equation 5), here behind a block and not within.
+    """
+
+    def __init__(self, classes: int, channels: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(classes, 2 * channels)
+
+    def forward(self, x: Float[Tensor, "b c h w"], labels: Labels) -> Float[Tensor, "b c h w"]:
+        """Make of a map one of each image's class, or one between classes by the image's shares of them."""
+        table = self.table.weight
+        rows = labels.to(table.dtype) @ table if labels.is_floating_point() else self.table(labels)  # [b 2c]
+        scale, shift = rows[:, :, None, None].to(x.dtype).chunk(2, dim=1)  # [b c 1 1]
+        changed: Tensor = x * (1 + scale) + shift
+        return changed
 
 
 @final

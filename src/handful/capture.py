@@ -47,6 +47,7 @@ class Captured:
     def __init__(self, function: Callable[[], dict[str, Tensor]], random: torch.Generator) -> None:
         self.function, self.random = function, random
         self.calls = 0
+        self.recording = False
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.graph = torch.cuda.CUDAGraph()
         self.results: dict[str, Tensor] = {}
@@ -62,7 +63,9 @@ class Captured:
             return results
         if self.calls == WARM_UP + 1:
             self.graph.register_generator_state(self.random)
+            self.recording = True
             with torch.cuda.graph(self.graph, stream=self.stream):
                 self.results = self.function()
+            self.recording = False
         self.graph.replay()
         return {name: result.clone() for name, result in self.results.items()}

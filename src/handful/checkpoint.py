@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from handful.blocks import NoisyUpBlock, UpBlock
 from handful.config import TrainConfig
 from handful.controls import Controls
+from handful.discriminator import Discriminator
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.generator import Generator, initialise
@@ -41,6 +44,8 @@ class State:
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
     controls: Controls
+    at_once: int
+    """Images of a batch that are computed at once; fewer than at first where memory ran out."""
     step: int = 0
     seconds: float = 0.0
     """Time spent in training so far, over all sittings."""
@@ -80,8 +85,11 @@ class State:
             precision=PRECISIONS[config.precision],
         )
         generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
+        if isinstance(discriminator, Discriminator):
+            discriminator.freeze(config.freeze)
         controls = Controls(config, discriminator.strength, discriminator.noise)
-        state = cls(generator, averages, discriminator, generator_optimizer, discriminator_optimizer, controls)
+        at_once = config.whole_batch if config.at_once == "auto" else config.at_once
+        state = cls(generator, averages, discriminator, generator_optimizer, discriminator_optimizer, controls, at_once)
         # An average starts from the normalised weights, which the optimisers have just written, and lies as they do.
         for average in averages:
             for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
@@ -121,7 +129,8 @@ class State:
     def take_over(self, ranks: Ranks) -> None:
         """Take over the lead's state where there are several processes."""
         if ranks.count > 1:
-            self.step, self.seconds, self.chosen = ranks.agree((self.step, self.seconds, self.chosen))
+            numbers = self.at_once, self.step, self.seconds, self.chosen
+            self.at_once, self.step, self.seconds, self.chosen = ranks.agree(numbers)
             ranks.hand(self.tensors().values())
             self.load(self.tensors())  # writes the normalised weights
 
@@ -131,7 +140,7 @@ def save(state: State, checkpoints: Path, keep: int) -> None:
     with replacing(checkpoints / f"step-{state.step:08d}") as folder:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
-        numbers = {name: str(getattr(state, name)) for name in ("step", "seconds", "chosen")}
+        numbers = {name: str(getattr(state, name)) for name in ("at_once", "step", "seconds", "chosen")}
         save_file(tensors, folder / FILE, metadata=numbers)
     for old in every(checkpoints)[:-keep]:
         remove(old)
@@ -143,16 +152,29 @@ def restore(state: State, checkpoint: Path) -> None:
     Raises:
         UsageError: if the file is damaged.
     """
+    with readable(checkpoint):
+        tensors, metadata = read(checkpoint)
+        state.load(tensors)
+    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
+    state.chosen = int(metadata["chosen"])
+    state.at_once = int(metadata.get("at_once", state.at_once))  # checkpoints from before had all at once
+
+
+def read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of a checkpoint, on the CPU, and its numbers."""
+    with safe_open(checkpoint / FILE, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+@contextmanager
+def readable(checkpoint: Path) -> Iterator[None]:
+    """Within the block, say of what is damaged which checkpoint it is, and what to do."""
     try:
-        with safe_open(checkpoint / FILE, framework="pt") as file:
-            metadata = file.metadata()
-            state.load({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        yield
     except (SafetensorError, OSError, KeyError) as error:
         raise UsageError(
             f"{checkpoint}: cannot be read ({error}); delete this folder to go on from the checkpoint before it"
         ) from error
-    state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
-    state.chosen = int(metadata["chosen"])
 
 
 def read_average(checkpoint: Path) -> dict[str, Tensor]:

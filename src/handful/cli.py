@@ -28,6 +28,8 @@ from handful.settings import read_settings
 
 PROGRAM = "handful"
 SUMMARY = "Train a high-resolution image generator from a handful of pictures. Start with: handful demo"
+# Python keeps the word `from` to itself, and config.py imports no tyro.
+TrainConfig.__annotations__["from_"] = Annotated[Path | None, tyro.conf.arg(name="from")]
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,19 @@ class Train:
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    forecast: Flag = False
+    """Only measure what the run would take, time and memory, in a few steps. Writes nothing."""
     json: Flag = False
     """Print what came out as one JSON object."""
 
     def __call__(self) -> None:
         """Train, and say where the result is."""
+        if self.forecast:
+            from handful.forecast import preflight
+
+            forecast = preflight(self.config)
+            answer_with(forecast.to_json(), str(forecast), json=self.json)
+            return
         from handful.training import train
 
         train(self.config)

@@ -38,6 +38,8 @@ MAY_CHANGE = frozenset(
 """Options that a resumed run takes anew; the others would make it another run."""
 
 Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
+RECIPE_BATCH = 8
+"""Images a step sees in the published recipe, and so by default."""
 WIDEST_AVERAGE = 0.28
 """A plain mean of all steps has a width of 0.289, as a share of the run; no power function has more."""
 LEAK_FREE = 0.8
@@ -129,8 +131,12 @@ class TrainConfig:
     """Minutes to train for, over all sittings; whichever of this and --steps comes first ends the run."""
     stop_when: Literal["never", "plateau"] = "never"
     """plateau: end the run when no score has improved for long."""
-    batch: int = 8
-    """Images a step sees."""
+    batch: int | Literal["auto"] = RECIPE_BATCH
+    """Images a step sees. auto: 8, as many of them at once as there is memory for."""
+    at_once: int | Literal["auto"] = "auto"
+    """Images of a batch computed at once, the less memory the fewer; a step sees all of it in any case, but batch
+    normalisation only these. Must divide the batch. auto: the whole batch, or with --batch auto, what fits. Halved
+    where memory runs out."""
     seed: int = 0
     """Seed of everything random. Same seed, device and thread count: same weights, bit for bit."""
     device: str = "auto"
@@ -145,6 +151,11 @@ class TrainConfig:
     """Compile the networks for this machine, which takes a minute or two at the start. auto: in long runs."""
     recompute: bool = False
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
+    from_: Path | None = None
+    """A trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
+    which have no discriminator. It needs the same --width; size, channels and classes may differ."""
+    freeze: int = 0
+    """Blocks of the discriminator, counted from the image, that stay as --from has them (FreezeD). 0: all learn."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
@@ -237,7 +248,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Take paths given as text too, and refuse values that make no sense, naming the option."""
-        for name in ("images", "run", "weights"):
+        for name in ("images", "run", "from_", "weights"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         for name, known in limited().items():
@@ -252,7 +263,6 @@ class TrainConfig:
         if self.preset == "paper" and self.size not in PAPER_SIZES:
             raise UsageError(f"--size {self.size}: the paper has networks for 256, 512 and 1024; use --preset default")
         for name in (
-            "batch",
             "width",
             "steps",
             "augment_ramp",
@@ -264,12 +274,25 @@ class TrainConfig:
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be at least 1")
-        if self.batch < 2:
+        if self.whole_batch < 2:
             raise UsageError(f"--batch {self.batch}: batch normalisation needs at least 2 images")
+        if self.at_once != "auto" and self.at_once < 2:
+            raise UsageError(f"--at-once {self.at_once}: batch normalisation needs at least 2 images")
+        if self.at_once != "auto" and self.whole_batch % self.at_once:
+            raise UsageError(f"--at-once {self.at_once}: must divide --batch {self.batch} without a rest")
         if self.width % 8:
             raise UsageError(f"--width {self.width}: must be a multiple of 8")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must not be negative")
+        if self.freeze < 0:
+            raise UsageError(f"--freeze {self.freeze}: must be 0 (none) or above")
+        if self.freeze and self.from_ is None:
+            raise UsageError(f"--freeze {self.freeze}: keeps what --from carries over; add --from")
+        if self.freeze and self.discriminator == "projected":
+            raise UsageError(
+                f"--freeze {self.freeze}: is not for --discriminator projected, whose lower layers are frozen anyway;"
+                " leave it out"
+            )
         if self.score_every is not None and self.score_every < 0:
             raise UsageError(f"--score-every {self.score_every}: must be 0 (no scores) or above")
         if not 0 <= self.hold_back <= 0.5:
@@ -320,6 +343,11 @@ class TrainConfig:
     def folder(self) -> Path:
         """The run folder, where none was given too."""
         return self.run if self.run is not None else Path("runs") / (photos.title(self.images) or "run")
+
+    @property
+    def whole_batch(self) -> int:
+        """Images a step sees; with ``--batch auto`` the recipe's number."""
+        return RECIPE_BATCH if self.batch == "auto" else self.batch
 
     @property
     def shape(self) -> Shape:
@@ -409,8 +437,8 @@ def choices(kind: Any) -> tuple[Any, ...]:  # noqa: ANN401
 
 
 def option(name: str) -> str:
-    """Spell a field as the command line does: ``log_every`` is ``--log-every``."""
-    return "--" + name.replace("_", "-")
+    """Spell a field as the command line does: ``log_every`` is ``--log-every``, and ``from_`` is ``--from``."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:

@@ -47,6 +47,7 @@ class Controls:
         first = config.augment_probability if config.augment_schedule == "constant" else 0.0
         self.augment = torch.full_like(chain, first)
         self.chain, self.noise = chain, noise
+        self.seen: list[Float[Tensor, " 3"]] = []
 
     @property
     def probability(self) -> Float[Tensor, ""] | None:
@@ -66,14 +67,20 @@ class Controls:
         return moving
 
     @torch.no_grad()
-    def update(self, real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> None:
-        """Take in the logits of a step.
+    def see(self, real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> None:
+        """Note the logits of a step, or of one of the equal parts of its batch, for ``update``."""
+        self.seen.append(torch.stack([real.sign().mean(), real.mean(), fake.mean()]))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the logits of a step that were seen.
 
         Source: ADA (Karras et al. 2020), section 3, and its released schedules; CHAIN (Ni and Koniusz 2024) and LeCam
         (Tseng et al. 2021), as their code has them; NICE (Ni and Koniusz 2023), whose constants are not published.
         """
         self.steps += 1
-        sign, *logits = shares.mean(torch.stack([real.sign().mean(), real.mean(), fake.mean()]))
+        sign, *logits = shares.mean(torch.stack(self.seen).mean(dim=0))
+        self.seen.clear()
         self.sign.lerp_(sign, 1 - SIGN_KEPT)
         for mean, logit in zip((self.real, self.fake), logits, strict=True):
             # A plain mean at first: a running one would start from zero.
@@ -88,7 +95,7 @@ class Controls:
             self.chain += (self.sign - CHAIN_TARGET).sign() * CHAIN_SPEED
             self.chain.clamp_(0, 1)
         if self.config.nice:
-            self.noise += (self.sign - NICE_TARGET).sign() * (self.config.batch / NICE_IMAGES)
+            self.noise += (self.sign - NICE_TARGET).sign() * (self.config.whole_batch / NICE_IMAGES)
             self.noise.clamp_(0, 1)
 
     def state(self) -> dict[str, Float[Tensor, ""]]:

@@ -146,6 +146,24 @@ class Discriminator(nn.Module):
             guesses=3 if config.augself else 0,
         )
 
+    def lowest(self, count: int) -> list[str]:
+        """Name the blocks nearest to the image.
+
+        ``count`` of the body, the stem being the first, with their gates, and as many of the small image's path, or all
+        that it has.
+
+        Source: FreezeD (Mo et al. 2020), section 3, for a body alone.
+        """
+        sizes = list(self.blocks)[: max(0, count - 1)]
+        body = ["stem"] * (count > 0) + [f"blocks.{size}" for size in sizes]
+        small = [f"small.{place}" for place, layer in enumerate(self.small) if any(True for _ in layer.parameters())]
+        return body + [f"gates.{size}" for size in sizes if size in self.gates] + small[:count]
+
+    def freeze(self, count: int) -> None:
+        """Let the ``count`` blocks nearest to the image, as ``lowest`` has them, learn nothing."""
+        for name in self.lowest(count):
+            self.get_submodule(name).requires_grad_(False)
+
     def chance(self, count: int, random: torch.Generator) -> Chance:
         """Draw what is random in a view of ``count`` images."""
         return Chance(

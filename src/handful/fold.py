@@ -21,6 +21,7 @@ from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED
 from handful.blocks import (
     Excitation,
     FirstBlock,
+    Labels,
     Noise,
     NoisyUpBlock,
     UpBlock,
@@ -30,7 +31,7 @@ from handful.blocks import (
     layout,
     upsample_smoothly,
 )
-from handful.generator import GATES, Generator, Labels, conditioned
+from handful.generator import GATES, Generator, normalised, of_class
 
 Gates = dict[str, Tensor]
 """What the channels of each image are scaled by, [b c 1 1], by the nominal size of the map that is scaled."""
@@ -122,10 +123,10 @@ class Folded(nn.Module):
     @torch.no_grad()
     def __init__(self, network: Generator, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.classes, self.normalise = copy.deepcopy(network.classes), network.config.normalised_latent
+        self.normalise = network.config.normalised_latent
         self.first = FirstStage(network.first)
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
-        self.gates = copy.deepcopy(network.gates)
+        self.gates, self.classes = copy.deepcopy(network.gates), copy.deepcopy(network.classes)
         self.to_image = copy.deepcopy(network.to_image)
         self.latent, self.noise_shapes = network.config.latent, network.noise_shapes
         self.means: dict[int | None, Gates] = {}
@@ -153,7 +154,7 @@ class Folded(nn.Module):
         sources = {4: x}
         sites = iter(noise)
         for name, block in self.blocks.items():
-            x = climb(block, x, sites)
+            x = of_class(self.classes, int(name), climb(block, x, sites), labels)
             if gates is not None and name in gates:
                 x = x * gates[name]
             elif name in self.gates:
@@ -164,10 +165,10 @@ class Folded(nn.Module):
     def start(
         self, z: Float[Tensor, "b z"], labels: Labels | None, truncation: float = 1.0
     ) -> Float[Tensor, "b c _ _"]:
-        """Give the base maps."""
-        z = conditioned(z, labels, self.classes, normalise=self.normalise, truncation=truncation)
-        base: Tensor = self.first(z.to(self.first.weight.dtype))
-        return base
+        """Give the base maps; truncation scales latents last, so that it has an effect on normalised ones too."""
+        z = normalised(z) if self.normalise else z
+        z = z if truncation == 1 else z * truncation
+        return of_class(self.classes, 4, self.first(z.to(self.first.weight.dtype)), labels)
 
     def gates_of(
         self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]], labels: Labels | None
@@ -180,7 +181,7 @@ class Folded(nn.Module):
         for name, block in self.blocks.items():
             if int(name) > max(wanted, default=0):
                 break
-            sources[int(name)] = x = climb(block, x, sites)
+            sources[int(name)] = x = of_class(self.classes, int(name), climb(block, x, sites), labels)
         return {name: cast(Excitation, gate).gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
 
     def truncated_gates(

@@ -47,6 +47,9 @@ class Follower:
     def resume(self, state: State) -> None:
         """Leave the state, which the lead is going to hand over."""
 
+    def rewind(self, state: State) -> None:
+        """Never asked for: one of several processes that runs out of memory ends all."""
+
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
         """Say nothing."""
 

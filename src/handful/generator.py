@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from handful.blocks import Excitation, FirstBlock, NoisyUpBlock, UpBlock, conv
+from handful.blocks import Excitation, FirstBlock, Labels, NoisyUpBlock, OfClass, UpBlock, conv
 from handful.config import GeneratorConfig
 from handful.shapes import Shape, map_shape
 
@@ -18,8 +18,6 @@ CHANNELS = {4: 1024, 8: 512, 16: 256, 32: 128, 64: 128, 128: 64, 256: 32, 512: 1
 GATES = {64: 4, 128: 8, 256: 16, 512: 32}
 # Nominal sizes whose block has two convolutions, and noise.
 NOISY = (8, 32, 128, 512, 2048)
-Labels = Int64[Tensor, " b"] | Float[Tensor, "b classes"]
-"""The number of each image's class, or its share of every class."""
 
 
 def small_size(nominal: int) -> int:
@@ -49,9 +47,8 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         nominal, base = config.nominal, config.base
-        self.classes = nn.Embedding(len(config.classes), config.latent) if config.classes else None
         channels = {size: max(4, full * config.width // 64) for size, full in CHANNELS.items() if size <= nominal}
-        self.first = FirstBlock(config.latent * (2 if config.classes else 1), channels[4], base)
+        self.first = FirstBlock(config.latent, channels[4], base)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         for size in list(channels)[1:]:
@@ -59,6 +56,10 @@ class Generator(nn.Module):
             self.blocks[str(size)] = block(channels[size // 2], channels[size], smoothly=config.smooth)
             if config.sle and size in GATES:
                 self.gates[str(size)] = Excitation(channels[GATES[size]], channels[size], base)
+        self.classes = nn.ModuleDict()
+        if config.classes:
+            kinds = len(config.classes)
+            self.classes.update({str(size): OfClass(kinds, width) for size, width in channels.items()})
         self.to_small = conv(channels[small_size(nominal)], config.channels, 1)
         self.to_image = conv(channels[nominal], config.channels, 3, padding=1)
 
@@ -72,22 +73,23 @@ class Generator(nn.Module):
         self,
         z: Float[Tensor, "b z"],
         noise: Sequence[Float[Tensor, "b 1 _ _"]],
-        labels: Int64[Tensor, " b"] | None = None,
+        labels: Labels | None = None,
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c _ _"]]:
         """Give the image and its small version, both in [-1, 1].
 
         Args:
             z: Latents, from the standard normal distribution.
             noise: One map per site, of the shapes that ``noise_shapes`` lists.
-            labels: The number of each image's class, where there are classes.
+            labels: The number of each image's class, or its share of every class, where there are classes.
         """
-        z = conditioned(z, labels, self.classes, normalise=self.config.normalised_latent)
+        z = normalised(z) if self.config.normalised_latent else z
         precision = self.to_image.weight.dtype
-        maps = {4: self.first(z.to(precision))}
+        maps = {4: of_class(self.classes, 4, self.first(z.to(precision)), labels)}
         sites = iter(noise)
         for name, block in self.blocks.items():
             size = int(name)
             x = block(maps[size // 2], *(next(sites) for _ in range(2 if size in NOISY else 0)))
+            x = of_class(self.classes, size, x, labels)
             maps[size] = self.gates[name](maps[GATES[size]], x) if name in self.gates else x
         nominal = self.config.nominal
         small = self.to_small(maps[small_size(nominal)])
@@ -95,32 +97,20 @@ class Generator(nn.Module):
 
     def labels(self, seeds: Sequence[int]) -> Int64[Tensor, " n"] | None:
         """Give the number of the class of each seed's picture: all in turn; none where there are no classes."""
-        if self.classes is None:
+        if not self.config.classes:
             return None
-        return torch.tensor(seeds, dtype=torch.int64, device=self.classes.weight.device) % len(self.config.classes)
+        return torch.tensor(seeds, dtype=torch.int64, device=self.to_image.weight.device) % len(self.config.classes)
 
 
-def conditioned(
-    z: Float[Tensor, "b z"],
-    labels: Labels | None,
-    classes: nn.Embedding | None,
-    *,
-    normalise: bool,
-    truncation: float = 1.0,
-) -> Float[Tensor, "b _"]:
-    """Give what the first block takes: latents, beside the learned vectors of the classes where there are some.
-
-    Truncation scales the latents last, so that it has an effect on normalised ones too.
-    """
-    if normalise:
-        z = normalised(z)
-    if truncation != 1:
-        z = z * truncation
-    if classes is None:
-        return z
+def of_class(
+    classes: nn.ModuleDict, size: int, x: Float[Tensor, "b c h w"], labels: Labels | None
+) -> Float[Tensor, "b c h w"]:
+    """Make of a map of nominal ``size`` one of each image's class, where there are classes."""
+    if not classes:
+        return x
     assert labels is not None
-    vectors = labels.to(classes.weight.dtype) @ classes.weight if labels.is_floating_point() else classes(labels)
-    return torch.cat([z, vectors], dim=1)
+    changed: Tensor = classes[str(size)](x, labels)
+    return changed
 
 
 def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
@@ -134,7 +124,7 @@ def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
 def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Draw fresh weights: convolutions from N(0, 0.02), normalisation gains from N(1, 0.02), noise strengths 0.
 
-    Vectors of classes are drawn from N(0, 1), as latents are. To be called before ``SpectralAdam`` takes the weights
+    What classes learn is 0. To be called before ``SpectralAdam`` takes the weights
     over. Spectral normalisation as a parametrisation of the layers would swallow these values without a word.
 
     Source: the released code of FastGAN; DCGAN (Radford et al. 2016), section 3.
@@ -146,4 +136,4 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
             nn.init.normal_(module.weight, 1.0, 0.02, generator=random)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, 0.0, 1.0, generator=random)
+            nn.init.zeros_(module.weight)

@@ -157,7 +157,8 @@ class Objective:
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Tell real from fake, and reconstruct the real: what to minimise, and its parts for the log.
 
-        ``penalise`` says whether it is this step's turn to have the gradient penalty.
+        ``penalise`` says whether it is this step's turn to have the gradient penalty. The controls see the logits, and
+        move when they are told to.
         """
         config, fake = self.config, fake.detach()
         chances = [network.chance(len(each.images), random) for each in (real, fake)]
@@ -196,7 +197,7 @@ class Objective:
                 parts["penalty"] = config.penalty_every * (steep[0] + steep[1])
                 total = total + config.gradient_penalty / 2 * parts["penalty"]
         parts |= accuracy(view.logits, other.logits) | self.controls.moving()
-        self.controls.update(view.logits.detach(), other.logits.detach())
+        self.controls.see(view.logits, other.logits)
         return total, parts
 
     def generator(self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:

@@ -20,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from handful import latent
+from handful.blocks import Labels
 from handful.config import Drawing, GeneratorConfig
 from handful.errors import UsageError
 from handful.files import replacing, write_json
 from handful.fold import Folded
-from handful.generator import Generator, Labels
+from handful.generator import Generator
 from handful.images import to_bytes, to_image
 from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
 from handful.verdict import BEST

@@ -36,19 +36,21 @@ class Ranks:
         """True in the one process that reads and writes files, prints and decides."""
         return self.rank == 0
 
-    def require(self, batch: int, device: torch.device) -> None:
+    def require(self, batch: int, device: torch.device, at_once: int | None = None) -> None:
         """Refuse what cannot be shared out.
 
         Raises:
-            UsageError: if the batch does not divide, or there is not one device for each process.
+            UsageError: if the batch, or those of it that are computed at once, do not divide, or there is not one
+                device for each process.
         """
         if self.count == 1:
             return
-        if batch % self.count:
-            raise UsageError(
-                f"--batch {batch}: cannot be shared out equally among {self.count} processes; give a multiple of "
-                f"{self.count}"
-            )
+        for name, images in (("batch", batch), ("at-once", at_once or batch)):
+            if images % self.count:
+                raise UsageError(
+                    f"--{name} {images}: cannot be shared out equally among {self.count} processes; give a multiple of "
+                    f"{self.count}"
+                )
         if str(device) not in ("cpu", "cuda"):
             raise UsageError(
                 f"--device {device}: several processes compute on cpu, or on cuda, where each takes a GPU of its own; "

@@ -60,8 +60,8 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
     words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
     watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
     if ranks.count > 1:
-        share = config.batch // ranks.count
-        watch.note(f"{ranks.count} processes, each with {share} of the {config.batch} images of a batch")
+        share = config.whole_batch // ranks.count
+        watch.note(f"{ranks.count} processes, each with {share} of the {config.whole_batch} images of a batch")
     for line in in_vain(config):
         watch.note(line)
     reconstructs = config.reconstruction and config.discriminator != "projected"

@@ -32,6 +32,7 @@ from handful.config import TrainConfig
 from handful.data import Dataset, load_folder
 from handful.errors import TrainingError, UsageError
 from handful.files import sweep, write_json
+from handful.gauge import WORTH_TELLING, Gauge
 from handful.images import grid, write_png
 from handful.log import Journal, Watch, peak_memory
 from handful.losses import Distance
@@ -44,6 +45,7 @@ from handful.reporting.build import report
 from handful.resolve import hardware, hold_back, part, place, pretrained, resolve, tell
 from handful.scoring import Judge
 from handful.settings import Settings, read_settings, reconcile, settle
+from handful.start import Source, begin, compare, source_of
 from handful.track import Tracker
 from handful.verdict import BEST, Score, best, lowest, plateau, read_history, refusal, warnings
 
@@ -72,6 +74,8 @@ class Run:
         self.watch = watch
         self.distance, self.trunk = distance, trunk
         self.device = torch.device(config.device)
+        self.source: Source | None = None
+        """What a run that has not begun starts from."""
         self.journal = Journal(config.folder / "log.jsonl")
         self.checkpoints = config.folder / "checkpoints"
         self.classes = classes.names
@@ -87,6 +91,7 @@ class Run:
         self.labels, unseen_labels = ([classes.numbers[place] for place in each] for each in (kept, unseen))
         self.judge = Judge(config, training, others, extractor, watch, self.classes, self.labels, unseen_labels)
         self.images = place(training, self.device)
+        self.gauge = Gauge(config)
         self.losses: list[dict[str, Tensor]] = []
         self.history: list[Score] = []
         self.warned: set[str] = set()
@@ -108,14 +113,19 @@ class Run:
         saved = read_settings(config.folder)
         if saved is not None:
             config = reconcile(config, saved.config)
-        ranks.require(config.batch, choose_device(config.device))
+        at_once = None if config.at_once == "auto" else config.at_once
+        ranks.require(config.whole_batch, choose_device(config.device), at_once)
         config, distance, extractor = resolve(config, watch, ranks)
         trunk = pretrained(config, watch)
+        source = source_of(config)
         try:
-            label([file.as_posix() for file in open_photos(config.images).files], config)  # refuses before all work
+            expected = label([file.as_posix() for file in open_photos(config.images).files], config)
             reading = partial(watch.advance, "reading images")
             how = (config.shape, config.fit, config.generator.channels, reading)
             dataset = load_folder(config.images, *how) if store.fits(config) else None
+            start = saved.start if saved else None
+            if source is not None:
+                start = compare(source, config, trunk, watch, expected.names)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
@@ -124,8 +134,10 @@ class Run:
                 classes = label(dataset.names, config)
                 for line in classes.notes:
                     watch.note(line)
-                settle(Settings(config, dataset.fingerprint, len(dataset.images), hardware(config.device)), saved)
+                count, words = len(dataset.images), hardware(config.device)
+                settle(Settings(config, dataset.fingerprint, count, words, start), saved)
                 run = cls(config, dataset, classes, distance, extractor, trunk, watch)
+                run.source = source
                 try:
                     yield run
                 finally:
@@ -149,7 +161,24 @@ class Run:
         self.saved_step = state.step
         self.reported = self.saved = time.monotonic()
         self.ended = self.end(state)
-        self.began = state.step
+        self.began, self.at_once = state.step, state.at_once
+        self.gauge.begin(state)
+        if not found and self.source is not None:
+            begin(state, self.source)
+            self.source = None
+            self.show(state)
+            self.save(state)  # from here on the run needs its source no more
+
+    def rewind(self, state: State) -> None:
+        """Bring a state that is half changed, or was tried out, to the newest checkpoint, or to the start."""
+        at_once = state.at_once
+        state.load(State.fresh(self.config, self.device, self.trunk, self.classes).tensors())
+        state.step, state.seconds, state.chosen = 0, 0.0, 0
+        self.losses.clear()
+        self.close()
+        self.resume(state)
+        # As it was when that was written, so that the difference is told of and kept.
+        self.at_once, state.at_once = state.at_once, min(at_once, state.at_once)
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
         """Take the losses of the step just done, and do what is due after it: score, log, samples, checkpoint.
@@ -159,6 +188,16 @@ class Run:
         config, step = self.config, state.step
         self.losses.append({name: value.detach() for name, value in losses.items()})
         self.watch.advance("training", step, config.steps)
+        forecast = self.gauge.look(state)
+        if forecast is not None and forecast.seconds_left >= WORTH_TELLING:
+            self.watch.note(str(forecast))
+        divided = state.at_once < self.at_once
+        if divided:
+            self.watch.note(
+                f"step {step:,}: memory ran out with {self.at_once} images at once; the step was taken again with "
+                f"{state.at_once}, and so will be those to come"
+            )
+            self.at_once = state.at_once
         self.ended = self.end(state)
         if self.score_due(state):
             self.score(state)
@@ -169,7 +208,8 @@ class Run:
         if last or step % config.sample_every == 0:
             self.show(state)
         minutes = (time.monotonic() - self.saved) / 60
-        if last or step % config.checkpoint_every == 0 or minutes >= config.checkpoint_minutes:
+        # Saved where it was divided too, so that a resumed run divides the same steps.
+        if last or divided or step % config.checkpoint_every == 0 or minutes >= config.checkpoint_minutes:
             self.save(state)
 
     def finish(self, state: State) -> Model:
@@ -262,8 +302,9 @@ class Run:
             "steps": self.config.steps,
             "seconds": round(state.seconds, 2),
             "seconds_left": round((self.config.steps - state.step) * seconds / len(table), 2),
-            "images_per_second": round(len(table) * self.config.batch / seconds, 3),
+            "images_per_second": round(len(table) * self.config.whole_batch / seconds, 3),
             **{name: round(value, 5) for name, value in means.items()},
+            "at_once": state.at_once,
             "peak_memory_mb": round(peak_memory(self.device), 1),
             **(score or {}),
         }
@@ -285,7 +326,7 @@ class Run:
         left = f"the last good checkpoint is {found[-1]}" if found else "there was no checkpoint yet"
         raise TrainingError(
             f"step {step}: {what}; {left}. Start a new run with a lower --learning-rate (it is "
-            f"{self.config.learning_rate:g}), a larger --batch (it is {self.config.batch}) or another --seed"
+            f"{self.config.learning_rate:g}), a larger --batch (it is {self.config.whole_batch}) or another --seed"
         )
 
     def show(self, state: State) -> None:

@@ -126,7 +126,7 @@ class Judge:
         count = len(self.unseen) - len(self.unseen) % 2  # BatchNorm takes no batch of one
         if count == 0:
             return None, None
-        size = self.config.batch - self.config.batch % 2
+        size = self.config.whole_batch - self.config.whole_batch % 2
         device = next(discriminator.parameters()).device
         random = torch.Generator(device).manual_seed(fold(Purpose.SCORE, self.config.seed, step))
         right: dict[str, list[Tensor]] = {"seen": [], "unseen": []}

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from handful.config import MAY_CHANGE, TrainConfig, option
 from handful.errors import UsageError
@@ -24,6 +25,8 @@ class Settings:
     images: int
     hardware: str = ""
     """What the run was last trained on, in words."""
+    start: dict[str, Any] | None = None
+    """What it took over from ``--from``, if it did; see ``start``."""
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -37,9 +40,9 @@ def read_settings(folder: Path) -> Settings | None:
         return None
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return Settings(
-            TrainConfig.from_json(saved["options"]), saved["fingerprint"], saved["images"], saved.get("hardware", "")
-        )
+        options = TrainConfig.from_json(saved["options"])
+        words = saved.get("hardware", ""), saved.get("start")
+        return Settings(options, saved["fingerprint"], saved["images"], *words)
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: is not the settings of a run ({error!r}); choose another --run") from error
 
@@ -58,7 +61,7 @@ def settle(settings: Settings, saved: Settings | None) -> None:
             "give the images it was trained on, or another --run"
         )
     value = {"handful": version("handful"), "fingerprint": settings.fingerprint, "images": settings.images}
-    value["hardware"] = settings.hardware
+    value |= {"hardware": settings.hardware, "start": settings.start}
     write_json(folder / FILE, value | {"options": settings.config.to_json()})
 
 

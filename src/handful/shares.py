@@ -4,7 +4,11 @@ Each process takes an equal share of every batch. What is random is drawn for th
 its share. What depends on the whole batch, BatchNorm's statistics and gradients above all, is reduced over the
 processes. So all of them take the same optimiser step, and hold the same weights bit for bit.
 
-The functions do this within ``sharing``. Elsewhere, as where there is one process, they do nothing of it.
+A batch can also be computed in equal parts, one after the other (``--at-once``), of which each process has its share.
+What is random is drawn for the whole batch then too, and a part keeps its own. Statistics are those of a part.
+
+The functions do this within ``sharing`` and ``parting``. Elsewhere, as where there is one process, they do nothing of
+it.
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ from handful.ranks import ALONE, Ranks
 
 present = ALONE
 """Those who share the batch at hand. Of the module, not of a thread: backward passes have threads of their own."""
+parts = 1
+"""How many parts the batch at hand is computed in."""
+part: int | None = None
+"""Which of them is at hand; none where it is all of the batch."""
 
 
 @contextmanager
@@ -35,15 +43,27 @@ def sharing(ranks: Ranks) -> Iterator[None]:
         present = before
 
 
+@contextmanager
+def parting(count: int, number: int | None = None) -> Iterator[None]:
+    """Within the block, a batch is computed in ``count`` parts, of which ``number`` is at hand, or all of them."""
+    global parts, part
+    before, parts, part = (parts, part), count, number
+    try:
+        yield
+    finally:
+        parts, part = before
+
+
 def several() -> bool:
     """Say whether the batch at hand is a share of a larger one."""
     return present.count > 1
 
 
 def share(whole: Tensor, dim: int = 0) -> Tensor:
-    """Give this process's images of what there is for the whole batch."""
-    length = whole.shape[dim] // present.count
-    return whole.narrow(dim, present.rank * length, length) if several() else whole
+    """Give this process's images of what there is for the whole batch, or of the part at hand."""
+    shape = (*whole.shape[:dim], parts, present.count, -1, *whole.shape[dim + 1 :])
+    mine = whole.reshape(shape).select(dim + 1, present.rank)  # [.., parts, images, ..]
+    return mine.flatten(dim, dim + 1) if part is None else mine.select(dim, part)
 
 
 def uniform(shape: Sequence[int], random: torch.Generator, dim: int = 0) -> Tensor:
@@ -57,8 +77,9 @@ def normal(shape: Sequence[int], random: torch.Generator, dim: int = 0) -> Tenso
 
 
 def drawn(draw: Callable[..., Tensor], shape: Sequence[int], random: torch.Generator, dim: int) -> Tensor:
-    """Draw for the whole batch, and keep this process's share."""
-    whole = [length * present.count if place == dim else length for place, length in enumerate(shape)]
+    """Draw for the whole batch, and keep what belongs to the images at hand."""
+    count = present.count * (1 if part is None else parts)
+    whole = [length * count if place == dim else length for place, length in enumerate(shape)]
     return share(draw(whole, device=random.device, generator=random), dim)
 
 

@@ -8,6 +8,8 @@ float32 whatever precision the network computes in.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -61,44 +63,81 @@ class SpectralAdam:
         self.adam = torch.optim.Adam(self.learned, learning_rate, betas, fused=True, capturable=device.type == "cuda")
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.prepare()
-        for _ in range(WARM_UP):
-            self.iterate()
-        self.write()
+        self.settle()
 
     def minimise(self, loss: Float[Tensor, ""]) -> None:
         """Take one step down the gradient of ``loss``."""
-        self.network.zero_grad()
+        self.gather(loss)
+        self.descend()
+
+    def gather(self, loss: Float[Tensor, ""], *, more: bool = False) -> None:
+        """Keep the gradient of ``loss`` for the next step; ``more``: add it to what is kept. Changes nothing else.
+
+        Gradients of convolutions are added up in float32, whatever the network computes in.
+        """
+        if not more:
+            self.network.zero_grad()
         torch.autograd.backward(self.scaler.scale(loss))
+        for name, layer in self.layers.items():
+            master, gradient = self.masters[name], layer.weight.grad
+            if gradient is None:  # no part of the loss, as the generator's small image where nobody judges it
+                master.grad = master.grad if more else None
+                continue
+            if master.grad is None:
+                master.grad = torch.zeros_like(master)
+            (master.grad.add_ if more else master.grad.copy_)(outputs_first(layer, gradient))
+            layer.weight.grad = None
+
+    def descend(self) -> None:
+        """Take one step down the gradients that were gathered."""
         self.pull_gradients()
         shares.average_gradients(self.learned)
         self.scaler.step(self.adam)
         self.scaler.update()
-        self.iterate()
+        # Of a layer that is held still nothing may move, its estimated norm neither.
+        self.iterate([name for name, layer in self.layers.items() if layer.weight.requires_grad])
         self.write()
 
     @torch.no_grad()
     def pull_gradients(self) -> None:
-        """Turn the gradient ``G`` of each normalised weight ``N = W / sigma`` into that of ``W``.
+        """Turn the gradient ``G`` by each normalised weight ``N = W / sigma``, as gathered, into that by ``W``.
 
         With ``sigma = u' W v`` for fixed ``u`` and ``v`` it is ``(G - <G, N> u v') / sigma``.
 
         Source: Spectral normalisation (Miyato et al. 2018), equation 12.
         """
-        for name, layer in self.layers.items():
-            master, sigma = self.masters[name], self.sigma[name]
-            if layer.weight.grad is None:  # no part of the loss, as the generator's small image where nobody judges it
-                master.grad = None
-                continue
+        for name, master in self.masters.items():
             if master.grad is None:
-                master.grad = torch.empty_like(master)
-            gradient = as_matrix(master.grad.copy_(outputs_first(layer, layer.weight.grad)).div_(sigma))
+                continue
+            sigma = self.sigma[name]
+            gradient = as_matrix(master.grad.div_(sigma))
             along = torch.dot(gradient.flatten(), self.matrices[name].flatten()) / sigma
             gradient.addr_(self.u[name], self.v[name] * along, alpha=-1)
 
+    def settle(self) -> None:
+        """Find the singular vectors and values of weights that were just given, of those held still too."""
+        for _ in range(WARM_UP):
+            self.iterate(self.layers)
+        self.write()
+
     @torch.no_grad()
-    def iterate(self) -> None:
-        """Bring the singular vectors and values one power iteration nearer to the largest ones."""
-        matrices, u, v, sigma = (list(each.values()) for each in (self.matrices, self.u, self.v, self.sigma))
+    def take(self, values: dict[str, Tensor], vectors: dict[str, Tensor]) -> None:
+        """Take over parameters, and first singular vectors of layers, by their names in the network."""
+        for name, value in values.items():
+            layer = name.removesuffix(".weight")
+            if name in self.normalised:
+                self.masters[layer].copy_(outputs_first(self.layers[layer], value))
+            else:
+                self.others[name].copy_(value)
+        for layer, vector in vectors.items():
+            self.u[layer].copy_(vector)
+        self.settle()
+
+    @torch.no_grad()
+    def iterate(self, names: Collection[str]) -> None:
+        """Bring the singular vectors and values of these layers one power iteration nearer to the largest ones."""
+        kinds = (self.matrices, self.u, self.v, self.sigma)
+        matrices, u, v, sigma = ([kind[name] for name in names] for kind in kinds)
         products = [vector @ matrix for matrix, vector in zip(matrices, u, strict=True)]
         torch._foreach_copy_(v, torch._foreach_div(products, torch._foreach_norm(products)))
         products = [matrix @ vector for matrix, vector in zip(matrices, v, strict=True)]

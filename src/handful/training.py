@@ -9,6 +9,7 @@ one that never stopped, and no checkpoint holds a random state.
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -29,16 +30,25 @@ from handful.blocks import shrink
 from handful.capture import Captured, compile_networks
 from handful.checkpoint import State
 from handful.config import TrainConfig
-from handful.follower import opened
+from handful.division import Drawn
+from handful.errors import TrainingError
+from handful.follower import Follower, opened
 from handful.generator import small_shape
 from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Console, Watch
 from handful.losses import Distance, Objective, Shown
 from handful.machine import arithmetic
+from handful.memory import fewer, ran_out
 from handful.model import Model
 from handful.ranks import ALONE, Ranks, join
-from handful.shares import means, share, sharing, uniform
+from handful.run import Run
+from handful.shares import means, parting, share, sharing, uniform
+from handful.spectral import SpectralAdam
+
+Losses = dict[str, Float[Tensor, ""]]
+Lose = Callable[[Drawn], tuple[Float[Tensor, ""], Losses]]
+"""From a part of a batch to a player's loss, and what it is made of."""
 
 
 def train(config: TrainConfig, watch: Watch | None = None) -> Model:
@@ -65,15 +75,51 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         stop_signals() as stop,
         arithmetic(run.config.precision),
     ):
-        state = State.fresh(run.config, run.device, run.trunk, run.classes)
-        run.resume(state)
+        state = begun(run, ranks)
         state.take_over(ranks)
         step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
         while ranks.agree(run.ended is None and not stop.is_set()):
-            losses = step()
+            try:
+                losses = step()
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
+                step.divide(error)
+                losses = {}
+            if not losses:  # seldom, since what takes memory in a step is over before it changes anything
+                run.rewind(state)
+                continue
             state.step += 1
             run.report(state, losses)
         return run.finish(state)
+
+
+def begun(run: Run | Follower, ranks: Ranks = ALONE) -> State:
+    """Make the state that a run starts from or goes on with."""
+    config = run.config
+    state = State.fresh(config, run.device, run.trunk, run.classes)
+    run.resume(state)
+    if config.batch == config.at_once == "auto" and state.step == 0 and ranks.count == 1:
+        assert isinstance(run, Run)
+        at_once = most_at_once(run, state)
+        run.rewind(state)
+        state.at_once = run.at_once = at_once
+        run.watch.note(f"--batch auto: {config.whole_batch} images a step, {at_once} of them at once")
+    return state
+
+
+def most_at_once(run: Run, state: State) -> int:
+    """Say how many images of a batch to compute at once, from a step with two of them, which the state is spoiled by.
+
+    On the CPU only: a GPU says when its memory runs out, and then the batch is divided; a machine ends the program.
+    """
+    config = run.config
+    if run.device.type != "cpu":
+        return config.whole_batch
+    trial = dataclasses.replace(config, batch=2, compile="off")
+    state.at_once = 2
+    Step(trial, state, run.images, run.distance, labels=run.labels)()
+    return min(config.whole_batch, run.gauge.most_at_once(state) or 2)
 
 
 class Step:
@@ -101,7 +147,8 @@ class Step:
         self.numbers = torch.tensor(labels or [0] * len(images))
         kinds = range(int(self.numbers.max()) + 1)
         self.members = [(self.numbers == kind).nonzero().flatten().tolist() for kind in kinds]
-        self.batch = torch.empty(config.batch // ranks.count, *images.shape[1:], dtype=torch.uint8, device=device)
+        count = config.whole_batch // ranks.count
+        self.batch = torch.empty(count, *images.shape[1:], dtype=torch.uint8, device=device)
         self.labels = torch.empty(len(self.batch), dtype=torch.int64, device=device)
         self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
@@ -109,56 +156,156 @@ class Step:
         alone = ranks.count == 1
         if config.compile == "on" and alone:
             compile_networks(state, distance)
+        self.made: Shown | None = None
         # Two kinds of steps, so two graphs; without a gradient penalty the second is never recorded.
-        takes: list[Callable[[], dict[str, Tensor]]] = [self.take, partial(self.take, penalise=True)]
-        captured = device.type == "cuda" and alone
-        self.runs = [Captured(take, self.random) if captured else take for take in takes]
+        self.takes: list[Callable[[], Losses]] = [self.take, partial(self.take, penalise=True)]
+        self.captured = [Captured(take, self.random) for take in self.takes] if device.type == "cuda" and alone else []
 
-    def __call__(self) -> dict[str, Float[Tensor, ""]]:
-        """Take the next step and give its losses, which stay on the device."""
+    def __call__(self) -> Losses:
+        """Take the next step and give its losses, which stay on the device.
+
+        Raises:
+            TrainingError: if memory runs out even for the fewest images at once.
+        """
         config, seed, step = self.config, self.config.seed, self.state.step
-        with sharing(self.ranks):
-            now, coming = (share(torch.tensor(picks(seed, at, config.batch, self.members))) for at in (step, step + 1))
+        with sharing(self.ranks), parting(self.parts):
+            steps = step, step + 1
+            now, coming = (share(torch.tensor(picks(seed, at, config.whole_batch, self.members))) for at in steps)
             self.batch.copy_(self.draw(now, coming), non_blocking=True)
             self.labels.copy_(self.numbers[now])
             self.keep.copy_(torch.tensor(all_kept(config, step)))
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
-            return self.runs[config.gradient_penalty > 0 and step % config.penalty_every == 0]()
+            kind = config.gradient_penalty > 0 and step % config.penalty_every == 0
+            if not self.captured or self.parts > 1:
+                return self.takes[kind]()
+            try:
+                return self.captured[kind]()
+            except (RuntimeError, MemoryError) as error:
+                if not (self.captured[kind].recording and ran_out(error)):
+                    raise
+                self.divide(error)
+        # What could not be recorded has not been done.
+        self.random = torch.Generator(self.random.device)
+        return self()
 
-    def take(self, *, penalise: bool = False) -> dict[str, Float[Tensor, ""]]:
+    def take(self, *, penalise: bool = False) -> Losses:
         """Take a step with what lies in ``batch`` and ``keep``; ``penalise``: one that has the gradient penalty."""
-        config, state, random = self.config, self.state, self.random
-        generator, discriminator = state.generator, state.discriminator
+        state = self.state
+        generator, discriminator = state.generator_optimizer, state.discriminator_optimizer
 
-        # Draw: real and generated images, changed as the discriminator sees them.
-        labels = self.labels if generator.config.classes else None
+        # Draw: real and generated images, and how the discriminator sees them changed.
+        drawn = self.drawn()
+
+        # Discriminator: tell real from fake, and reconstruct the real.
+        losses = self.gather(drawn, discriminator, partial(self.judge, penalise=penalise))
+        state.controls.update()
+        discriminator.descend()
+
+        # Generator: raise the score of what it made, through a discriminator held still.
+        with frozen(state.discriminator):
+            losses |= self.gather(drawn, generator, self.deceive)
+        generator.descend()
+        self.made = None
+
+        # Average: the network that pictures are drawn from.
+        latest = generator.precise()
+        for average, keep in zip(state.averages, self.keep.unbind(), strict=True):
+            blend([*average.parameters()], latest, keep)
+
+        return means(losses)
+
+    def drawn(self) -> Drawn:
+        """Draw all that is random in the images of a step."""
+        config, random, network = self.config, self.random, self.state.generator
         images = from_bytes(self.batch)
         images = mirror(images, random) if config.mirror else images
         changes = self.changes()
         changed = apply(images, config.augment, changes)
-        real = Shown(changed, shrink(changed, small_shape(generator.config)), images, changes, labels)
-        z, noise = latent.draw(len(images), generator.config.latent, generator.noise_shapes, random)
-        images, small = generator(z, noise, labels)
+        labels = self.labels if network.config.classes else None
+        real = Shown(changed, shrink(changed, small_shape(network.config)), images, changes, labels)
+        z, noise = latent.draw(len(images), network.config.latent, network.noise_shapes, random)
         changes = self.changes()
-        changed = apply(images, config.augment, changes)
-        small = apply(small, config.augment, changes if config.augment_together else self.changes())
-        fake = Shown(changed, small, images, changes, labels)
+        return Drawn(real, z, noise, changes, changes if config.augment_together else self.changes())
 
-        # Discriminator: tell real from fake, and reconstruct the real.
-        loss, losses = self.objective.discriminator(discriminator, real, fake, random, penalise=penalise)
-        state.discriminator_optimizer.minimise(loss)
+    def generate(self, drawn: Drawn) -> Shown:
+        """Let the generator make what was drawn, and show it."""
+        policy, labels = self.config.augment, drawn.real.labels
+        images, small = self.state.generator(drawn.z, drawn.noise, labels)
+        changed, small = apply(images, policy, drawn.changes), apply(small, policy, drawn.small_changes)
+        return Shown(changed, small, images, drawn.changes, labels)
 
-        # Generator: raise the score of what it made, through a discriminator held still.
-        with frozen(discriminator):
-            losses["generator"] = self.objective.generator(discriminator, real, fake, random)
-            state.generator_optimizer.minimise(losses["generator"])
+    def judge(self, drawn: Drawn, *, penalise: bool) -> tuple[Float[Tensor, ""], Losses]:
+        """Give the discriminator's loss, and its parts."""
+        fake = self.generate(drawn)
+        if self.parts == 1:
+            self.made = fake
+        fake = fake.detach()  # of a part, what the generator's gradient needs is given up here
+        return self.objective.discriminator(self.state.discriminator, drawn.real, fake, self.random, penalise=penalise)
 
-        # Average: the network that pictures are drawn from.
-        latest = state.generator_optimizer.precise()
-        for average, keep in zip(state.averages, self.keep.unbind(), strict=True):
-            blend([*average.parameters()], latest, keep)
+    def deceive(self, drawn: Drawn) -> tuple[Float[Tensor, ""], Losses]:
+        """Give the generator's loss."""
+        fake = self.made or self.generate(drawn)
+        loss = self.objective.generator(self.state.discriminator, drawn.real, fake, self.random)
+        return loss, {"generator": loss}
 
-        return means({name: loss.detach() for name, loss in losses.items()})
+    def gather(self, drawn: Drawn, optimizer: SpectralAdam, lose: Lose) -> Losses:
+        """Gather a player's gradients and give its losses, their means over the batch, computed part by part.
+
+        Where memory runs out it begins anew with smaller parts. Until it returns, nothing has changed that a step
+        depends on.
+        """
+        random = self.random
+        recording = random.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+        start = None if recording else random.get_state()
+        while True:
+            try:
+                return self.gather_parts(drawn, optimizer, lose, start)
+            except (RuntimeError, MemoryError) as error:
+                if start is None or not ran_out(error):
+                    raise
+                self.divide(error)
+            random.set_state(start)
+
+    def gather_parts(self, drawn: Drawn, optimizer: SpectralAdam, lose: Lose, start: Tensor | None) -> Losses:
+        """Try once; each part draws from ``start`` on, for the whole batch, and takes its own."""
+        count = self.parts
+        so_far: Losses = {}
+        self.state.controls.seen.clear()
+        for number in range(count):
+            if start is not None and number:
+                self.random.set_state(start)
+            with parting(count, number):
+                loss, losses = lose(drawn.part(number, count))
+                optimizer.gather(loss / count, more=number > 0)
+            for name, value in losses.items():
+                mean = value.detach() / count
+                so_far[name] = so_far[name] + mean if name in so_far else mean
+        return so_far
+
+    @property
+    def parts(self) -> int:
+        """How many parts a batch is computed in."""
+        return self.config.whole_batch // self.state.at_once
+
+    def divide(self, error: Exception) -> None:
+        """Go on with half of the images at once.
+
+        Raises:
+            TrainingError: if there is no half.
+            Exception: ``error``, where several processes would have to agree on it.
+        """
+        state = self.state
+        if self.ranks.count > 1:
+            error.add_note(f"Memory ran out with --at-once {state.at_once}; give a lower one to a new run.")
+            raise error
+        less = fewer(state.at_once, self.config.whole_batch)
+        if less is None:
+            raise TrainingError(
+                f"step {state.step + 1}: memory ran out with {state.at_once} images at once, which cannot be halved; "
+                "close other programs and give the same command, or start a new run with --recompute, a lower --size "
+                "or a lower --width"
+            ) from error
+        state.at_once, self.made = less, None
 
     def changes(self) -> Changes:
         """Draw how the discriminator is to see a batch."""
@@ -196,11 +343,14 @@ def order(purpose: Purpose, seed: int, number: int, count: int) -> Int64[np.ndar
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Within the block, the network passes gradients on but gathers none."""
-    network.requires_grad_(False)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        network.requires_grad_(True)
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

@@ -15,10 +15,10 @@ from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from handful import latent
+from handful.blocks import Labels
 from handful.config import Ease, Speed, Sway
 from handful.errors import UsageError
 from handful.film import check_film, write_film
-from handful.generator import Labels
 from handful.images import grid as sheet
 from handful.images import to_bytes, to_image
 from handful.latent import Purpose, slerp

@@ -174,7 +174,7 @@ def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> 
         ("images", f"{settings.images:,}"),
         ("size", f"{size_in_words(config)}, {KINDS[config.generator.channels]}"),
         ("steps", f"{newest.get('step', 0):,} of {config.steps:,}"),
-        ("pictures seen", f"{newest.get('step', 0) * config.batch:,}"),
+        ("pictures seen", f"{newest.get('step', 0) * config.whole_batch:,}"),
         ("time", duration(newest.get("seconds", 0.0))),
         ("speed", f"{newest.get('images_per_second', 0.0):.3g} images/s"),
         ("memory", f"{newest.get('peak_memory_mb', 0.0) / 1024:.2g} GiB"),

@@ -1,0 +1,125 @@
+"""What a run will take: measured, told, and without a trace in the run."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import handful
+from handful import cli, gauge, memory
+from handful.checkpoint import State, every
+from handful.config import TrainConfig, tiny
+from handful.gauge import Gauge
+from handful.log import Quiet
+from handful.training import train
+
+MB = 2**20
+
+
+class Notes(Quiet):
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(8):
+        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def small(photos: Path, run: Path, **options) -> TrainConfig:
+    short = {"size": 32, "width": 8, "steps": 2, "log_every": 1, "device": "cpu", "precision": "fp32", "report": False}
+    return tiny(photos, run=run, **short | {"score_every": 0} | options)
+
+
+def saved(config: TrainConfig) -> dict[str, torch.Tensor]:
+    return load_file(every(config.folder / "checkpoints")[-1] / "state.safetensors")
+
+
+def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
+    """Half a second a step but for the first, which compiles; 100 MB before, gradients, 10 MB for each image."""
+    now, holds = [0.0], [100 * MB]
+    monkeypatch.setattr(gauge.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(gauge, "held", lambda device: holds[0])
+    monkeypatch.setattr(gauge, "limit", lambda device: 1000 * MB)
+    monkeypatch.setattr(gauge, "peak_memory", lambda device: 250.0)
+    config = tiny("-", size=32, channels=3, device="cpu", precision="fp32", steps=1_000, batch=8)
+    state = State.fresh(config, torch.device("cpu"))
+    learned = [*state.generator_optimizer.learned, *state.discriminator_optimizer.learned]
+    watched = Gauge(config)
+    watched.begin(state)
+    holds[0] = 180 * MB + sum(each.nbytes for each in learned)
+    made = []
+    for seconds in [60.0] + [0.5] * 40:
+        now[0] += seconds
+        state.step += 1
+        made += [forecast for forecast in [watched.look(state)] if forecast is not None]
+    (forecast,) = made
+    assert forecast.steps_left == 1_000 - 22  # two to warm up, twenty for ten seconds
+    assert forecast.seconds_per_step == 0.5
+    assert forecast.images_per_second == 16
+    assert forecast.seconds_left == 978 / 2
+    assert (forecast.memory_mb, forecast.limit_mb) == (250, 1000)
+    assert forecast.most_at_once == 64  # 8 + (900 - 180 - gradients) / 10 would be nearly 80
+    assert str(forecast) == (
+        "forecast: 16 images/s, so 8 min 09 s for the 978 steps left; 250 MB of memory of 1,000, enough for 64 images"
+        " at once"
+    )
+
+
+def test_the_memory_there_is_is_that_of_the_machine_or_of_the_container(monkeypatch, tmp_path):
+    cpu = torch.device("cpu")
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:  3000 kB\n")
+    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "GROUP", tmp_path)
+    monkeypatch.setattr(memory, "held", lambda device: 500)
+    assert memory.limit(cpu) == 3000 * 1024 + 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.limit(cpu) == 3000 * 1024 + 500
+    (tmp_path / "memory.max").write_text("2000000\n")
+    (tmp_path / "memory.stat").write_text("anon 700000\nfile 900000\n")
+    assert memory.limit(cpu) == 2000000 - 700000 + 500
+    monkeypatch.setattr(memory, "held", lambda device: None)
+    assert memory.limit(cpu) is None
+
+
+def test_a_forecast_leaves_no_trace_and_a_run_tells_its_own(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gauge, "SHORTEST", 0.0)
+    options = ["--preset", "tiny", "--size", "32", "--width", "8", "--device", "cpu", "--steps", "100000"]
+    assert cli.main(["train", str(photos), "--run", str(tmp_path / "run"), *options, "--forecast", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps_left"] == told["steps"] == 100_000
+    assert told["seconds_left"] == pytest.approx(100_000 * told["seconds_per_step"], rel=0.01)
+    assert told["memory_mb"] > 100
+    assert not (tmp_path / "run").exists()
+    notes, config = Notes(), small(photos, tmp_path / "run", steps=6)
+    monkeypatch.setattr("handful.run.WORTH_TELLING", 0.0)
+    train(config, notes)
+    assert sum(line.startswith("forecast: ") for line in notes.lines) == 1
+    left = handful.preflight(dataclasses.replace(config, steps=10), Quiet())
+    assert (left.steps, left.steps_left) == (10, 4)
+
+
+@pytest.mark.parametrize(("images", "at_once"), [(None, 2), (2, 2), (4, 4), (64, 8)])
+def test_batch_auto_takes_what_fits_and_trying_changes_nothing(photos, tmp_path, monkeypatch, images, at_once):
+    monkeypatch.setattr(Gauge, "most_at_once", lambda self, state: images)
+    notes = Notes()
+    config = small(photos, tmp_path / "auto", batch="auto")
+    train(config, notes)
+    assert f"--batch auto: 8 images a step, {at_once} of them at once" in notes.lines
+    train(dataclasses.replace(config, steps=3), Quiet())
+    given = small(photos, tmp_path / "given", steps=3, batch=8, at_once=at_once)
+    train(given, Quiet())
+    for name, value in saved(given).items():
+        assert torch.equal(value, saved(config)[name]), name
