@@ -16,12 +16,15 @@ from handful.points import Points, load_points, read_points
 
 
 def made(seed: int = 0, noise: float = 0.3, **options) -> Model:
+    random = torch.Generator().manual_seed(seed)
     network = Generator(GeneratorConfig(**({"size": 32, "width": 8} | options)))
-    initialise(network, torch.Generator().manual_seed(seed))
+    initialise(network, random)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "noise" in name:
                 parameter.fill_(noise)
+        for table in network.classes.parameters():  # of a fresh one classes are all alike
+            table.normal_(0.0, 0.5, generator=random)
     calibrate(network)
     return Model(network)
 
