@@ -78,18 +78,13 @@ def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
     )
 
 
-def test_the_memory_there_is_is_that_of_the_machine_or_of_the_container(monkeypatch, tmp_path):
+def test_the_memory_there_is_is_what_is_held_and_what_is_free(monkeypatch):
     cpu = torch.device("cpu")
-    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:  3000 kB\n")
-    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
     monkeypatch.setattr(memory, "held", lambda device: 500)
-    assert memory.limit(cpu) == 3000 * 1024 + 500
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.limit(cpu) == 3000 * 1024 + 500
-    (tmp_path / "memory.max").write_text("2000000\n")
-    (tmp_path / "memory.stat").write_text("anon 700000\nfile 900000\n")
-    assert memory.limit(cpu) == 2000000 - 700000 + 500
+    monkeypatch.setattr(memory, "free_memory", lambda: 3000)
+    assert memory.limit(cpu) == 3500
+    monkeypatch.setattr(memory, "free_memory", lambda: None)
+    assert memory.limit(cpu) is None
     monkeypatch.setattr(memory, "held", lambda device: None)
     assert memory.limit(cpu) is None
 

@@ -17,7 +17,7 @@ def smooth(count: int, seed: int, size: int = 64) -> torch.Tensor:
 
 
 def spectrum(images: torch.Tensor) -> Spectrum:
-    made = Spectrum(images.shape[-1])
+    made = Spectrum((images.shape[2], images.shape[3]))
     for batch in images.round().to(torch.uint8).split(7):
         made.add(batch)
     return made

@@ -88,7 +88,7 @@ def test_the_frozen_network_sees_from_128_to_256_pixels_whatever_the_size(size, 
     assert seen == looked_at
     assert view.logits.shape == (2, len(looked_at) * 4 * 25)
     assert view.logits.dtype == torch.float32
-    maps = discriminator.features(bounded(images))
+    maps = discriminator.features(bounded(images, discriminator.whole))
     sides = [looked_at[0] // 2**level for level in (1, 2, 3, 4)]
     assert [tuple(each.shape[1:]) for each in maps] == list(zip((64, 128, 256, 512), sides, sides, strict=True))
 
