@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def trained(size: int, sle: bool = True, width: int = 8, **options) -> Generator:
-    """A generator with noise, statistics, gains and shifts that are not those of a fresh one."""
+    """A generator with noise, statistics, gains, shifts and classes that are not those of a fresh one."""
     random = torch.Generator().manual_seed(0)
     network = Generator(GeneratorConfig(size=size, width=width, sle=sle, **options))
     initialise(network, random)
@@ -25,6 +25,8 @@ def trained(size: int, sle: bool = True, width: int = 8, **options) -> Generator
         for name, value in network.named_parameters():
             if value.ndim == 1:
                 value.copy_(torch.randn(value.shape, generator=random) * 0.3 + (0.0 if name.endswith("bias") else 0.7))
+        for table in network.classes.parameters():
+            table.normal_(0.0, 0.5, generator=random)
         network.to_image.weight.mul_(20)
     calibrate(network)
     return network.requires_grad_(False)
@@ -49,6 +51,17 @@ def test_a_folded_generator_draws_the_same_picture(size, options):
         net.to_image.register_forward_hook(lambda *call: seen.append(call[2]))
         net(z, noise)
     torch.testing.assert_close(seen[0], seen[1], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([2, 0]), torch.tensor([[0.0, 0.3, 0.7], [1.0, 0.0, 0.0]])])
+def test_a_folded_generator_draws_the_same_picture_of_classes_and_of_shares_of_them(labels):
+    network = trained(64, classes=("cats", "dogs", "newts"))
+    z, noise = latent.from_seeds(range(2), 256, network.noise_shapes, CPU)
+    folded = Folded(network)
+    drawn = folded(z, noise, labels)
+    torch.testing.assert_close(drawn, network(z, noise, labels)[0], rtol=0, atol=1e-4)
+    assert torch.equal(drawn, folded(z, noise, labels, 1.0, folded.gates_of(z, noise, labels)))
+    assert (drawn[:1] - folded(z[:1], [maps[:1] for maps in noise], torch.tensor([1]))).abs().max() > 0.01
 
 
 def test_folding_leaves_the_generator_alone_and_shares_nothing_with_it():

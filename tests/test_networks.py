@@ -90,6 +90,9 @@ def test_what_a_class_learns_changes_its_pictures_and_its_logits_alone():
     generator.classes["8"].table.weight.data[1] = 0.5
     assert torch.equal(generator(z, noise, cats)[0], same)
     assert not torch.equal(generator(z, noise, dogs)[0], same)
+    for number in (cats, dogs):
+        shares = torch.nn.functional.one_hot(number, 2).float()
+        assert torch.equal(generator(z, noise, shares)[0], generator(z, noise, number)[0])
     small = same[..., ::2, ::2].contiguous()
     seen = [discriminator(same, small, labels=labels).logits for labels in (cats, dogs)]
     assert not torch.equal(*seen)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from handful.gauge import Forecast
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
+    from handful.points import Points, load_points, read_points
     from handful.reporting.build import report
     from handful.sample import generate
     from handful.training import train
+    from handful.walks import interpolate
 
 HOME = {
     "Benchmark": "benchmark",
@@ -32,6 +34,7 @@ HOME = {
     "Forecast": "gauge",
     "GeneratorConfig": "config",
     "Model": "model",
+    "Points": "points",
     "TrainConfig": "config",
     "TrainingError": "errors",
     "UsageError": "errors",
@@ -41,9 +44,12 @@ HOME = {
     "default": "config",
     "evaluate": "metrics.evaluation",
     "generate": "sample",
+    "interpolate": "walks",
     "load": "model",
+    "load_points": "points",
     "paper": "config",
     "preflight": "forecast",
+    "read_points": "points",
     "report": "reporting.build",
     "tiny": "config",
     "train": "training",
@@ -55,6 +61,7 @@ __all__ = [
     "Forecast",
     "GeneratorConfig",
     "Model",
+    "Points",
     "TrainConfig",
     "TrainingError",
     "UsageError",
@@ -66,9 +73,12 @@ __all__ += [
     "default",
     "evaluate",
     "generate",
+    "interpolate",
     "load",
+    "load_points",
     "paper",
     "preflight",
+    "read_points",
     "report",
     "tiny",
     "train",

@@ -21,6 +21,8 @@ from handful import shares
 from handful.shapes import Shape
 
 R = TypeVar("R")
+Labels = Int64[Tensor, " b"] | Float[Tensor, "b classes"]
+"""The number of each image's class, or its share of every class."""
 SLOPE = 0.2
 SMALL_MAP = 4
 """Side, in pixels, of maps so small against their kernels that folding the upsampling into these costs more."""
@@ -157,8 +159,11 @@ class Excitation(nn.Module):
 
     def forward(self, source: Float[Tensor, "b k _h _w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scale each channel of ``target`` by a gate read from ``source``."""
-        gate = self.excite(F.silu(self.squeeze(shrink(source, self.base))))  # [b c 1 1]
-        return target * torch.sigmoid(gate)
+        return target * self.gate(source)
+
+    def gate(self, source: Float[Tensor, "b k _h _w"]) -> Float[Tensor, "b c 1 1"]:
+        """Read the gates, in (0, 1)."""
+        return torch.sigmoid(self.excite(F.silu(self.squeeze(shrink(source, self.base)))))
 
 
 @final
@@ -174,9 +179,11 @@ class OfClass(nn.Module):
         super().__init__()
         self.table = nn.Embedding(classes, 2 * channels)
 
-    def forward(self, x: Float[Tensor, "b c h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        """Make of a map one of each image's class."""
-        scale, shift = self.table(labels)[:, :, None, None].to(x.dtype).chunk(2, dim=1)  # [b c 1 1]
+    def forward(self, x: Float[Tensor, "b c h w"], labels: Labels) -> Float[Tensor, "b c h w"]:
+        """Make of a map one of each image's class, or one between classes by the image's shares of them."""
+        table = self.table.weight
+        rows = labels.to(table.dtype) @ table if labels.is_floating_point() else self.table(labels)  # [b 2c]
+        scale, shift = rows[:, :, None, None].to(x.dtype).chunk(2, dim=1)  # [b c 1 1]
         changed: Tensor = x * (1 + scale) + shift
         return changed
 

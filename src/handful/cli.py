@@ -10,15 +10,17 @@ import dataclasses
 import json as json_format
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import tyro
 
+from handful.answers import Flag, answer_with
+from handful.cli_explore import Interpolate
 from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
@@ -26,7 +28,6 @@ from handful.settings import read_settings
 
 PROGRAM = "handful"
 SUMMARY = "Train a high-resolution image generator from a handful of pictures. Start with: handful demo"
-Flag = tyro.conf.FlagCreatePairsOff[bool]
 # Python keeps the word `from` to itself, and config.py imports no tyro.
 TrainConfig.__annotations__["from_"] = Annotated[Path | None, tyro.conf.arg(name="from")]
 
@@ -113,15 +114,17 @@ class Generate:
     source: Path
     """A run folder, a model folder or a .safetensors file."""
     seeds: str = "0-15"
-    """Which pictures: numbers and ranges, such as 0-63,100."""
+    """Which pictures: numbers, ranges and latent files, such as 0-63,100,face.safetensors."""
     out: Path | None = None
-    """Folder for one file a seed, seed-000042.png; existing ones are replaced."""
+    """Folder for one file a seed, seed-000042.png, or by a latent's name; existing ones are replaced."""
     format: Format = "png"
     """Of these files: png, or webp, lossless too, which is smaller and slower to write."""
     grid: Path | None = None
     """File for one grid of all pictures (PNG), in the order of the seeds."""
     of: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
+    truncation: float = 1.0
+    """Below 1, draw pictures towards the mean, down to 0: they grow more alike. See docs/explore.md."""
     size_of_batch: int | None = None
     """Images computed at once on a GPU. Default: what suits it. The CPU computes one at a time."""
     precision: Drawing = "fp32"
@@ -136,13 +139,15 @@ class Generate:
 
     def __call__(self) -> None:
         """Generate, and say what was written."""
-        seeds = parse_seeds(self.seeds)
+        seeds = self.seeds if ".safetensors" in self.seeds else parse_seeds(self.seeds)
         from handful.sample import generate
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
-        files = generate(self.source, seeds, self.out, self.grid, *how, format=self.format, of=self.of)
+        which: dict[str, Any] = {"format": self.format, "of": self.of, "truncation": self.truncation}
+        files = generate(self.source, seeds, self.out, self.grid, *how, **which)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
-        text = f"{len(seeds)} images in {' and '.join(places)}"
+        what = f"{len(seeds)} images" if isinstance(seeds, list) else f"pictures of {seeds}"
+        text = f"{what} in {' and '.join(places)}"
         answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)
 
 
@@ -394,6 +399,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         Annotated[Train, tyro.conf.subcommand("train", default=train)]
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
+        | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
@@ -404,8 +410,3 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
     markers = (tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone)
     command: Command = tyro.cli(commands, prog=PROGRAM, description=SUMMARY, args=arguments, config=markers)
     return command
-
-
-def answer_with(answer: Mapping[str, object], text: str, *, json: bool) -> None:
-    """Print a command's answer, for a person or for a program."""
-    print(json_format.dumps(answer, indent=2) if json else text)

@@ -53,6 +53,9 @@ Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 Format = Literal["png", "webp"]
 """Of the files that pictures are written to."""
 Drawing = Literal["fp32", "bf16", "fp16"]
+Ease = Literal["none", "smooth"]
+Speed = Literal["plain", "features", "lpips"]
+Sway = Literal["moving", "fixed"]
 """Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
 
 
@@ -438,7 +441,7 @@ def option(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
     """Read seeds as the command line has them: numbers and ranges, both ends included, such as ``0-63,100``.
 
     Raises:
@@ -448,9 +451,9 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if match is None:
-            raise UsageError(f"--seeds {text}: {part.strip()!r} is not a number or a range like 0-63")
+            raise UsageError(f"{option} {text}: {part.strip()!r} is not a number or a range like 0-63")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise UsageError(f"--seeds {text}: the range {part.strip()} ends before it starts")
+            raise UsageError(f"{option} {text}: the range {part.strip()} ends before it starts")
         seeds += range(first, last + 1)
     return seeds

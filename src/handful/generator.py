@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from handful.blocks import Excitation, FirstBlock, NoisyUpBlock, OfClass, UpBlock, conv
+from handful.blocks import Excitation, FirstBlock, Labels, NoisyUpBlock, OfClass, UpBlock, conv
 from handful.config import GeneratorConfig
 from handful.shapes import Shape, map_shape
 
@@ -73,14 +73,14 @@ class Generator(nn.Module):
         self,
         z: Float[Tensor, "b z"],
         noise: Sequence[Float[Tensor, "b 1 _ _"]],
-        labels: Int64[Tensor, " b"] | None = None,
+        labels: Labels | None = None,
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c _ _"]]:
         """Give the image and its small version, both in [-1, 1].
 
         Args:
             z: Latents, from the standard normal distribution.
             noise: One map per site, of the shapes that ``noise_shapes`` lists.
-            labels: The number of each image's class, where there are classes.
+            labels: The number of each image's class, or its share of every class, where there are classes.
         """
         z = normalised(z) if self.config.normalised_latent else z
         precision = self.to_image.weight.dtype
@@ -103,7 +103,7 @@ class Generator(nn.Module):
 
 
 def of_class(
-    classes: nn.ModuleDict, size: int, x: Float[Tensor, "b c h w"], labels: Int64[Tensor, " b"] | None
+    classes: nn.ModuleDict, size: int, x: Float[Tensor, "b c h w"], labels: Labels | None
 ) -> Float[Tensor, "b c h w"]:
     """Make of a map of nominal ``size`` one of each image's class, where there are classes."""
     if not classes:

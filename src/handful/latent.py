@@ -7,10 +7,12 @@ from enum import IntEnum
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from handful import shares
+from handful.errors import UsageError
 from handful.shapes import Shape
 
 
@@ -25,6 +27,7 @@ class Purpose(IntEnum):
     SCORE = 6
     PROJECTION = 7
     CLASS = 8
+    WALK = 9
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:
@@ -58,13 +61,25 @@ def from_seeds(
     return z, noise
 
 
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse a list that no pictures can be drawn from.
+
+    Raises:
+        UsageError: if it is empty, or a seed is negative.
+    """
+    if len(seeds) == 0:
+        raise UsageError("no seeds were given: ask for at least one")
+    if min(seeds) < 0:
+        raise UsageError(f"seed {min(seeds)}: must not be negative")
+
+
 def slerp(start: Float[Tensor, "b z"], end: Float[Tensor, "b z"], share: float) -> Float[Tensor, "b z"]:
     """Go a share of the way from one latent to another along the arc between their directions.
 
     Source: White 2016, "Sampling generative networks", section 2.1; lengths are interpolated, not only directions.
     """
     lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
-    first, last = start / lengths[0], end / lengths[1]
+    first, last = F.normalize(start, dim=1), F.normalize(end, dim=1)  # all zeros have no direction, and stay zeros
     angle = (first * last).sum(dim=1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
     direction: Tensor = (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()
     return direction * torch.lerp(lengths[0], lengths[1], share)
