@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.explore.neighbours import Neighbourhood, neighbours
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
     from handful.reporting.build import report
@@ -29,6 +30,7 @@ HOME = {
     "Evaluation": "metrics.evaluation",
     "GeneratorConfig": "config",
     "Model": "model",
+    "Neighbourhood": "explore.neighbours",
     "TrainConfig": "config",
     "TrainingError": "errors",
     "UsageError": "errors",
@@ -39,6 +41,7 @@ HOME = {
     "evaluate": "metrics.evaluation",
     "generate": "sample",
     "load": "model",
+    "neighbours": "explore.neighbours",
     "paper": "config",
     "report": "reporting.build",
     "tiny": "config",
@@ -50,12 +53,25 @@ __all__ = [
     "Evaluation",
     "GeneratorConfig",
     "Model",
+    "Neighbourhood",
     "TrainConfig",
     "TrainingError",
     "UsageError",
     "WeightsError",
 ]
-__all__ += ["bench", "check", "default", "evaluate", "generate", "load", "paper", "report", "tiny", "train"]
+__all__ += [
+    "bench",
+    "check",
+    "default",
+    "evaluate",
+    "generate",
+    "load",
+    "neighbours",
+    "paper",
+    "report",
+    "tiny",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -10,7 +10,7 @@ import dataclasses
 import json as json_format
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,6 +19,8 @@ from typing import Annotated, Literal, Protocol
 
 import tyro
 
+from handful.answers import Flag, answer_with
+from handful.cli_invert import Neighbours
 from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
@@ -26,7 +28,6 @@ from handful.settings import read_settings
 
 PROGRAM = "handful"
 SUMMARY = "Train a high-resolution image generator from a handful of pictures. Start with: handful demo"
-Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 @dataclass(frozen=True)
@@ -385,6 +386,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Neighbours, tyro.conf.subcommand("neighbours")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]
@@ -394,8 +396,3 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
     markers = (tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone)
     command: Command = tyro.cli(commands, prog=PROGRAM, description=SUMMARY, args=arguments, config=markers)
     return command
-
-
-def answer_with(answer: Mapping[str, object], text: str, *, json: bool) -> None:
-    """Print a command's answer, for a person or for a program."""
-    print(json_format.dumps(answer, indent=2) if json else text)

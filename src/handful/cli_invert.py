@@ -1,0 +1,57 @@
+"""The commands that hold a generator against pictures: neighbours, mix, project. See ``cli``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from handful.answers import Flag, answer_with
+from handful.config import parse_seeds
+from handful.metrics.protocol import FeatureName
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Show pictures beside the training images nearest to them: those of given seeds, or the most copied of many."""
+
+    source: Path
+    """A run folder, a model folder, a .safetensors file, or a folder of images that any tool made."""
+    images: Path
+    """The folder of training images."""
+    out: Path = Path("neighbours.png")
+    """File for the sheet (PNG): a row for each picture, which comes first."""
+    seeds: str | None = None
+    """Whose pictures, such as 0-15,100. Default: the most copied of --samples."""
+    samples: int = 256
+    """Pictures among which the most copied are looked for: seeds from 0 up, or the images of a folder."""
+    show: int = 16
+    """How many of the most copied are shown."""
+    count: int = 4
+    """Training images beside each picture."""
+    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
+    features: FeatureName = "random"
+    """What to look through beside the pixels: inception, vgg16, dino, or random, which needs no file."""
+    weights: Path | None = None
+    """Folder with the weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: Flag = False
+    """Print all that was found as one JSON object."""
+
+    def __call__(self) -> None:
+        """Look, and say what was found."""
+        seeds = parse_seeds(self.seeds) if self.seeds is not None else None
+        from handful.explore.neighbours import neighbours
+
+        how = (self.samples, self.show, self.count, self.of, self.features, self.weights, self.device)
+        found = neighbours(self.source, self.images, self.out, seeds, *how)
+        text = (
+            f"{found.copies:.1%} of {found.samples:,} pictures are copies, of the training images among themselves "
+            f"{found.copies_among_training:.1%}; median distance {found.novelty:.2f}, theirs "
+            f"{found.novelty_among_training:.2f}; {len(found.rows)} of them in {self.out}"
+        )
+        answer_with(found.to_json() | {"file": str(self.out)}, text, json=self.json)
