@@ -410,7 +410,7 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse_seeds(text: str) -> list[int]:
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
     """Read seeds as the command line has them: numbers and ranges, both ends included, such as ``0-63,100``.
 
     Raises:
@@ -420,9 +420,9 @@ def parse_seeds(text: str) -> list[int]:
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if match is None:
-            raise UsageError(f"--seeds {text}: {part.strip()!r} is not a number or a range like 0-63")
+            raise UsageError(f"{option} {text}: {part.strip()!r} is not a number or a range like 0-63")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise UsageError(f"--seeds {text}: the range {part.strip()} ends before it starts")
+            raise UsageError(f"{option} {text}: the range {part.strip()} ends before it starts")
         seeds += range(first, last + 1)
     return seeds

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful import shares
+from handful.errors import UsageError
 from handful.shapes import Shape
 
 
@@ -56,6 +57,18 @@ def from_seeds(
     z = torch.cat([latents for latents, _ in drawn]).to(device)
     noise = [torch.cat(maps).to(device) for maps in zip(*(maps for _, maps in drawn), strict=True)]
     return z, noise
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse a list that no pictures can be drawn from.
+
+    Raises:
+        UsageError: if it is empty, or a seed is negative.
+    """
+    if len(seeds) == 0:
+        raise UsageError("no seeds were given: ask for at least one")
+    if min(seeds) < 0:
+        raise UsageError(f"seed {min(seeds)}: must not be negative")
 
 
 def slerp(start: Float[Tensor, "b z"], end: Float[Tensor, "b z"], share: float) -> Float[Tensor, "b z"]:

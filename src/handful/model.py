@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -27,6 +28,9 @@ from handful.generator import Generator
 from handful.images import to_bytes, to_image
 from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
 from handful.verdict import BEST
+
+if TYPE_CHECKING:
+    from handful.points import Points
 
 WEIGHTS = "model.safetensors"
 FORMAT = "handful generator 1"
@@ -137,10 +141,7 @@ class Model:
         Raises:
             UsageError: as ``sample``; and if the generator is damaged, so that its images are not finite.
         """
-        if len(seeds) == 0:
-            raise UsageError("no seeds were given: ask for at least one")
-        if min(seeds) < 0:
-            raise UsageError(f"seed {min(seeds)}: must not be negative")
+        latent.check_seeds(seeds)
         if batch is not None and batch < 1:
             raise UsageError(f"--size-of-batch {batch}: must be at least 1")
         size = 1 if self.device.type == "cpu" else batch or max(1, AT_ONCE // math.prod(self.config.shape))
@@ -152,9 +153,29 @@ class Model:
             asked = [seeds[place] for place in filled]
             z, noise = latent.from_seeds(asked, self.config.latent, self.network.noise_shapes, self.device)
             images = self.draw(z, noise, None if labels is None else labels[filled])[: len(places)]
-            if not images.isfinite().all():
-                raise UsageError(f"seed {seeds[start]}: the generator gives numbers that are not finite; it is damaged")
-            yield to_bytes(images).cpu()
+            yield to_bytes(whole(images, str(seeds[start]))).cpu()
+
+    def picture(self, points: Points) -> UInt8[Tensor, "n c h w"]:
+        """Draw one image for each point, one at a time, so that on the CPU the bits are those of ``sample``.
+
+        Raises:
+            UsageError: if the generator is damaged, so that its images are not finite.
+        """
+        drawn = []
+        for place, name in enumerate(points.names):
+            z, *noise = (each[place : place + 1].to(self.device) for each in (points.z, *points.noise))
+            labels = None if points.labels is None else points.labels[place : place + 1].to(self.device)
+            drawn.append(to_bytes(whole(self.draw(z, noise, labels), name)).cpu())
+        return torch.cat(drawn)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that no other model has: a hash of all weights and of the configuration."""
+        digest = hashlib.sha256(json.dumps(dataclasses.asdict(self.config), sort_keys=True).encode())
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.contiguous().cpu().numpy())
+        return digest.hexdigest()[:16]
 
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``, the layout of model hubs; the latter suffices to load."""
@@ -164,6 +185,17 @@ class Model:
         with replacing(folder / WEIGHTS) as temporary:
             save_file(weights, temporary, metadata={"handful": json.dumps(config)})
         write_json(folder / "config.json", config)
+
+
+def whole(images: Float[Tensor, "b c h w"], seed: str) -> Float[Tensor, "b c h w"]:
+    """Give images as they are, unless they are damaged; ``seed`` is what the first was drawn from.
+
+    Raises:
+        UsageError: if a number is not finite.
+    """
+    if not images.isfinite().all():
+        raise UsageError(f"seed {seed}: the generator gives numbers that are not finite; it is damaged")
+    return images
 
 
 def frozen_weights() -> AbstractContextManager[None]:
