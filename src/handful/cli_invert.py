@@ -9,7 +9,6 @@ from typing import Annotated
 import tyro
 
 from handful.answers import Flag, answer_with
-from handful.config import parse_seeds
 from handful.metrics.protocol import FeatureName
 
 
@@ -24,7 +23,8 @@ class Neighbours:
     out: Path = Path("neighbours.png")
     """File for the sheet (PNG): a row for each picture, which comes first."""
     seeds: str | None = None
-    """Whose pictures, such as 0-15,100. Default: the most copied of --samples."""
+    """Whose pictures: seeds, ranges and latent files, such as 0-15,100,face.safetensors. Default: the most copied of
+    --samples."""
     samples: int = 256
     """Pictures among which the most copied are looked for: seeds from 0 up, or the images of a folder."""
     show: int = 16
@@ -44,11 +44,10 @@ class Neighbours:
 
     def __call__(self) -> None:
         """Look, and say what was found."""
-        seeds = parse_seeds(self.seeds) if self.seeds is not None else None
         from handful.explore.neighbours import neighbours
 
         how = (self.samples, self.show, self.count, self.of, self.features, self.weights, self.device)
-        found = neighbours(self.source, self.images, self.out, seeds, *how)
+        found = neighbours(self.source, self.images, self.out, self.seeds, *how)
         text = (
             f"{found.copies:.1%} of {found.samples:,} pictures are copies, of the training images among themselves "
             f"{found.copies_among_training:.1%}; median distance {found.novelty:.2f}, theirs "

@@ -85,3 +85,8 @@ def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wid
     while half > 1 and font.getlength(f"{text[:half]}...{text[-half:]}") > width:
         half -= 1
     return f"{text[:half]}...{text[-half:]}"
+
+
+def seed_or_name(name: str) -> str:
+    """Say whose picture it is: a seed's, or what a latent file calls it."""
+    return f"seed {name}" if name.isdigit() else name

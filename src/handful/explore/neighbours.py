@@ -28,6 +28,7 @@ from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, drawn, open_source
 from handful.model import choose_device
 from handful.photos import readable
+from handful.points import read_points
 
 LARGEST = 256
 """Pixels along a side of a picture on the sheet, at most."""
@@ -92,7 +93,7 @@ def neighbours(
     source: Path | str,
     images: Path | str,
     out: Path | str,
-    seeds: Sequence[int] | None = None,
+    seeds: str | None = None,
     samples: int = 256,
     show: int = 16,
     count: int = 4,
@@ -110,7 +111,8 @@ def neighbours(
         source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images that any tool wrote.
         images: The folder of training images.
         out: File for the sheet (PNG).
-        seeds: Whose pictures. Default: of the first ``samples`` the ``show`` most copied ones.
+        seeds: Whose pictures: seeds and latent files, as ``read_points`` has them. Default: of the first ``samples``
+            the ``show`` most copied ones.
         samples: How many to choose those from.
         show: How many to show of these.
         count: Training images beside each.
@@ -189,21 +191,29 @@ class Search:
         )
 
 
-def chosen(source: Path, seeds: Sequence[int] | None, samples: int, of: str | None, device: str) -> Source:
+def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device: str) -> Source:
     """Open the pictures that are to be looked at.
 
     Raises:
         UsageError: if there are none, or seeds or a class are asked of a folder of images.
     """
     opened = open_source(source, samples, None, fit_of(source), device)
-    if opened.model is None:
+    model = opened.model
+    if model is None:
         if seeds is not None or of is not None:
             asked = "--seeds" if seeds is not None else "--class"
             raise UsageError(f"{asked}: {source} is a folder of images, not a generator; leave it out")
         return opened
-    wanted = range(samples) if seeds is None else seeds
-    opened.model.labels([], of)
-    return drawn(opened.model, opened.label, wanted, None if of is None else [of] * len(wanted))
+    if seeds is None:
+        model.labels([], of)
+        return drawn(model, opened.label, range(samples), None if of is None else [of] * samples)
+    points = read_points(seeds, model, of)
+    return dataclasses.replace(
+        opened,
+        count=len(points),
+        stream=lambda: (model.picture(points.pick([place])) for place in range(len(points))),
+        name=lambda place: seed_or_name(points.names[place]),
+    )
 
 
 def picture_of(rows: Sequence[Row], training: Dataset) -> Image.Image:
