@@ -90,7 +90,7 @@ def test_an_error_in_the_last_file_is_not_lost(source, tmp_path, monkeypatch):
         generate(source, range(2), tmp_path, watch=Quiet(), device="cpu")
 
 
-def blank(model, seeds, batch):
+def blank(model, seeds, *how):
     return (torch.zeros(1, 3, 32, 32, dtype=torch.uint8) for _ in seeds)
 
 

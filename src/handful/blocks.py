@@ -157,8 +157,11 @@ class Excitation(nn.Module):
 
     def forward(self, source: Float[Tensor, "b k _h _w"], target: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scale each channel of ``target`` by a gate read from ``source``."""
-        gate = self.excite(F.silu(self.squeeze(shrink(source, self.base))))  # [b c 1 1]
-        return target * torch.sigmoid(gate)
+        return target * self.gate(source)
+
+    def gate(self, source: Float[Tensor, "b k _h _w"]) -> Float[Tensor, "b c 1 1"]:
+        """Read the gates, in (0, 1)."""
+        return torch.sigmoid(self.excite(F.silu(self.squeeze(shrink(source, self.base)))))
 
 
 @final

@@ -113,6 +113,8 @@ class Generate:
     """File for one grid of all pictures (PNG), in the order of the seeds."""
     of: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
+    truncation: float = 1.0
+    """Below 1, draw pictures towards the mean, down to 0: more alike, and often cleaner."""
     size_of_batch: int | None = None
     """Images computed at once on a GPU. Default: what suits it. The CPU computes one at a time."""
     precision: Drawing = "fp32"
@@ -131,7 +133,8 @@ class Generate:
         from handful.sample import generate
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
-        files = generate(self.source, seeds, self.out, self.grid, *how, format=self.format, of=self.of)
+        which = {"format": self.format, "of": self.of, "truncation": self.truncation}
+        files = generate(self.source, seeds, self.out, self.grid, *how, **which)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
         text = f"{len(seeds)} images in {' and '.join(places)}"
         answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)

@@ -7,7 +7,7 @@ no map is normalised any more; and the kernels that also upsample are summed up 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import final
 
@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from handful import latent
+from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED
 from handful.blocks import (
     FirstBlock,
     Noise,
@@ -28,6 +30,11 @@ from handful.blocks import (
     upsample_smoothly,
 )
 from handful.generator import GATES, Generator, conditioned
+
+Gates = dict[str, Tensor]
+"""What the channels of each image are scaled by, [b c 1 1], by the nominal size of the map that is scaled."""
+AT_ONCE = 16
+"""Images whose gates are measured at once."""
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
@@ -96,6 +103,13 @@ def stages(block: nn.Module) -> nn.ModuleList:
     return nn.ModuleList([Stage(block.conv, block.norm)])
 
 
+def climb(block: nn.Module, x: Float[Tensor, "b _ _ _"], sites: Iterator[Tensor]) -> Float[Tensor, "b _ _ _"]:
+    """Go through the stages of a block, which take their noise as they come."""
+    for stage in block.children():
+        x = stage(x, None if stage.strength is None else next(sites))
+    return x
+
+
 @final
 class Folded(nn.Module):
     """What a generator in eval mode computes, but for rounding, at about half the cost; it shares nothing with it.
@@ -112,6 +126,8 @@ class Folded(nn.Module):
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
         self.gates = copy.deepcopy(network.gates)
         self.to_image = copy.deepcopy(network.to_image)
+        self.latent, self.noise_shapes = network.config.latent, network.noise_shapes
+        self.means: dict[int | None, Gates] = {}
         self.requires_grad_(False)
         self.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]  # its stub lacks this
 
@@ -120,16 +136,77 @@ class Folded(nn.Module):
         z: Float[Tensor, "b z"],
         noise: Sequence[Float[Tensor, "b 1 _ _"]],
         labels: Int64[Tensor, " b"] | None = None,
+        truncation: float = 1.0,
+        gates: Gates | None = None,
     ) -> Float[Tensor, "b c h w"]:
-        """Give the images, in [-1, 1]; the inputs are those of the generator."""
-        z = conditioned(z, labels, self.classes, normalise=self.normalise)
-        x = self.first(z.to(self.first.weight.dtype))
+        """Give the images, in [-1, 1].
+
+        Args:
+            z: As the generator has it.
+            noise: As the generator has it.
+            labels: As the generator has it.
+            truncation: What latents are multiplied by; gates are for ``truncated_gates``.
+            gates: Used in the place of what the maps would give, for the sizes in it.
+        """
+        x = self.start(z, labels, truncation)
         sources = {4: x}
         sites = iter(noise)
         for name, block in self.blocks.items():
-            for stage in block.children():
-                x = stage(x, None if stage.strength is None else next(sites))
-            if name in self.gates:
+            x = climb(block, x, sites)
+            if gates is not None and name in gates:
+                x = x * gates[name]
+            elif name in self.gates:
                 x = self.gates[name](sources[GATES[int(name)]], x)
             sources[int(name)] = x
         return torch.tanh(self.to_image(x).float())
+
+    def start(
+        self, z: Float[Tensor, "b z"], labels: Int64[Tensor, " b"] | None, truncation: float = 1.0
+    ) -> Float[Tensor, "b c _ _"]:
+        """Give the base maps."""
+        z = conditioned(z, labels, self.classes, normalise=self.normalise, truncation=truncation)
+        base: Tensor = self.first(z.to(self.first.weight.dtype))
+        return base
+
+    def gates_of(
+        self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]], labels: Int64[Tensor, " b"] | None
+    ) -> Gates:
+        """Give the gates that these inputs set; only the low maps that they are read from are computed."""
+        wanted = [GATES[int(name)] for name in self.gates]
+        x = self.start(z, labels)
+        sources = {4: x}
+        sites = iter(noise)
+        for name, block in self.blocks.items():
+            if int(name) > max(wanted, default=0):
+                break
+            sources[int(name)] = x = climb(block, x, sites)
+        return {name: gate.gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
+
+    def truncated_gates(
+        self,
+        z: Float[Tensor, "b z"],
+        noise: Sequence[Float[Tensor, "b 1 _ _"]],
+        labels: Int64[Tensor, " b"] | None,
+        truncation: float,
+    ) -> Gates:
+        """Give the gates that these inputs set, drawn towards their mean: 0 leaves the mean, 1 changes nothing.
+
+        Those of whole latents, since the low maps were never trained on short ones.
+        """
+        means = [self.mean_gates(label) for label in ([None] * len(z) if labels is None else labels.tolist())]
+        own = self.gates_of(z, noise, labels)
+        return {name: torch.lerp(torch.cat([mean[name] for mean in means]), own[name], truncation) for name in own}
+
+    def mean_gates(self, label: int | None) -> Gates:
+        """Give the mean of each gate over many latents, of one class where there are some; measured once."""
+        if label not in self.means:
+            seeds, device = range(CALIBRATION_SEED, CALIBRATION_SEED + CALIBRATION_IMAGES), self.to_image.weight.device
+            seen = []
+            for first in range(0, len(seeds), AT_ONCE):
+                z, noise = latent.from_seeds(seeds[first : first + AT_ONCE], self.latent, self.noise_shapes, device)
+                labels = None if label is None else torch.full((len(z),), label, device=device)
+                seen.append(self.gates_of(z, noise, labels))
+            self.means[label] = {
+                name: torch.cat([each[name] for each in seen]).mean(dim=0, keepdim=True) for name in self.gates
+            }
+        return self.means[label]

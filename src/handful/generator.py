@@ -99,11 +99,21 @@ class Generator(nn.Module):
 
 
 def conditioned(
-    z: Float[Tensor, "b z"], labels: Int64[Tensor, " b"] | None, classes: nn.Embedding | None, *, normalise: bool
+    z: Float[Tensor, "b z"],
+    labels: Int64[Tensor, " b"] | None,
+    classes: nn.Embedding | None,
+    *,
+    normalise: bool,
+    truncation: float = 1.0,
 ) -> Float[Tensor, "b _"]:
-    """Give what the first block takes: latents, beside the learned vectors of the classes where there are some."""
+    """Give what the first block takes: latents, beside the learned vectors of the classes where there are some.
+
+    Truncation scales the latents last, so that it has an effect on normalised ones too.
+    """
     if normalise:
         z = normalised(z)
+    if truncation != 1:
+        z = z * truncation
     if classes is None:
         return z
     assert labels is not None

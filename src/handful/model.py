@@ -81,14 +81,25 @@ class Model:
         z: Float[Tensor, "b z"],
         noise: list[Float[Tensor, "b 1 _ _"]],
         labels: Int64[Tensor, " b"] | None = None,
+        truncation: float = 1.0,
     ) -> Float[Tensor, "b c h w"]:
         """Draw from latents, noise maps and classes (see ``Generator.forward``).
 
+        With truncation both the latents and the gates are drawn towards their mean (docs/explore.md).
+
         Returns:
             Images in [-1, 1], on the model's device.
+
+        Raises:
+            UsageError: if the truncation is not from 0 to 1.
         """
+        if not 0 <= truncation <= 1:
+            raise UsageError(
+                f"--truncation {truncation:g}: must be from 0, the mean, to 1, which leaves pictures alone"
+            )
         with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
-            drawn: Tensor = self.folded(z, noise, labels)
+            gates = None if truncation == 1 else self.folded.truncated_gates(z, noise, labels, truncation)
+            drawn: Tensor = self.folded(z, noise, labels, truncation, gates)
             return drawn
 
     def labels(self, seeds: Sequence[int], of: Of = None) -> Int64[Tensor, " n"] | None:
@@ -111,7 +122,9 @@ class Model:
             raise UsageError(f"{len(asked)} classes for {len(seeds)} seeds: give one, or one for each seed")
         return torch.tensor([names.index(name) for name in asked], dtype=torch.int64, device=self.device)
 
-    def sample(self, seeds: Sequence[int], batch: int | None = None, of: Of = None) -> UInt8[Tensor, "n c h w"]:
+    def sample(
+        self, seeds: Sequence[int], batch: int | None = None, of: Of = None, truncation: float = 1.0
+    ) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each seed.
 
         Args:
@@ -119,22 +132,26 @@ class Model:
             batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
             of: The class to draw, or one for each seed, where the model has classes. By default a seed's is the one
                 whose place is ``seed`` modulo their number.
+            truncation: Below 1 pictures are drawn towards the mean, where they are more alike and often cleaner.
 
         Returns:
             Images on the CPU: grey, RGB, or RGBA with premultiplied alpha, as the model's ``config.channels`` says.
             ``images`` gives RGBA straight, as files have it.
 
         Raises:
-            UsageError: if no seed is given, or one is negative, or the batch is below 1, or there is no such class.
+            UsageError: if no seed is given, or one is negative, or there is no such class, or the batch or the
+                truncation makes no sense.
         """
-        return torch.cat(list(self.stream(seeds, batch, of)))
+        return torch.cat(list(self.stream(seeds, batch, of, truncation)))
 
-    def images(self, seeds: Sequence[int], batch: int | None = None, of: Of = None) -> list[Image.Image]:
+    def images(
+        self, seeds: Sequence[int], batch: int | None = None, of: Of = None, truncation: float = 1.0
+    ) -> list[Image.Image]:
         """Draw one Pillow image for each seed; see ``sample``."""
-        return [to_image(image) for image in self.sample(seeds, batch, of)]
+        return [to_image(image) for image in self.sample(seeds, batch, of, truncation)]
 
     def stream(
-        self, seeds: Sequence[int], batch: int | None = None, of: Of = None
+        self, seeds: Sequence[int], batch: int | None = None, of: Of = None, truncation: float = 1.0
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch.
 
@@ -152,20 +169,20 @@ class Model:
             filled = [*places, *[places[-1]] * (size - len(places))] if self.compile else places
             asked = [seeds[place] for place in filled]
             z, noise = latent.from_seeds(asked, self.config.latent, self.network.noise_shapes, self.device)
-            images = self.draw(z, noise, None if labels is None else labels[filled])[: len(places)]
+            images = self.draw(z, noise, None if labels is None else labels[filled], truncation)[: len(places)]
             yield to_bytes(whole(images, str(seeds[start]))).cpu()
 
-    def picture(self, points: Points) -> UInt8[Tensor, "n c h w"]:
+    def picture(self, points: Points, truncation: float = 1.0) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each point, one at a time, so that on the CPU the bits are those of ``sample``.
 
         Raises:
-            UsageError: if the generator is damaged, so that its images are not finite.
+            UsageError: if the truncation is not from 0 to 1, or the generator is damaged.
         """
         drawn = []
         for place, name in enumerate(points.names):
             z, *noise = (each[place : place + 1].to(self.device) for each in (points.z, *points.noise))
             labels = None if points.labels is None else points.labels[place : place + 1].to(self.device)
-            drawn.append(to_bytes(whole(self.draw(z, noise, labels), name)).cpu())
+            drawn.append(to_bytes(whole(self.draw(z, noise, labels, truncation), name)).cpu())
         return torch.cat(drawn)
 
     @cached_property

@@ -42,6 +42,7 @@ def generate(
     compile: bool = False,
     format: Format = "png",
     of: str | None = None,
+    truncation: float = 1.0,
     watch: Watch | None = None,
 ) -> list[Path]:
     """Write one file a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
@@ -59,6 +60,7 @@ def generate(
         compile: Compile for this machine first. See ``Model``.
         format: Of the single pictures: png or webp.
         of: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
+        truncation: Below 1, how far pictures go from the mean. See ``Model.sample``.
         watch: Is told how it goes; the terminal by default.
 
     Returns:
@@ -85,7 +87,7 @@ def generate(
     try:
         with Writer(Path(out) if out is not None else None, format) as writer:
             names = iter(seeds)
-            for drawn in model.stream(seeds, batch, of):
+            for drawn in model.stream(seeds, batch, of, truncation):
                 for image, seed in zip(drawn, names, strict=False):
                     writer.take(seed, image)
                     if grid is not None:

@@ -1,0 +1,85 @@
+"""Truncation: latents and gates are drawn towards their mean."""
+
+import pytest
+import torch
+
+from handful import latent
+from handful.config import GeneratorConfig
+from handful.errors import UsageError
+from handful.fold import Folded
+from handful.generator import Generator
+from handful.images import from_bytes
+from handful.log import Quiet
+from handful.model import Model
+from handful.points import Points
+from handful.sample import generate
+from test_fold import CPU, trained
+from test_points import made
+
+
+def spread(images) -> float:
+    return float(from_bytes(images).var(dim=0).mean())
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return made(size=64)
+
+
+def test_one_changes_no_bit_and_less_makes_pictures_more_alike(model):
+    seeds = range(12)
+    assert torch.equal(model.sample(seeds, truncation=1.0), model.sample(seeds))
+    spreads = [spread(model.sample(seeds, truncation=share)) for share in (1.0, 0.7, 0.4, 0.0)]
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[2] < 0.9 * spreads[0]
+
+
+def test_a_truncated_picture_is_the_same_with_others_from_a_file_and_from_the_command(model, tmp_path):
+    together = model.sample([3, 4, 5], truncation=0.5)
+    assert torch.equal(together[1:2], model.sample([4], truncation=0.5))
+    assert torch.equal(together, model.picture(Points.of_seeds(model, [3, 4, 5]), truncation=0.5))
+    model.save(tmp_path / "model")
+    sheets = [tmp_path / f"{share}.png" for share in (1.0, 0.5)]
+    for sheet, share in zip(sheets, (1.0, 0.5), strict=True):
+        generate(tmp_path / "model", [3], grid=sheet, device="cpu", truncation=share, watch=Quiet())
+    assert sheets[0].read_bytes() != sheets[1].read_bytes()
+
+
+def test_gates_go_towards_their_mean_in_a_straight_line():
+    folded = Folded(trained(256))
+    z, noise = latent.from_seeds([1, 2], 256, folded.noise_shapes, CPU)
+    own, mean = folded.gates_of(z, noise, None), folded.mean_gates(None)
+    assert own.keys() == mean.keys() == {"64", "128", "256"}
+    half, none = (folded.truncated_gates(z, noise, None, share) for share in (0.5, 0.0))
+    for name in own:
+        torch.testing.assert_close(half[name], (own[name] + mean[name]) / 2)
+        torch.testing.assert_close(none[name], mean[name].expand_as(own[name]))
+        assert own[name].std() > 0
+
+
+def test_an_image_with_its_own_gates_given_is_the_same_bit_for_bit():
+    folded = Folded(trained(128))
+    z, noise = latent.from_seeds([1], 256, folded.noise_shapes, CPU)
+    assert torch.equal(folded(z, noise, None, 1.0, folded.gates_of(z, noise, None)), folded(z, noise))
+
+
+def test_the_mean_is_that_of_the_class():
+    network = trained(64, classes=("cats", "dogs"))
+    folded = Folded(network)
+    cats, dogs = folded.mean_gates(0)["64"], folded.mean_gates(1)["64"]
+    assert not torch.allclose(cats, dogs, atol=1e-3)
+    z, noise = latent.from_seeds([1, 2], 256, folded.noise_shapes, CPU)
+    found = folded.truncated_gates(z, noise, torch.tensor([1, 0]), 0.0)["64"]
+    torch.testing.assert_close(found, torch.cat([dogs, cats]))
+
+
+@pytest.mark.parametrize("options", [{"normalised_latent": True, "sle": False}, {"sle": False}])
+def test_it_has_an_effect_without_gates_and_on_normalised_latents(options):
+    model = made(size=64, **options)
+    assert spread(model.sample(range(8), truncation=0.5)) < 0.95 * spread(model.sample(range(8)))
+
+
+@pytest.mark.parametrize("truncation", [-0.1, 1.5, float("nan")])
+def test_what_is_not_from_0_to_1_is_refused(truncation):
+    with pytest.raises(UsageError, match=f"--truncation {truncation:g}: must be from 0, the mean, to 1"):
+        Model(Generator(GeneratorConfig(size=32, width=8))).sample([0], truncation=truncation)
