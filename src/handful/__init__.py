@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.explore.mix import mix
     from handful.explore.neighbours import Neighbourhood, neighbours
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
@@ -41,6 +42,7 @@ HOME = {
     "evaluate": "metrics.evaluation",
     "generate": "sample",
     "load": "model",
+    "mix": "explore.mix",
     "neighbours": "explore.neighbours",
     "paper": "config",
     "report": "reporting.build",
@@ -66,6 +68,7 @@ __all__ += [
     "evaluate",
     "generate",
     "load",
+    "mix",
     "neighbours",
     "paper",
     "report",

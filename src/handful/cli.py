@@ -20,7 +20,7 @@ from typing import Annotated, Literal, Protocol
 import tyro
 
 from handful.answers import Flag, answer_with
-from handful.cli_invert import Neighbours
+from handful.cli_invert import Mix, Neighbours
 from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
@@ -389,6 +389,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Mix, tyro.conf.subcommand("mix")]
         | Annotated[Neighbours, tyro.conf.subcommand("neighbours")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]

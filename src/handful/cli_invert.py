@@ -54,3 +54,35 @@ class Neighbours:
             f"{found.novelty_among_training:.2f}; {len(found.rows)} of them in {self.out}"
         )
         answer_with(found.to_json() | {"file": str(self.out)}, text, json=self.json)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Draw pictures with the colours and textures of others: low maps of the style set the gates of the content."""
+
+    source: Path
+    """A run folder, a model folder or a .safetensors file."""
+    content: str = "0-3"
+    """Pictures that give what is shown, a row each: seeds, ranges and latent files, such as 0-3,face.safetensors."""
+    style: str = "4-9"
+    """Pictures that give colours and textures, a column each, in the same way."""
+    out: Path = Path("mix.png")
+    """File for the sheet (PNG), with content and style at its edges."""
+    levels: tuple[int, ...] = ()
+    """Gates that the style sets, by the size of the map that they scale: of 64, 128, 256, 512. Default: all of them."""
+    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    """Draw this class, of a model trained with --labels folders. Default: each picture its own."""
+    truncation: float = 1.0
+    """Below 1, draw pictures towards the mean, down to 0: more alike, and often cleaner."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    json: Flag = False
+    """Print the file written as one JSON object."""
+
+    def __call__(self) -> None:
+        """Mix, and say where the sheet is."""
+        from handful.explore.mix import write_mixes
+
+        how = (self.levels, self.of, self.truncation, self.device)
+        file = write_mixes(self.source, self.content, self.style, self.out, *how)
+        answer_with({"source": str(self.source), "file": str(file)}, f"mixed pictures in {file}", json=self.json)

@@ -44,22 +44,36 @@ def sheet(rows: Sequence[Sequence[Cell]], size: tuple[int, int], most: int | Non
         UsageError: if the sheet would be too large.
     """
     width, height = shown_size(size, most)
-    lines = max((len(cell.words) for row in rows for cell in row), default=0)
-    across, down = width + GAP, height + lines * LINE + GAP
-    whole = max(map(len, rows)) * across + 3 * GAP, len(rows) * down + GAP
-    if math.prod(whole) > LARGEST:
-        raise UsageError(f"a sheet of {len(rows)} rows, {whole[0]} x {whole[1]} px, is too large; ask for fewer")
-    page = Image.new("RGB", whole, "white")
+    require_room(len(rows), max(map(len, rows)), size, most)
+    down = [height * any(cell.picture for cell in row) + LINE * max(len(cell.words) for cell in row) for row in rows]
+    across = width + GAP
+    page = Image.new("RGB", (max(map(len, rows)) * across + 3 * GAP, sum(down) + (len(rows) + 1) * GAP), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(SIZE)
-    for index, row in enumerate(rows):
+    top = GAP
+    for row, taken in zip(rows, down, strict=True):
         for column, cell in enumerate(row):
-            left, top = GAP + column * across + 2 * GAP * (column > 0), GAP + index * down
+            left, below = GAP + column * across + 2 * GAP * (column > 0), top
             if cell.picture is not None:
                 page.paste(shown(cell.picture, (width, height)), (left, top))
+                below += height + 2
             for line, words in enumerate(cell.words):
-                place = left, top + height + 2 + line * LINE
-                draw.text(place, shortened(words, font, width), MARK if cell.warns else INK, font)
+                draw.text((left, below + line * LINE), shortened(words, font, width), MARK if cell.warns else INK, font)
+        top += taken + GAP
     return page
+
+
+def require_room(rows: int, columns: int, size: tuple[int, int], most: int | None = None) -> None:
+    """Refuse a sheet that would be too large, before its pictures are drawn.
+
+    Raises:
+        UsageError: if it is.
+    """
+    width, height = shown_size(size, most)
+    if rows * columns * width * height > LARGEST:
+        raise UsageError(
+            f"a sheet of {rows} rows and {columns} columns, of pictures of {width} x {height} px, is too large: "
+            f"{LARGEST // (width * height)} pictures at most"
+        )
 
 
 def shown_size(size: tuple[int, int], most: int | None) -> tuple[int, int]:

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     SCORE = 6
     PROJECTION = 7
     CLASS = 8
+    INVERSION = 9
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:

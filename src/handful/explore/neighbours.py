@@ -16,8 +16,9 @@ from torch import Tensor
 
 from handful.data import Dataset
 from handful.errors import UsageError
+from handful.files import require_file
 from handful.images import to_image, write_png
-from handful.labelled import Cell, sheet
+from handful.labelled import Cell, require_room, seed_or_name, sheet
 from handful.log import Console, Watch
 from handful.metrics.copying import COPY, thumbnails
 from handful.metrics.evaluation import fit_of, load_images
@@ -132,7 +133,10 @@ def neighbours(
     own = Console()
     watch = watch or own
     try:
+        require_file(Path(out))
         opened = chosen(Path(source), seeds, samples, of, device)
+        height, width = opened.shape
+        require_room(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
         training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels, watch)
         if count > len(training.images):
             raise UsageError(f"--count {count}: {readable(images)} holds {len(training.images)} images; give fewer")

@@ -252,7 +252,7 @@ def pace(share: float) -> float:
     return min(1.0, (share + 0.01) / WARM) * (0.5 - 0.5 * math.cos(left * math.pi))
 
 
-def bound(values: Float[Tensor, "b *_"], *, both: bool) -> None:
+def bound(values: Float[Tensor, "b ..."], *, both: bool) -> None:
     """Scale rows, in place, whose mean square is too far from 1 for normal draws: too large, or also too small."""
     flat = values.flatten(1)
     square = flat.square().mean(dim=1)
