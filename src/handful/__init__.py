@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from handful.errors import TrainingError, UsageError, WeightsError
     from handful.explore.mix import mix
     from handful.explore.neighbours import Neighbourhood, neighbours
+    from handful.explore.project import Effort, Projection, project
+    from handful.explore.study import Study, study
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
     from handful.reporting.build import report
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
 HOME = {
     "Benchmark": "benchmark",
     "Checkup": "doctor.examine",
+    "Effort": "explore.project",
     "Evaluation": "metrics.evaluation",
     "GeneratorConfig": "config",
     "Model": "model",
     "Neighbourhood": "explore.neighbours",
+    "Projection": "explore.project",
+    "Study": "explore.study",
     "TrainConfig": "config",
     "TrainingError": "errors",
     "UsageError": "errors",
@@ -45,17 +50,22 @@ HOME = {
     "mix": "explore.mix",
     "neighbours": "explore.neighbours",
     "paper": "config",
+    "project": "explore.project",
     "report": "reporting.build",
+    "study": "explore.study",
     "tiny": "config",
     "train": "training",
 }
 __all__ = [
     "Benchmark",
     "Checkup",
+    "Effort",
     "Evaluation",
     "GeneratorConfig",
     "Model",
     "Neighbourhood",
+    "Projection",
+    "Study",
     "TrainConfig",
     "TrainingError",
     "UsageError",
@@ -71,7 +81,9 @@ __all__ += [
     "mix",
     "neighbours",
     "paper",
+    "project",
     "report",
+    "study",
     "tiny",
     "train",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, final
+from typing import final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +15,9 @@ from handful import weights
 from handful.channels import views
 from handful.errors import MissingWeightsError, UsageError
 from handful.log import Watch
+from handful.metrics.protocol import DistanceName
 from handful.perceptual import Perceptual
 
-DistanceName = Literal["auto", "lpips", "pixels"]
 LARGEST_SIDE = 256
 """Pixels; LPIPS sees larger pictures averaged down to this, as its network was trained on such."""
 SMALLEST_SIDE = 4
@@ -83,7 +83,7 @@ def load_distance(name: DistanceName, folder: Path | None, device: torch.device,
         UsageError: if the name is unknown.
         WeightsError: if a weight file is damaged, or ``lpips`` was asked for and cannot be had.
     """
-    if name not in ("auto", "lpips", "pixels"):
+    if name not in get_args(DistanceName):
         raise UsageError(f"--distance {name}: choose auto, lpips or pixels")
     if name == "pixels":
         return None
