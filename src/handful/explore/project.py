@@ -221,7 +221,7 @@ class Search:
             if step == steps:
                 break
             optimiser.zero_grad()
-            distances.sum().backward()
+            torch.autograd.backward(distances.sum())
             for group in optimiser.param_groups:
                 group["lr"] = RATE * pace(step / steps)
             optimiser.step()
