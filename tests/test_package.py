@@ -20,7 +20,7 @@ MODULES = sorted(
     if path.stem not in ("__main__", "__init__")
 )
 CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "filelock", "jinja2", "markupsafe"}
-EXTRAS = {"transformers", "huggingface_hub", "pyarrow"}
+EXTRAS = {"transformers", "huggingface_hub", "pyarrow", "av"}
 """May be imported inside a function, where it is used."""
 
 
@@ -63,7 +63,8 @@ def commands(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "CONTRIBUTING.md"]
+    "document",
+    ["README.md", "docs/method.md", "docs/metrics.md", "docs/large.md", "docs/explore.md", "CONTRIBUTING.md"],
 )
 def test_the_commands_in_the_documents_are_ones_that_handful_knows(document):
     found = commands(document)

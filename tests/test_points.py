@@ -15,13 +15,13 @@ from handful.model import Model, load
 from handful.points import Points, load_points, read_points
 
 
-def made(seed: int = 0, **options) -> Model:
+def made(seed: int = 0, noise: float = 0.3, **options) -> Model:
     network = Generator(GeneratorConfig(**({"size": 32, "width": 8} | options)))
     initialise(network, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "noise" in name:
-                parameter.fill_(0.3)
+                parameter.fill_(noise)
     calibrate(network)
     return Model(network)
 

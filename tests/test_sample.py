@@ -11,9 +11,11 @@ from PIL import Image
 from handful import images, sample
 from handful.average import calibrate
 from handful.config import GeneratorConfig
+from handful.errors import UsageError
 from handful.generator import Generator, initialise
 from handful.log import Quiet
 from handful.model import Model
+from handful.points import Points
 from handful.sample import IN_FLIGHT, WRITERS, generate
 
 
@@ -57,6 +59,19 @@ def test_a_seed_that_is_asked_for_twice_is_written_once_and_stands_twice_in_the_
     with Image.open(sheet) as image, Image.open(written[0]) as first:
         for place in (0, 34):
             assert np.array_equal(np.asarray(image)[:32, place : place + 32], np.asarray(first))
+
+
+def test_latent_files_are_drawn_too_and_their_files_have_their_names(model, source, tmp_path):
+    points = Points.of_seeds(model, [7, 8])
+    Points(points.z, points.noise, None, ("anna/1", "8")).save(tmp_path / "a.safetensors", model)
+    text = f"5,{tmp_path / 'a.safetensors'}"
+    written = generate(source, text, tmp_path / "out", tmp_path / "grid.png", watch=Quiet(), device="cpu")
+    assert [path.name for path in written] == ["seed-000005.png", "anna_1.png", "seed-000008.png", "grid.png"]
+    for path, pixels in zip(written, model.sample([5, 7, 8]), strict=False):
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image).transpose(2, 0, 1), pixels.numpy())
+    with pytest.raises(UsageError, match="two of the latents are called 8; draw them one after the other"):
+        generate(source, f"8,{tmp_path / 'a.safetensors'}", tmp_path / "out", watch=Quiet(), device="cpu")
 
 
 def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypatch):

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from handful.explore.study import Study, study
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.model import Model, load
+    from handful.points import Points, load_points, read_points
     from handful.reporting.build import report
     from handful.sample import generate
     from handful.training import train
+    from handful.walks import interpolate
 
 HOME = {
     "Benchmark": "benchmark",
@@ -35,6 +37,7 @@ HOME = {
     "GeneratorConfig": "config",
     "Model": "model",
     "Neighbourhood": "explore.neighbours",
+    "Points": "points",
     "Projection": "explore.project",
     "Study": "explore.study",
     "TrainConfig": "config",
@@ -46,11 +49,14 @@ HOME = {
     "default": "config",
     "evaluate": "metrics.evaluation",
     "generate": "sample",
+    "interpolate": "walks",
     "load": "model",
+    "load_points": "points",
     "mix": "explore.mix",
     "neighbours": "explore.neighbours",
     "paper": "config",
     "project": "explore.project",
+    "read_points": "points",
     "report": "reporting.build",
     "study": "explore.study",
     "tiny": "config",
@@ -64,6 +70,7 @@ __all__ = [
     "GeneratorConfig",
     "Model",
     "Neighbourhood",
+    "Points",
     "Projection",
     "Study",
     "TrainConfig",
@@ -77,11 +84,14 @@ __all__ += [
     "default",
     "evaluate",
     "generate",
+    "interpolate",
     "load",
+    "load_points",
     "mix",
     "neighbours",
     "paper",
     "project",
+    "read_points",
     "report",
     "study",
     "tiny",

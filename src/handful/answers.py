@@ -1,4 +1,4 @@
-"""How commands answer, and how they spell switches."""
+"""What the modules of the command line share: a kind of option, and how a command answers."""
 
 from __future__ import annotations
 

@@ -100,8 +100,7 @@ class State:
         """
         tensors: dict[str, Tensor] = {}
         for number, average in enumerate(self.averages):
-            place = "average" if number == 0 else f"average_{number}"
-            tensors |= {f"{place}.{name}": value for name, value in average.state_dict().items()}
+            tensors |= {f"{average_name(number)}.{name}": value for name, value in average.state_dict().items()}
         for player in ("generator", "discriminator"):
             optimizer = getattr(self, f"{player}_optimizer")
             tensors |= {f"{player}.{name}": value.detach() for name, value in optimizer.others.items()}
@@ -154,6 +153,26 @@ def restore(state: State, checkpoint: Path) -> None:
         ) from error
     state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
     state.chosen = int(metadata["chosen"])
+
+
+def read_average(checkpoint: Path) -> dict[str, Tensor]:
+    """Read only the averaged generator in use; its BatchNorm statistics are still to be measured.
+
+    Raises:
+        UsageError: if the file is damaged.
+    """
+    try:
+        with safe_open(checkpoint / FILE, framework="pt") as file:
+            prefix = average_name(int(file.metadata()["chosen"])) + "."
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+            return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, KeyError) as error:
+        raise UsageError(f"{checkpoint}: cannot be read ({error})") from error
+
+
+def average_name(number: int) -> str:
+    """Give the name under which a checkpoint has an average."""
+    return "average" if number == 0 else f"average_{number}"
 
 
 def every(checkpoints: Path) -> list[Path]:

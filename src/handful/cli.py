@@ -15,11 +15,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import tyro
 
 from handful.answers import Flag, answer_with
+from handful.cli_explore import Interpolate
 from handful.cli_invert import Mix, Neighbours, Project
 from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
@@ -104,9 +105,9 @@ class Generate:
     source: Path
     """A run folder, a model folder or a .safetensors file."""
     seeds: str = "0-15"
-    """Which pictures: numbers and ranges, such as 0-63,100."""
+    """Which pictures: numbers, ranges and latent files, such as 0-63,100,face.safetensors."""
     out: Path | None = None
-    """Folder for one file a seed, seed-000042.png; existing ones are replaced."""
+    """Folder for one file a seed, seed-000042.png, or by a latent's name; existing ones are replaced."""
     format: Format = "png"
     """Of these files: png, or webp, lossless too, which is smaller and slower to write."""
     grid: Path | None = None
@@ -129,14 +130,15 @@ class Generate:
 
     def __call__(self) -> None:
         """Generate, and say what was written."""
-        seeds = parse_seeds(self.seeds)
+        seeds = self.seeds if ".safetensors" in self.seeds else parse_seeds(self.seeds)
         from handful.sample import generate
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
-        which = {"format": self.format, "of": self.of, "truncation": self.truncation}
+        which: dict[str, Any] = {"format": self.format, "of": self.of, "truncation": self.truncation}
         files = generate(self.source, seeds, self.out, self.grid, *how, **which)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
-        text = f"{len(seeds)} images in {' and '.join(places)}"
+        what = f"{len(seeds)} images" if isinstance(seeds, list) else f"pictures of {seeds}"
+        text = f"{what} in {' and '.join(places)}"
         answer_with({"source": str(self.source), "files": [str(file) for file in files]}, text, json=self.json)
 
 
@@ -388,6 +390,7 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         Annotated[Train, tyro.conf.subcommand("train", default=train)]
         | Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[Generate, tyro.conf.subcommand("generate")]
+        | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
         | Annotated[Mix, tyro.conf.subcommand("mix")]
         | Annotated[Neighbours, tyro.conf.subcommand("neighbours")]

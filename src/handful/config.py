@@ -51,6 +51,9 @@ Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 Format = Literal["png", "webp"]
 """Of the files that pictures are written to."""
 Drawing = Literal["fp32", "bf16", "fp16"]
+Ease = Literal["none", "smooth"]
+Speed = Literal["plain", "features", "lpips"]
+Sway = Literal["moving", "fixed"]
 """Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
 
 

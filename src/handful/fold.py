@@ -9,16 +9,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import final
+from typing import cast, final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from handful import latent
 from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED
 from handful.blocks import (
+    Excitation,
     FirstBlock,
     Noise,
     NoisyUpBlock,
@@ -29,7 +30,7 @@ from handful.blocks import (
     layout,
     upsample_smoothly,
 )
-from handful.generator import GATES, Generator, conditioned
+from handful.generator import GATES, Generator, Labels, conditioned
 
 Gates = dict[str, Tensor]
 """What the channels of each image are scaled by, [b c 1 1], by the nominal size of the map that is scaled."""
@@ -135,7 +136,7 @@ class Folded(nn.Module):
         self,
         z: Float[Tensor, "b z"],
         noise: Sequence[Float[Tensor, "b 1 _ _"]],
-        labels: Int64[Tensor, " b"] | None = None,
+        labels: Labels | None = None,
         truncation: float = 1.0,
         gates: Gates | None = None,
     ) -> Float[Tensor, "b c h w"]:
@@ -166,7 +167,7 @@ class Folded(nn.Module):
         return torch.tanh(self.to_image(x).float())
 
     def start(
-        self, z: Float[Tensor, "b z"], labels: Int64[Tensor, " b"] | None, truncation: float = 1.0
+        self, z: Float[Tensor, "b z"], labels: Labels | None, truncation: float = 1.0
     ) -> Float[Tensor, "b c _ _"]:
         """Give the base maps."""
         z = conditioned(z, labels, self.classes, normalise=self.normalise, truncation=truncation)
@@ -174,7 +175,7 @@ class Folded(nn.Module):
         return base
 
     def gates_of(
-        self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]], labels: Int64[Tensor, " b"] | None
+        self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]], labels: Labels | None
     ) -> Gates:
         """Give the gates that these inputs set; only the low maps that they are read from are computed."""
         wanted = [GATES[int(name)] for name in self.gates]
@@ -185,22 +186,32 @@ class Folded(nn.Module):
             if int(name) > max(wanted, default=0):
                 break
             sources[int(name)] = x = climb(block, x, sites)
-        return {name: gate.gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
+        return {name: cast(Excitation, gate).gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
 
     def truncated_gates(
         self,
         z: Float[Tensor, "b z"],
         noise: Sequence[Float[Tensor, "b 1 _ _"]],
-        labels: Int64[Tensor, " b"] | None,
+        labels: Labels | None,
         truncation: float,
     ) -> Gates:
         """Give the gates that these inputs set, drawn towards their mean: 0 leaves the mean, 1 changes nothing.
 
         Those of whole latents, since the low maps were never trained on short ones.
         """
-        means = [self.mean_gates(label) for label in ([None] * len(z) if labels is None else labels.tolist())]
+        if labels is None:
+            means = [self.mean_gates(None)] * len(z)
+        elif labels.is_floating_point():
+            means = [self.mixed_gates(shares) for shares in labels]
+        else:
+            means = [self.mean_gates(label) for label in labels.tolist()]
         own = self.gates_of(z, noise, labels)
         return {name: torch.lerp(torch.cat([mean[name] for mean in means]), own[name], truncation) for name in own}
+
+    def mixed_gates(self, shares: Float[Tensor, " classes"]) -> Gates:
+        """Give the mean gates of an image that is of several classes, by its shares of them."""
+        means = [(float(share), self.mean_gates(label)) for label, share in enumerate(shares) if share > 0]
+        return {name: torch.stack([share * mean[name] for share, mean in means]).sum(dim=0) for name in self.gates}
 
     def mean_gates(self, label: int | None) -> Gates:
         """Give the mean of each gate over many latents, of one class where there are some; measured once."""

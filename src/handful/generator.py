@@ -18,6 +18,8 @@ CHANNELS = {4: 1024, 8: 512, 16: 256, 32: 128, 64: 128, 128: 64, 256: 32, 512: 1
 GATES = {64: 4, 128: 8, 256: 16, 512: 32}
 # Nominal sizes whose block has two convolutions, and noise.
 NOISY = (8, 32, 128, 512, 2048)
+Labels = Int64[Tensor, " b"] | Float[Tensor, "b classes"]
+"""The number of each image's class, or its share of every class."""
 
 
 def small_size(nominal: int) -> int:
@@ -100,7 +102,7 @@ class Generator(nn.Module):
 
 def conditioned(
     z: Float[Tensor, "b z"],
-    labels: Int64[Tensor, " b"] | None,
+    labels: Labels | None,
     classes: nn.Embedding | None,
     *,
     normalise: bool,
@@ -117,7 +119,8 @@ def conditioned(
     if classes is None:
         return z
     assert labels is not None
-    return torch.cat([z, classes(labels)], dim=1)
+    vectors = labels.to(classes.weight.dtype) @ classes.weight if labels.is_floating_point() else classes(labels)
+    return torch.cat([z, vectors], dim=1)
 
 
 def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -26,7 +27,8 @@ class Purpose(IntEnum):
     SCORE = 6
     PROJECTION = 7
     CLASS = 8
-    INVERSION = 9
+    WALK = 9
+    INVERSION = 10
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:
@@ -78,7 +80,7 @@ def slerp(start: Float[Tensor, "b z"], end: Float[Tensor, "b z"], share: float) 
     Source: White 2016, "Sampling generative networks", section 2.1; lengths are interpolated, not only directions.
     """
     lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
-    first, last = start / lengths[0], end / lengths[1]
+    first, last = F.normalize(start, dim=1), F.normalize(end, dim=1)  # all zeros have no direction, and stay zeros
     angle = (first * last).sum(dim=1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
     direction: Tensor = (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()
     return direction * torch.lerp(lengths[0], lengths[1], share)

@@ -24,7 +24,7 @@ from handful.config import Drawing, GeneratorConfig
 from handful.errors import UsageError
 from handful.files import replacing, write_json
 from handful.fold import Folded, Gates
-from handful.generator import Generator
+from handful.generator import Generator, Labels
 from handful.images import to_bytes, to_image
 from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
 from handful.verdict import BEST
@@ -80,7 +80,7 @@ class Model:
         self,
         z: Float[Tensor, "b z"],
         noise: list[Float[Tensor, "b 1 _ _"]],
-        labels: Int64[Tensor, " b"] | None = None,
+        labels: Labels | None = None,
         truncation: float = 1.0,
         gates: Gates | None = None,
     ) -> Float[Tensor, "b c h w"]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from handful.errors import UsageError
 from handful.log import Console, Watch
 from handful.machine import best_precision, prepare
 from handful.model import WEIGHTS, Model, find_weights, load
+from handful.points import read_points
 
 LARGEST_GRID = 300_000_000
 """Pixels; a larger grid takes more memory than most viewers have."""
@@ -33,7 +35,7 @@ WAITING = 0.1
 
 def generate(
     source: Path | str,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | str,
     out: Path | str | None = None,
     grid: Path | str | None = None,
     batch: int | None = None,
@@ -51,7 +53,8 @@ def generate(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        seeds: Numbers from 0 up; each names its picture, ``seed-000042.png``.
+        seeds: Numbers from 0 up; each names its picture, ``seed-000042.png``. Or a text in which there may
+            be latent files too (``read_points``), whose pictures have the names of the latents.
         out: Folder for the single pictures, made if need be.
         grid: File for the grid; its pictures stand in the order of the seeds.
         batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
@@ -73,12 +76,20 @@ def generate(
     if out is None and grid is None:
         raise UsageError("nowhere to write to: give --out DIR for one file a seed, --grid FILE for one grid, or both")
     model = load(source, device, precision, compile)
-    model.labels([], of)
+    names: list[int | str]
+    stream: Iterator[Tensor]
+    if isinstance(seeds, str):
+        points = read_points(seeds, model, of)
+        names = file_names(points.names)
+        stream = (model.picture(points.pick([place]), truncation) for place in range(len(points)))
+    else:
+        model.labels([], of)
+        names, stream = list(seeds), model.stream(seeds, batch, of, truncation)
     prepare(model.device)
     pixels = math.prod(model.config.shape)
-    if grid is not None and len(seeds) * pixels > LARGEST_GRID:
+    if grid is not None and len(names) * pixels > LARGEST_GRID:
         most = LARGEST_GRID // pixels
-        raise UsageError(f"--grid of {len(seeds)} images at {model.config.size} px is too large: {most} at most")
+        raise UsageError(f"--grid of {len(names)} images at {model.config.size} px is too large: {most} at most")
     watch = watch or Console()
     best = Path(source) / "best"
     if find_weights(Path(source)) == best / WEIGHTS:
@@ -86,14 +97,14 @@ def generate(
     kept: list[Tensor] = []
     try:
         with Writer(Path(out) if out is not None else None, format) as writer:
-            names = iter(seeds)
-            for drawn in model.stream(seeds, batch, of, truncation):
-                for image, seed in zip(drawn, names, strict=False):
-                    writer.take(seed, image)
+            following = iter(names)
+            for drawn in stream:
+                for image, name in zip(drawn, following, strict=False):
+                    writer.take(name, image)
                     if grid is not None:
                         kept.append(image)
-                watch.advance("generating", writer.taken, len(seeds))
-        if len(seeds) >= ENOUGH_TO_TELL and out is not None:
+                watch.advance("generating", writer.taken, len(names))
+        if len(names) >= ENOUGH_TO_TELL and out is not None:
             watch.note(writer.pace(model))
     finally:
         watch.close()
@@ -101,6 +112,18 @@ def generate(
         return list(writer.written)
     images.write_png(Path(grid), images.grid(kept))
     return [*writer.written, Path(grid)]
+
+
+def file_names(names: Sequence[str]) -> list[int | str]:
+    """Give what files of points are named by: seeds, or names in which a file name may not have all.
+
+    Raises:
+        UsageError: if two have the same name.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--seeds: two of the latents are called {name}; draw them one after the other")
+    return [int(name) if re.fullmatch(r"\d+", name) else re.sub(r"[^\w.-]", "_", name) for name in names]
 
 
 class Writer:
@@ -128,8 +151,8 @@ class Writer:
         finally:
             self.pool.shutdown(cancel_futures=True)
 
-    def take(self, seed: int, image: UInt8[Tensor, "c h w"]) -> None:
-        """Have a picture written, as soon as there is room."""
+    def take(self, name: int | str, image: UInt8[Tensor, "c h w"]) -> None:
+        """Have a picture written, as soon as there is room; a number is a seed's."""
         if self.taken == 0:
             self.first = time.perf_counter()
         self.taken += 1
@@ -137,7 +160,7 @@ class Writer:
             return
         while self.pending and (len(self.pending) >= IN_FLIGHT or self.pending[0].done()):
             self.settle()
-        path = self.folder / f"seed-{seed:06d}.{self.format}"
+        path = self.folder / f"{f'seed-{name:06d}' if isinstance(name, int) else name}.{self.format}"
         if path in self.written:  # the same picture, which two threads would be writing under one name
             return
         write = images.write_webp if self.format == "webp" else images.write_png
