@@ -21,6 +21,7 @@ from handful.growth import film_of_run
 from handful.latent import slerp
 from handful.log import Quiet
 from handful.model import Model, load
+from handful.perceptual import Perceptual
 from handful.points import Points
 from handful.walks import Walk, divided, even_moments, interpolate, measure_of, measured, plain_moments
 from test_points import made
@@ -68,6 +69,12 @@ def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, 
     assert not torch.equal(pictures[1], pictures[0])
     if loop:
         assert torch.equal(pictures[0], pictures[-1])
+    for place, moment in enumerate(moments[::2]):  # the rounding to bytes would hide that latents are only near
+        z, noise, labels = walk.inputs(moment)
+        own = walk.points.pick([place % 3])
+        assert torch.equal(z, own.z)
+        assert all(map(torch.equal, noise, own.noise))
+        assert labels is own.labels is None or torch.equal(labels, own.labels)
 
 
 def test_fixed_noise_is_that_of_the_first_point(model):
@@ -127,6 +134,15 @@ def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
     assert (even[0], even[-1]) == (0.0, float(walk.legs))
     varied = [variation(measured(walk, moments, measure, lambda done: None)) for moments in (plain, even)]
     assert varied[1] < 0.5 * varied[0]
+
+
+def test_steps_can_be_measured_by_lpips(any_model, monkeypatch):
+    perceptual = Perceptual()
+    monkeypatch.setattr(Perceptual, "pretrained", lambda weights: perceptual)
+    first, second = any_model.sample([1, 2]).split(1)
+    steps = measure_of("lpips", CPU)(torch.cat([first, second, second]))
+    assert steps[0] > 0
+    assert steps[1] == 0
 
 
 def test_a_walk_on_which_nothing_changes_is_walked_plainly(model):

@@ -115,7 +115,7 @@ class Generate:
     of: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
     truncation: float = 1.0
-    """Below 1, draw pictures towards the mean, down to 0: more alike, and often cleaner."""
+    """Below 1, draw pictures towards the mean, down to 0: they grow more alike. See docs/explore.md."""
     size_of_batch: int | None = None
     """Images computed at once on a GPU. Default: what suits it. The CPU computes one at a time."""
     precision: Drawing = "fp32"

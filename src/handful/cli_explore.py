@@ -48,7 +48,7 @@ class Interpolate:
     of: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: each seed's own, blended on the way."""
     truncation: float = 1.0
-    """Below 1, draw pictures towards the mean, down to 0: more alike, and often cleaner."""
+    """Below 1, draw pictures towards the mean, down to 0: they grow more alike. See docs/explore.md."""
     weights: Path | None = None
     """Folder with the weight files of LPIPS. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
     device: str = "auto"
@@ -60,11 +60,11 @@ class Interpolate:
         """Make the film, and say where it is."""
         options = {name: getattr(self, name) for name in ("fps", "of", "truncation", "device")}
         if self.progress:
-            from handful.growth import film_of_run
-
             for field in dataclasses.fields(self):
                 if field.name in OF_WALKS and getattr(self, field.name) != field.default:
                     raise UsageError(f"--{field.name}: has no effect with --progress; leave one of them out")
+            from handful.growth import film_of_run
+
             film = film_of_run(self.source, self.out, self.seeds or "0-15", **options)
         else:
             from handful.walks import interpolate

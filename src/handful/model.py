@@ -149,7 +149,7 @@ class Model:
             batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
             of: The class to draw, or one for each seed, where the model has classes. By default a seed's is the one
                 whose place is ``seed`` modulo their number.
-            truncation: Below 1 pictures are drawn towards the mean, where they are more alike and often cleaner.
+            truncation: Below 1 pictures are drawn towards the mean, and grow more alike.
 
         Returns:
             Images on the CPU: grey, RGB, or RGBA with premultiplied alpha, as the model's ``config.channels`` says.

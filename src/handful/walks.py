@@ -18,6 +18,7 @@ from handful import latent
 from handful.config import Ease, Speed, Sway
 from handful.errors import UsageError
 from handful.film import check_film, write_film
+from handful.generator import Labels
 from handful.images import grid as sheet
 from handful.images import to_bytes, to_image
 from handful.latent import Purpose, slerp
@@ -60,26 +61,29 @@ class Walk:
         """How many there are, and so the last moment."""
         return len(self.points) - (0 if self.loop else 1)
 
-    def picture(self, moment: float) -> UInt8[Tensor, "1 c h w"]:
-        """Draw the picture of a moment, from 0 to ``legs``."""
+    def inputs(self, moment: float) -> tuple[Float[Tensor, "1 z"], list[Float[Tensor, "1 1 _ _"]], Labels | None]:
+        """Give the latent, noise maps and class of a moment, from 0 to ``legs``."""
         share, leg = math.modf(moment)
         ends = [int(leg) % len(self.points), (int(leg) + 1) % len(self.points)]
         start, end = self.points.pick(ends[:1]), self.points.pick(ends[1:])
         still = self.points.pick([0]).noise if self.noise == "fixed" else None
-        z, noise, labels = start.z, still or start.noise, start.labels
-        if share > 0:
-            z = slerp(start.z, end.z, share)
-            pairs = zip(start.noise, end.noise, strict=True)
-            noise = still or [slerp(a.flatten(1), b.flatten(1), share).view_as(a) for a, b in pairs]
-            labels = self.blended(start.labels, end.labels, share)
+        if share == 0:  # an arc is at its ends but for rounding
+            return start.z, still or start.noise, start.labels
+        pairs = zip(start.noise, end.noise, strict=True)
+        noise = still or [slerp(a.flatten(1), b.flatten(1), share).view_as(a) for a, b in pairs]
+        return slerp(start.z, end.z, share), noise, self.blended(start.labels, end.labels, share)
+
+    def picture(self, moment: float) -> UInt8[Tensor, "1 c h w"]:
+        """Draw the picture of a moment, from 0 to ``legs``."""
+        z, noise, labels = self.inputs(moment)
         device = self.model.device
         where = [each.to(device) for each in noise], None if labels is None else labels.to(device)
         images = self.model.draw(z.to(device), *where, self.truncation)
-        return to_bytes(whole(images, f"{start.names[0]} to {end.names[0]}")).cpu()
+        return to_bytes(whole(images, f"{moment:g} of a walk")).cpu()
 
     def blended(
         self, start: Int64[Tensor, " 1"] | None, end: Int64[Tensor, " 1"] | None, share: float
-    ) -> Int64[Tensor, " 1"] | Float[Tensor, "1 classes"] | None:
+    ) -> Labels | None:
         """Give the classes on the way: shares of both, where they differ."""
         if start is None or end is None or torch.equal(start, end):
             return start
@@ -100,14 +104,14 @@ def even_moments(walk: Walk, steps: int, measure: Measure, progress: Callable[[i
 
     Steps are measured and moments moved to where their sum grows evenly, some times over; the best are taken.
     """
+
+    def told(before: int, done: int) -> None:
+        progress(before + done, ROUNDS * steps)
+
     moments = plain_moments(walk.legs, steps)
     tried = []
     for turn in range(ROUNDS):
-
-        def told(done: int, base: int = turn * (steps + 1)) -> None:
-            progress(base + done, ROUNDS * (steps + 1))
-
-        found = measured(walk, moments, measure, told)
+        found = measured(walk, moments, measure, partial(told, turn * steps))
         if float(found.sum()) == 0:  # nothing changes, so any moments are even
             return moments
         tried.append((float(found.std(correction=0) / found.mean()), moments))
@@ -124,7 +128,7 @@ def measured(walk: Walk, moments: Sequence[float], measure: Measure, told: Calla
         some = [last]
         for moment in moments[start : start + AT_ONCE]:
             some.append(walk.picture(moment))
-            told(start + len(some) - 1)
+            told(start + len(some) - 2)
         found.append(measure(torch.cat(some)))
         last = some[-1]
     return torch.cat(found)
