@@ -19,7 +19,8 @@ from handful.data import decode_all
 from handful.errors import UsageError
 from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection, Stage, project
-from handful.files import replacing, require_folder, write_json
+from handful.files import require_folder, write_json
+from handful.film import write_film
 from handful.images import over_checkerboard, side_by_side, to_image, write_png
 from handful.labelled import LARGEST, SMALLEST, Cell, sheet
 from handful.log import Console, Watch
@@ -33,10 +34,10 @@ SHEET = "projections"
 """Name of the sheet of all photos, and of the file of all figures."""
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on the sheet, at most."""
-FRAME = 80
-"""Milliseconds that a picture of a film stays."""
-LAST = 2_000
-"""Milliseconds that its last one stays."""
+FPS = 12
+"""Pictures of a film in a second."""
+STAYS = 24
+"""Times that its last picture is repeated."""
 TITLES = {"latent": "latent", "noise": "and noise", "maps": "and lowest map"}
 
 
@@ -151,11 +152,7 @@ def write_one(out: Path, projection: Projection, model: Model, *, film: bool) ->
     if film:
         target = over_checkerboard(to_image(projection.target))
         frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]
-        stays = [FRAME] * (len(frames) - 1) + [LAST]
-        with replacing(out / f"{projection.name}.webp") as temporary:
-            frames[0].save(
-                temporary, format="WEBP", save_all=True, append_images=frames[1:], duration=stays, loop=0, quality=85
-            )
+        write_film(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * STAYS]), FPS)
 
 
 def figures(projection: Projection) -> dict[str, Any]:
