@@ -26,7 +26,7 @@ from handful.images import from_bytes, to_image, write_png
 from handful.log import Quiet
 from handful.model import Model
 from handful.perceptual import Perceptual
-from handful.points import load_points, read_points
+from handful.points import Points, load_points, read_points
 from handful.resolve import hold_back
 from handful.settings import read_settings
 
@@ -70,12 +70,18 @@ def photos(tmp_path_factory):
 
 
 def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
-    """The noise alone leaves 25.6 dB between two pictures of one latent, so more than that is not in the latent."""
+    """As near as the right latent is without its noise, which is 25.6 dB here, and 34 dB with the noise."""
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
-    targets = model.sample(range(10))
-    found = [project(model, target, str(seed), effort=effort) for seed, target in enumerate(targets)]
-    assert sum(each.stages[0].psnr > 25 for each in found) >= 9, [each.stages[0].psnr for each in found]
-    assert sum(each.stages[1].psnr > 34 for each in found) >= 9, [each.stages[1].psnr for each in found]
+    near, recovered = [], []
+    for seed in range(10):
+        points = Points.of_seeds(model, [seed])
+        bare = Points(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
+        target = model.picture(points)[0]
+        stages = project(model, target, "x", effort=effort).stages
+        near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
+        recovered.append(stages[1].psnr)
+    assert sum(each > -0.5 for each in near) >= 9, near
+    assert sum(each > 34 for each in recovered) >= 9, recovered
 
 
 def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(source, model, photos, tmp_path):
@@ -190,8 +196,6 @@ def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(mo
     assert "by pixels at several scales alone, since vgg16-397923af.pth is not there" in said[0]
     with pytest.raises(MissingWeightsError, match="nowhere"):
         load_distance("lpips", None, cpu, Notes())
-    with pytest.raises(UsageError, match="--distance ssim: choose auto, lpips or pixels"):
-        load_distance("ssim", None, cpu, Notes())
     monkeypatch.setattr(Perceptual, "pretrained", lambda *_: Perceptual())
     perceptual = load_distance("auto", None, cpu, Notes())
     made = project(model, model.sample([3])[0], "x", perceptual, QUICK)

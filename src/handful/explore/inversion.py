@@ -93,8 +93,8 @@ def write_projections(
         targets = read_photos([Path(photo) for photo in photos], model, fit_of(Path(source)))
         perceptual = load_distance(distance, weights, model.device, watch)
         done = []
-        for projection in projected(model, targets, perceptual, effort or Effort(), of, watch):
-            write_one(out, projection, model, film=film)
+        for projection in projected(model, targets, perceptual, effort or Effort(), watch, of, film):
+            write_one(out, projection, model)
             done.append(dataclasses.replace(projection, film=[]))
     finally:
         own.close()
@@ -104,7 +104,13 @@ def write_projections(
 
 
 def projected(
-    model: Model, photos: Sequence[Photo], perceptual: Perceptual | None, effort: Effort, of: str | None, watch: Watch
+    model: Model,
+    photos: Sequence[Photo],
+    perceptual: Perceptual | None,
+    effort: Effort,
+    watch: Watch,
+    of: str | None = None,
+    film: bool = False,
 ) -> Iterator[Projection]:
     """Project photos one after the other, telling how far all of them are."""
     for place, photo in enumerate(photos):
@@ -112,7 +118,7 @@ def projected(
         def progress(done: int, total: int, before: int = place) -> None:
             watch.advance("projecting", before * total + done, len(photos) * total)
 
-        yield project(model, photo.image, photo.name, perceptual, effort, of, progress)
+        yield project(model, photo.image, photo.name, perceptual, effort, of, film, progress)
 
 
 def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
@@ -145,11 +151,11 @@ def open_file(path: Path) -> Photos:
     return Photos(readable(path.parent), lambda file: (path.parent / file).open("rb"), str, [Path(path.name)])
 
 
-def write_one(out: Path, projection: Projection, model: Model, *, film: bool) -> None:
+def write_one(out: Path, projection: Projection, model: Model) -> None:
     """Write the files of one photo."""
     projection.points.save(out / f"{projection.name}.safetensors", model)
     write_png(out / f"{projection.name}.png", to_image(model.picture(projection.points)[0]))
-    if film:
+    if projection.film:
         target = over_checkerboard(to_image(projection.target))
         frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]
         write_film(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * STAYS]), FPS)

@@ -84,7 +84,7 @@ class Projection:
     """One point, whose picture is that of the last stage before ``maps``: maps are in no point."""
     stages: tuple[Stage, ...]
     film: list[UInt8[Tensor, "c h w"]] = field(default_factory=list)
-    """The nearest picture of the moment, as it went."""
+    """The nearest picture of the moment, as it went; empty unless asked for."""
 
 
 def project(
@@ -94,6 +94,7 @@ def project(
     perceptual: Perceptual | None = None,
     effort: Effort | None = None,
     of: str | None = None,
+    film: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Projection:
     """Project a photo.
@@ -108,6 +109,7 @@ def project(
         perceptual: LPIPS; without it pixels decide alone.
         effort: How hard to look.
         of: The class to look in, where the model has classes; by default the nearest starts decide, over all.
+        film: Whether to keep pictures of the way; at 1024 px they take 150 MB.
         progress: Told how many steps of how many are done.
 
     Source: StyleGAN2 (Karras et al. 2020), appendix D, for latent and noise together and for LPIPS. There is no mapping
@@ -119,11 +121,11 @@ def project(
     effort = effort or Effort()
     likeness = Likeness(from_bytes(target[None]).to(model.device), perceptual)
     with arithmetic(model.precision):
-        search = Search(model, likeness, effort, of, progress)
-        points = search.latents(name)
+        search = Search(model, likeness, effort, of, progress, film=film)
+        points = search.points(name, effort.steps, noise=False)
         stages = [stage("latent", model.picture(points)[0], target, likeness)]
         if effort.noise_steps:
-            points = search.noises(name)
+            points = search.points(name, effort.noise_steps, noise=True)
             stages.append(stage("noise", model.picture(points)[0], target, likeness))
         if effort.map_steps:
             stages.append(stage("maps", search.maps(), target, likeness))
@@ -140,11 +142,13 @@ class Search:
         effort: Effort,
         of: str | None,
         progress: Callable[[int, int], None],
+        *,
+        film: bool,
     ) -> None:
         self.model, self.likeness, self.effort, self.progress = model, likeness, effort, progress
         self.total = effort.steps + effort.noise_steps + effort.map_steps
         self.done = 0
-        self.film: list[Tensor] = []
+        self.filmed, self.film = film, list[Tensor]()
         self.noise = [
             torch.zeros(effort.starts, 1, *shape, device=model.device) for shape in model.network.noise_shapes
         ]
@@ -165,34 +169,26 @@ class Search:
         chosen = torch.cat(distances).argsort()[: self.effort.starts]
         return z[chosen], None if labels is None else labels[chosen]
 
-    def latents(self, name: str) -> Points:
-        """Move the latents; give the nearest."""
+    def points(self, name: str, steps: int, *, noise: bool) -> Points:
+        """Move the latents, and the noise with them or not; give the nearest."""
 
         def draw() -> Tensor:
             drawn: Tensor = self.model.folded(self.z, self.noise, self.labels)
             return drawn
 
-        return self.point(name, self.descend([self.z], draw, self.effort.steps))
-
-    def noises(self, name: str) -> Points:
-        """Move latents and noise; give the nearest."""
-
-        def draw() -> Tensor:
-            drawn: Tensor = self.model.folded(self.z, self.noise, self.labels)
-            return drawn
-
-        return self.point(name, self.descend([self.z, *self.noise], draw, self.effort.noise_steps))
+        return self.point(name, self.descend([self.z, *self.noise] if noise else [self.z], draw, steps))
 
     def maps(self) -> UInt8[Tensor, "c h w"]:
-        """Move the lowest maps and the noise; give the nearest picture."""
+        """Move the lowest maps, and the noise if it had its stage; give the nearest picture."""
         folded = self.model.folded
-        low = folded.start(self.z, self.labels).detach()
+        with torch.no_grad():
+            low = folded.start(self.z, self.labels)
 
         def draw() -> Tensor:
             return folded.grow(low, self.noise)
 
-        distances = self.descend([low, *self.noise], draw, self.effort.map_steps)
-        best = int(distances.argmin())
+        moved = [low, *self.noise] if self.effort.noise_steps else [low]
+        best = int(self.descend(moved, draw, self.effort.map_steps).argmin())
         with torch.no_grad():
             return to_bytes(folded.grow(low[best : best + 1], [each[best : best + 1] for each in self.noise])).cpu()[0]
 
@@ -238,7 +234,7 @@ class Search:
 
     def watch(self, images: Float[Tensor, "s c h w"], distances: Float[Tensor, " s"]) -> None:
         """Keep the nearest picture of the moment for the film, now and then."""
-        if self.done % max(1, self.total // FRAMES) == 0 or self.done == self.total:
+        if self.filmed and (self.done % max(1, self.total // FRAMES) == 0 or self.done == self.total):
             best = int(distances.argmin())
             self.film.append(to_bytes(images[best : best + 1]).cpu()[0])
 

@@ -105,7 +105,7 @@ def study(
         training, unseen = both_sets(Path(source), Path(images), holdout, model, watch)
         perceptual = load_distance(distance, weights, model.device, watch)
         chosen = [*spread(training, most), *spread(unseen, most)]
-        done = list(projected(model, chosen, perceptual, effort or Effort(), None, watch))
+        done = list(projected(model, chosen, perceptual, effort or Effort(), watch))
     finally:
         own.close()
     count = min(most, len(training))
