@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from handful.explore.project import Effort, Projection, Stage, project
 from handful.files import require_folder, write_json
 from handful.film import write_film
 from handful.images import over_checkerboard, side_by_side, to_image, write_png
-from handful.labelled import LARGEST, SMALLEST, Cell, sheet
+from handful.labelled import LARGEST, Cell, sheet, shown_size
 from handful.log import Console, Watch
 from handful.metrics.evaluation import fit_of
 from handful.metrics.protocol import DistanceName
@@ -127,8 +128,7 @@ def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
     Raises:
         UsageError: if there are none, or one cannot be read.
     """
-    taken: Counter[str] = Counter({SHEET: 1})
-    found = []
+    found: dict[str, Photo] = {}
     for path in paths:
         photos = open_file(path) if path.is_file() and not is_photos(path) else open_photos(path)
         if not photos.files:
@@ -138,12 +138,13 @@ def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
             if isinstance(result, Problem):
                 raise UsageError(f"{path}: {result}; leave it out or repair it")
         for file, image in zip(photos.files, images, strict=True):
-            name = readable(file.stem).replace(",", "_")  # lists of latent files have commas between them
-            taken[name] += 1
-            found.append(Photo(f"{name}-{taken[name]}" if taken[name] > 1 else name, image))
+            stem = readable(file.stem).replace(",", "_")  # lists of latent files have commas between them
+            names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+            name = next(each for each in names if each not in found and each != SHEET)
+            found[name] = Photo(name, image)
     if not found:
         raise UsageError("no photos were given: name picture files or folders")
-    return found
+    return list(found.values())
 
 
 def open_file(path: Path) -> Photos:
@@ -170,8 +171,8 @@ def figures(projection: Projection) -> dict[str, Any]:
 def picture_of(projections: Sequence[Projection]) -> Image.Image:
     """Lay out photos, each before what its stages made of it; of many as many as fit."""
     height, width = projections[0].target.shape[1:]
-    side = min(LARGEST_SHOWN, max(height, width, SMALLEST))
-    most = max(1, LARGEST // (side * side * (1 + len(projections[0].stages))))
+    area = math.prod(shown_size((width, height), LARGEST_SHOWN))
+    most = LARGEST // (area * (1 + len(projections[0].stages)))
     rows = []
     for each in projections[:most]:
         cells = [Cell(to_image(stage.picture), (TITLES[stage.name], measure(stage))) for stage in each.stages]
