@@ -35,7 +35,7 @@ SHEET = "projections"
 """Name of the sheet of all photos, and of the file of all figures."""
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on the sheet, at most."""
-FPS = 12
+FPS = 12.0
 """Pictures of a film in a second."""
 STAYS = 24
 """Times that its last picture is repeated."""
