@@ -18,6 +18,9 @@ from handful.config import PRESETS, TrainConfig, default, paper, parse_seeds, ti
 from handful.errors import UsageError
 from handful.log import Console, duration
 
+COMMANDS = ["train", "check", "generate", "interpolate", "mix", "neighbours", "project", "evaluate", "report"]
+COMMANDS += ["describe", "demo"]
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
@@ -59,14 +62,39 @@ def test_help_comes_in_half_a_second_and_without_torch():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
-    for command in ("train", "check", "generate", "interpolate", "evaluate", "report", "describe", "demo"):
+    for command in (
+        "train",
+        "check",
+        "generate",
+        "interpolate",
+        "mix",
+        "neighbours",
+        "project",
+        "evaluate",
+        "report",
+        "describe",
+        "demo",
+    ):
         assert command in done.stdout
     # Half a second on a quiet machine; the suite keeps all cores busy.
     assert seconds < 2
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "check", "generate", "interpolate", "evaluate", "report", "describe", "demo"]
+    "command",
+    [
+        "train",
+        "check",
+        "generate",
+        "interpolate",
+        "mix",
+        "neighbours",
+        "project",
+        "evaluate",
+        "report",
+        "describe",
+        "demo",
+    ],
 )
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit) as exit_:

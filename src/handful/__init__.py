@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
     from handful.doctor.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.explore.mix import mix
+    from handful.explore.neighbours import Neighbourhood, neighbours
+    from handful.explore.project import Effort, Projection, project
+    from handful.explore.study import Study, study
     from handful.forecast import preflight
     from handful.gauge import Forecast
     from handful.metrics.evaluation import Evaluation, evaluate
@@ -30,11 +34,15 @@ if TYPE_CHECKING:
 HOME = {
     "Benchmark": "benchmark",
     "Checkup": "doctor.examine",
+    "Effort": "explore.project",
     "Evaluation": "metrics.evaluation",
     "Forecast": "gauge",
     "GeneratorConfig": "config",
     "Model": "model",
+    "Neighbourhood": "explore.neighbours",
     "Points": "points",
+    "Projection": "explore.project",
+    "Study": "explore.study",
     "TrainConfig": "config",
     "TrainingError": "errors",
     "UsageError": "errors",
@@ -47,21 +55,29 @@ HOME = {
     "interpolate": "walks",
     "load": "model",
     "load_points": "points",
+    "mix": "explore.mix",
+    "neighbours": "explore.neighbours",
     "paper": "config",
     "preflight": "forecast",
+    "project": "explore.project",
     "read_points": "points",
     "report": "reporting.build",
+    "study": "explore.study",
     "tiny": "config",
     "train": "training",
 }
 __all__ = [
     "Benchmark",
     "Checkup",
+    "Effort",
     "Evaluation",
     "Forecast",
     "GeneratorConfig",
     "Model",
+    "Neighbourhood",
     "Points",
+    "Projection",
+    "Study",
     "TrainConfig",
     "TrainingError",
     "UsageError",
@@ -76,10 +92,14 @@ __all__ += [
     "interpolate",
     "load",
     "load_points",
+    "mix",
+    "neighbours",
     "paper",
     "preflight",
+    "project",
     "read_points",
     "report",
+    "study",
     "tiny",
     "train",
 ]

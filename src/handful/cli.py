@@ -21,6 +21,7 @@ import tyro
 
 from handful.answers import Flag, answer_with
 from handful.cli_explore import Interpolate
+from handful.cli_invert import Mix, Neighbours, Project
 from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
@@ -401,6 +402,9 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Generate, tyro.conf.subcommand("generate")]
         | Annotated[Interpolate, tyro.conf.subcommand("interpolate")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Mix, tyro.conf.subcommand("mix")]
+        | Annotated[Neighbours, tyro.conf.subcommand("neighbours")]
+        | Annotated[Project, tyro.conf.subcommand("project")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]

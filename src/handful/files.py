@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from handful.errors import UsageError
+
 PART = ".part"
 UMASK = os.umask(0)
 os.umask(UMASK)
@@ -32,6 +34,31 @@ def replacing(path: Path) -> Iterator[Path]:
         flush(path.parent)
     finally:
         remove(temporary)
+
+
+def require_folder(folder: Path, option: str = "--out") -> None:
+    """Make a folder that is going to be written to, before work is done for it.
+
+    Raises:
+        UsageError: if it cannot be one; the message names the option.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option} {folder}: cannot be made a folder ({error.strerror}); choose another") from error
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{option} {folder}: may not be written to; choose another folder")
+
+
+def require_file(path: Path, option: str = "--out") -> None:
+    """See that a file can be written, before work is done for it.
+
+    Raises:
+        UsageError: if it cannot; the message names the option.
+    """
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: is a folder; name a file in it, such as {path / 'sheet.png'}")
+    require_folder(path.parent, option)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -150,7 +150,16 @@ class Folded(nn.Module):
             truncation: What latents are multiplied by; gates are for ``truncated_gates``.
             gates: Used in the place of what the maps would give, for the sizes in it.
         """
-        x = self.start(z, labels, truncation)
+        return self.grow(self.start(z, labels, truncation), noise, labels, gates)
+
+    def grow(
+        self,
+        x: Float[Tensor, "b _ _ _"],
+        noise: Sequence[Float[Tensor, "b 1 _ _"]],
+        labels: Labels | None,
+        gates: Gates | None = None,
+    ) -> Float[Tensor, "b c h w"]:
+        """Give the images that base maps grow to; see ``forward``."""
         sources = {4: x}
         sites = iter(noise)
         for name, block in self.blocks.items():

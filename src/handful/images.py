@@ -63,15 +63,17 @@ def grid(images: Sequence[UInt8[Tensor, "c h w"]], columns: int | None = None) -
     rows = math.ceil(len(images) / columns)
     size = (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
-    below = checkerboard(width, height)
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        place = (column * (width + GAP), row * (height + GAP))
-        picture = to_image(image)
-        if picture.mode == "RGBA":
-            picture = Image.alpha_composite(below, picture)
-        sheet.paste(picture, place)
+        sheet.paste(over_checkerboard(to_image(image)), (column * (width + GAP), row * (height + GAP)))
     return sheet
+
+
+def over_checkerboard(picture: Image.Image) -> Image.Image:
+    """Give a picture as RGB, over a checkerboard where it is transparent."""
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(checkerboard(*picture.size), picture)
+    return picture.convert("RGB")
 
 
 def checkerboard(width: int, height: int) -> Image.Image:

@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     PROJECTION = 7
     CLASS = 8
     WALK = 9
+    INVERSION = 10
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:

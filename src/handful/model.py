@@ -24,7 +24,7 @@ from handful.blocks import Labels
 from handful.config import Drawing, GeneratorConfig
 from handful.errors import UsageError
 from handful.files import replacing, write_json
-from handful.fold import Folded
+from handful.fold import Folded, Gates
 from handful.generator import Generator
 from handful.images import to_bytes, to_image
 from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
@@ -83,10 +83,12 @@ class Model:
         noise: list[Float[Tensor, "b 1 _ _"]],
         labels: Labels | None = None,
         truncation: float = 1.0,
+        gates: Gates | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Draw from latents, noise maps and classes (see ``Generator.forward``).
 
-        With truncation both the latents and the gates are drawn towards their mean (docs/explore.md).
+        With truncation both the latents and the gates are drawn towards their mean (docs/explore.md). Other ``gates``,
+        which ``gates`` gave for other inputs, may be put in the place of those that these inputs set.
 
         Returns:
             Images in [-1, 1], on the model's device.
@@ -99,9 +101,24 @@ class Model:
                 f"--truncation {truncation:g}: must be from 0, the mean, to 1, which leaves pictures alone"
             )
         with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
-            gates = None if truncation == 1 else self.folded.truncated_gates(z, noise, labels, truncation)
+            if gates is None and truncation != 1:
+                gates = self.folded.truncated_gates(z, noise, labels, truncation)
             drawn: Tensor = self.folded(z, noise, labels, truncation, gates)
             return drawn
+
+    @torch.no_grad()
+    def gates(
+        self,
+        z: Float[Tensor, "b z"],
+        noise: list[Float[Tensor, "b 1 _ _"]],
+        labels: Int64[Tensor, " b"] | None = None,
+        truncation: float = 1.0,
+    ) -> Gates:
+        """Give the gates that latents, noise maps and classes set, as ``draw`` has them; none if there is no SLE."""
+        with arithmetic(self.precision):
+            if truncation == 1:
+                return self.folded.gates_of(z, noise, labels)
+            return self.folded.truncated_gates(z, noise, labels, truncation)
 
     def labels(self, seeds: Sequence[int], of: Of = None) -> Int64[Tensor, " n"] | None:
         """Give the number of each picture's class, of those asked for, or else of all in turn, seed by seed.
@@ -181,9 +198,8 @@ class Model:
         """
         drawn = []
         for place, name in enumerate(points.names):
-            z, *noise = (each[place : place + 1].to(self.device) for each in (points.z, *points.noise))
-            labels = None if points.labels is None else points.labels[place : place + 1].to(self.device)
-            drawn.append(to_bytes(whole(self.draw(z, noise, labels, truncation), name)).cpu())
+            image = self.draw(*points.pick([place]).on(self.device), truncation)
+            drawn.append(to_bytes(whole(image, name)).cpu())
         return torch.cat(drawn)
 
     @cached_property

@@ -72,6 +72,13 @@ class Points:
         names = tuple(self.names[place] for place in chosen)
         return Points(self.z[chosen], [maps[chosen] for maps in self.noise], labels, names)
 
+    def on(
+        self, device: torch.device
+    ) -> tuple[Float[Tensor, "n z"], list[Float[Tensor, "n 1 _ _"]], Int64[Tensor, " n"] | None]:
+        """Give latents, noise and classes on a device, as ``Model.draw`` takes them."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return self.z.to(device), [maps.to(device) for maps in self.noise], labels
+
     def save(self, path: Path | str, model: Model) -> None:
         """Write a latent file, whole or not at all, for ``load_points`` and for ``--seeds``."""
         tensors = {"z": self.z} | {f"noise.{site}": maps for site, maps in enumerate(self.noise)}

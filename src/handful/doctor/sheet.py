@@ -12,6 +12,7 @@ from handful.config import Fit
 from handful.data import at_once
 from handful.doctor.examine import Checkup
 from handful.images import checkerboard, write_png
+from handful.labelled import INK, MARK, shortened
 from handful.photos import Photos, readable
 from handful.pictures import decode, kept
 from handful.shapes import Shape
@@ -24,7 +25,6 @@ GAP, LINE = 12, 18
 COLUMNS = 8
 LOST = (255, 255, 255, 165)
 """What lies over the part that is cut away."""
-INK, MARK = (40, 40, 40), (214, 40, 40)
 
 
 def write_sheet(path: Path, checkup: Checkup) -> None:
@@ -47,7 +47,7 @@ def sheet(checkup: Checkup) -> Image.Image:
         row, column = divmod(index, columns)
         left, top = GAP + column * cell[0], GAP + row * cell[1]
         page.paste(picture, (left + (SIDE - picture.width) // 2, top + (SIDE - picture.height) // 2))
-        draw.text((left, top + SIDE + 3), shortened(readable(name), font), INK, font)
+        draw.text((left, top + SIDE + 3), shortened(readable(name), font, SIDE), INK, font)
         draw.text((left, top + SIDE + 3 + LINE), f"{share:.0%} is kept", INK if share > 0.6 else MARK, font)
     return page
 
@@ -72,13 +72,3 @@ def cut(image: Image.Image, shape: Shape, fit: Fit) -> Image.Image:
     small = Image.alpha_composite(small, veil).convert("RGB")
     ImageDraw.Draw(small).rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=MARK)
     return small
-
-
-def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Take letters out of the middle of a text until it is as wide as a picture."""
-    if font.getlength(text) <= SIDE:
-        return text
-    half = len(text) // 2
-    while half > 1 and font.getlength(f"{text[:half]}...{text[-half:]}") > SIDE:
-        half -= 1
-    return f"{text[:half]}...{text[-half:]}"

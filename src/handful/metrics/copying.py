@@ -46,6 +46,16 @@ class Matches:
 
 
 @final
+@dataclass(frozen=True)
+class Around:
+    """The ``k`` nearest training images of each of n images, nearest first, as ``Matches`` has the nearest."""
+
+    ratio: Float64[Tensor, "n k"]
+    index: Int64[Tensor, "n k"]
+    mirrored: Bool[Tensor, "n k"]
+
+
+@final
 class Space:
     """One way to see images as vectors, with the training images in it, mirrored ones too.
 
@@ -61,7 +71,7 @@ class Space:
         turned = nearest(images, mirrored, k, own=True)
         distances = torch.cat([plain[0], turned[0]], dim=1)
         indices = torch.cat([plain[1], turned[1]], dim=1)
-        self.scale = _nearest_images(distances, indices, k).median(dim=1).values
+        self.scale = distances.gather(1, _nearest_images(distances, indices, k)).median(dim=1).values
         self.scale = self.scale.clamp(min=float(self.scale.median()) / 10)
         self.among = self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
 
@@ -69,6 +79,15 @@ class Space:
         """Find the nearest training image of each sample."""
         plain, turned = nearest(samples, self.images, 1), nearest(samples, self.mirrored, 1)
         return self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
+
+    def around(self, samples: Float64[Tensor, "m d"], count: int) -> Around:
+        """Find the ``count`` nearest training images of each sample; of the nearest one all is as ``match`` has it."""
+        plain, turned = nearest(samples, self.images, count), nearest(samples, self.mirrored, count)
+        distances = torch.cat([plain[0], turned[0]], dim=1)
+        indices = torch.cat([plain[1], turned[1]], dim=1)
+        chosen = _nearest_images(distances, indices, count)
+        index = indices.gather(1, chosen)
+        return Around(self._ratio(distances.gather(1, chosen), index), index, chosen >= count)
 
     def _matches(
         self,
@@ -79,21 +98,24 @@ class Space:
     ) -> Matches:
         mirrored = turned < plain
         index = torch.where(mirrored, turned_index, plain_index)
-        distance = torch.minimum(plain, turned)
-        scale = self.scale[index]
+        return Matches(self._ratio(torch.minimum(plain, turned), index), index, mirrored)
+
+    def _ratio(self, distance: Float64[Tensor, "*m"], index: Int64[Tensor, "*m"]) -> Float64[Tensor, "*m"]:
         # Where all images are the same the scale is 0; the same image once more is a copy, any other is not.
-        ratio = torch.where(distance == 0, 0.0, distance / scale)
-        return Matches(ratio, index, mirrored)
+        return torch.where(distance == 0, 0.0, distance / self.scale[index])
 
 
 def _nearest_images(
     distances: Float64[Tensor, "n k"], indices: Int64[Tensor, "n k"], count: int
-) -> Float64[Tensor, "n {count}"]:
-    """Give the ``count`` smallest distances to different images, of a list that may hold an image twice."""
+) -> Int64[Tensor, "n {count}"]:
+    """Give the columns of the ``count`` smallest distances to different images, in a list that may hold an image twice.
+
+    At least ``count`` different images must be in each row.
+    """
     order = distances.argsort(dim=1, stable=True)
-    distances, indices = distances.gather(1, order), indices.gather(1, order)
+    indices = indices.gather(1, order)
     earlier = (indices[:, :, None] == indices[:, None, :]).tril(diagonal=-1).any(dim=2)
-    return distances.masked_fill(earlier, float("inf")).sort(dim=1).values[:, :count]
+    return order.gather(1, earlier.byte().argsort(dim=1, stable=True))[:, :count]
 
 
 def nearer(spaces: list[Matches]) -> Matches:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 FeatureName = Literal["inception", "vgg16", "dino", "random"]
+DistanceName = Literal["auto", "lpips", "pixels"]
+"""What ``handful project`` makes small."""
 Resize = Literal["tf", "pytorch", "clean"]
 ProtocolName = Literal["quick", "5k-train", "50k-full"]
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from handful.files import cache_folder, replacing
-from handful.metrics.copying import Matches, Space, nearer, thumbnails
+from handful.metrics.copying import Around, Matches, Space, nearer, thumbnails
 from handful.metrics.features import Extractor
 from handful.metrics.gather import BATCH, batches
 
@@ -65,6 +65,18 @@ class Reference:
         if features is not None:
             matches.append(self.spaces["features"].match(features))
         return nearer(matches)
+
+    def around(self, features: Float64[Tensor, "m d"] | None, thumbnails: Float64[Tensor, "m t"], count: int) -> Around:
+        """Find the ``count`` nearest training images of each sample, all in the space in which the first is nearer."""
+        found = [self.spaces["pixels"].around(thumbnails, count)]
+        if features is not None:
+            found.append(self.spaces["features"].around(features, count))
+        which = torch.stack([each.ratio[:, 0] for each in found]).argmin(dim=0)
+        rows = torch.arange(len(which))
+        ratio, index, mirrored = (
+            torch.stack([getattr(each, name) for each in found])[which, rows] for name in ("ratio", "index", "mirrored")
+        )
+        return Around(ratio, index, mirrored)
 
 
 def look(

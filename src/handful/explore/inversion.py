@@ -1,0 +1,185 @@
+"""Photos into latent files: what the command ``project`` reads and writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from handful.config import Fit
+from handful.data import decode_all
+from handful.errors import UsageError
+from handful.explore.likeness import load_distance
+from handful.explore.project import Effort, Projection, Stage, project
+from handful.files import require_folder, write_json
+from handful.film import write_film
+from handful.images import over_checkerboard, side_by_side, to_image, write_png
+from handful.labelled import LARGEST, Cell, sheet, shown_size
+from handful.log import Console, Watch
+from handful.metrics.evaluation import fit_of
+from handful.metrics.protocol import DistanceName
+from handful.model import Model, load
+from handful.perceptual import Perceptual
+from handful.photos import Photos, Problem, is_photos, open_photos, readable
+
+SHEET = "projections"
+"""Name of the sheet of all photos, and of the file of all figures."""
+LARGEST_SHOWN = 256
+"""Pixels along a side of a picture on the sheet, at most."""
+FPS = 12.0
+"""Pictures of a film in a second."""
+STAYS = 24
+"""Times that its last picture is repeated."""
+TITLES = {"latent": "latent", "noise": "and noise", "maps": "and lowest map"}
+
+
+@final
+@dataclass(frozen=True)
+class Photo:
+    """A photo, as the model's pictures are."""
+
+    name: str
+    """Without its folder and ending; no two have the same."""
+    image: UInt8[Tensor, "c h w"]
+
+
+def write_projections(
+    source: Path | str,
+    photos: Sequence[Path | str],
+    out: Path | str,
+    effort: Effort | None = None,
+    film: bool = False,
+    distance: DistanceName = "auto",
+    of: str | None = None,
+    weights: Path | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+) -> list[Projection]:
+    """Project photos, and write for each a latent file and its picture, and one sheet and the figures of all.
+
+    The files of a photo are written as soon as it is done: ``NAME.safetensors`` for the seeds of other commands,
+    ``NAME.png`` and, with ``film``, ``NAME.webp``. Existing ones are replaced.
+
+    Args:
+        source: A run folder, a model folder or a ``.safetensors`` file.
+        photos: Picture files, or folders or archives of them.
+        out: Folder for the files.
+        effort: How hard to look.
+        film: Also write how the picture came to be.
+        distance: What is made small: ``lpips``, ``pixels``, or by default what can be had.
+        of: The class to look in, where the model has classes.
+        weights: Folder with the weight files of LPIPS.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        watch: Is told how it goes; the terminal by default.
+
+    Raises:
+        UsageError: if there is no model, a photo cannot be read, or nothing can be written to ``out``.
+        WeightsError: if LPIPS was asked for and cannot be had.
+    """
+    out = Path(out)
+    require_folder(out)
+    own = Console()
+    watch = watch or own
+    try:
+        model = load(source, device)
+        targets = read_photos([Path(photo) for photo in photos], model, fit_of(Path(source)))
+        perceptual = load_distance(distance, weights, model.device, watch)
+        done = []
+        for projection in projected(model, targets, perceptual, effort or Effort(), watch, of, film):
+            write_one(out, projection, model)
+            done.append(dataclasses.replace(projection, film=[]))
+    finally:
+        own.close()
+    write_png(out / f"{SHEET}.png", picture_of(done))
+    write_json(out / f"{SHEET}.json", {"photos": [figures(each) for each in done]})
+    return done
+
+
+def projected(
+    model: Model,
+    photos: Sequence[Photo],
+    perceptual: Perceptual | None,
+    effort: Effort,
+    watch: Watch,
+    of: str | None = None,
+    film: bool = False,
+) -> Iterator[Projection]:
+    """Project photos one after the other, telling how far all of them are."""
+    for place, photo in enumerate(photos):
+
+        def progress(done: int, total: int, before: int = place) -> None:
+            watch.advance("projecting", before * total + done, len(photos) * total)
+
+        yield project(model, photo.image, photo.name, perceptual, effort, of, film, progress)
+
+
+def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
+    """Read picture files, and all pictures of folders and archives, in the size and the channels of a model.
+
+    Raises:
+        UsageError: if there are none, or one cannot be read.
+    """
+    found: dict[str, Photo] = {}
+    for path in paths:
+        photos = open_file(path) if path.is_file() and not is_photos(path) else open_photos(path)
+        if not photos.files:
+            raise UsageError(f"{photos.label} holds no pictures; give some")
+        images = torch.empty(len(photos.files), model.config.channels, *model.config.shape, dtype=torch.uint8)
+        for result in decode_all(photos, photos.files, images, fit, None):
+            if isinstance(result, Problem):
+                raise UsageError(f"{path}: {result}; leave it out or repair it")
+        for file, image in zip(photos.files, images, strict=True):
+            stem = readable(file.stem).replace(",", "_")  # lists of latent files have commas between them
+            names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+            name = next(each for each in names if each not in found and each != SHEET)
+            found[name] = Photo(name, image)
+    if not found:
+        raise UsageError("no photos were given: name picture files or folders")
+    return list(found.values())
+
+
+def open_file(path: Path) -> Photos:
+    """Take one picture file for a source of pictures."""
+    return Photos(readable(path.parent), lambda file: (path.parent / file).open("rb"), str, [Path(path.name)])
+
+
+def write_one(out: Path, projection: Projection, model: Model) -> None:
+    """Write the files of one photo."""
+    projection.points.save(out / f"{projection.name}.safetensors", model)
+    write_png(out / f"{projection.name}.png", to_image(model.picture(projection.points)[0]))
+    if projection.film:
+        target = over_checkerboard(to_image(projection.target))
+        frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]
+        write_film(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * STAYS]), FPS)
+
+
+def figures(projection: Projection) -> dict[str, Any]:
+    """Give how near a photo's stages came as JSON has them."""
+    stages = {each.name: {"psnr": each.psnr, "lpips": each.lpips} for each in projection.stages}
+    return {"photo": projection.name, "stages": stages}
+
+
+def picture_of(projections: Sequence[Projection]) -> Image.Image:
+    """Lay out photos, each before what its stages made of it; of many as many as fit."""
+    height, width = projections[0].target.shape[1:]
+    area = math.prod(shown_size((width, height), LARGEST_SHOWN))
+    most = LARGEST // (area * (1 + len(projections[0].stages)))
+    rows = []
+    for each in projections[:most]:
+        cells = [Cell(to_image(stage.picture), (TITLES[stage.name], measure(stage))) for stage in each.stages]
+        rows.append([Cell(to_image(each.target), (each.name,)), *cells])
+    return sheet(rows, (width, height), LARGEST_SHOWN)
+
+
+def measure(stage: Stage) -> str:
+    """Say how near a stage came."""
+    return f"{stage.psnr:.1f} dB" + (f", LPIPS {stage.lpips:.3f}" if stage.lpips is not None else "")

@@ -1,0 +1,112 @@
+"""Mix pictures: what one shows, with the colours and textures of another, through the gates of the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from handful.errors import UsageError
+from handful.files import require_file
+from handful.images import to_bytes, to_image, write_png
+from handful.labelled import Cell, require_room, seed_or_name, sheet
+from handful.model import Model, load, whole
+from handful.points import Points, read_points
+
+
+def mix(
+    model: Model, content: Points, style: Points, levels: Sequence[int] = (), truncation: float = 1.0
+) -> UInt8[Tensor, "n m c h w"]:
+    """Draw each of n pictures with the gates that each of m others set.
+
+    A gate scales each channel of a high-resolution map by a number read from a low-resolution one: here from that of
+    the style picture. On the CPU a picture in its own style is itself, bit for bit.
+
+    Args:
+        model: The generator.
+        content: Pictures whose maps are drawn, with their noise and class.
+        style: Pictures whose low maps set the gates.
+        levels: Gates that the style sets, by the nominal size of the map that they scale; the content sets the others.
+            Default: the style sets all.
+        truncation: See ``Model.draw``.
+
+    Source: FastGAN (Liu et al. 2021), section 3.1, on style and content.
+
+    Raises:
+        UsageError: if the model has no gates, or not at these levels.
+    """
+    chosen = [str(level) for level in levels_of(model, levels)]
+    singles = [style.pick([place]) for place in range(len(style))]
+    styles = [model.gates(*each.on(model.device), truncation) for each in singles]
+    rows = []
+    for place, name in enumerate(content.names):
+        inputs = content.pick([place]).on(model.device)
+        own = model.gates(*inputs, truncation)
+        mixed = [model.draw(*inputs, truncation, own | {level: gates[level] for level in chosen}) for gates in styles]
+        rows.append(torch.cat([to_bytes(whole(image, name)).cpu() for image in mixed]))
+    return torch.stack(rows)
+
+
+def levels_of(model: Model, levels: Sequence[int]) -> list[int]:
+    """Give the levels that are asked for, or all that there are.
+
+    Raises:
+        UsageError: if there are none, or not these.
+    """
+    there = [int(name) for name in model.network.gates]
+    if not there:
+        raise UsageError("this model has no gates to mix through: images below 64 px have none, nor does --no-sle")
+    for level in levels:
+        if level not in there:
+            raise UsageError(f"--levels {level}: the model has gates at {' '.join(map(str, there))}; choose from these")
+    return list(levels) or there
+
+
+def write_mixes(
+    source: Path | str,
+    content: str,
+    style: str,
+    out: Path | str,
+    levels: Sequence[int] = (),
+    of: str | None = None,
+    truncation: float = 1.0,
+    device: str = "auto",
+) -> Path:
+    """Write a sheet of mixes: a row for each content picture, a column for each style, with these at the edges.
+
+    Args:
+        source: A run folder, a model folder or a ``.safetensors`` file.
+        content: Seeds and latent files, as ``read_points`` has them.
+        style: The same.
+        out: File for the sheet (PNG).
+        levels: See ``mix``.
+        of: The class of all pictures, where the model has classes; by default each one's own.
+        truncation: See ``mix``.
+        device: auto, cpu, cuda, cuda:1 or mps.
+
+    Raises:
+        UsageError: as ``mix`` and ``read_points``; or the file cannot be written, or the sheet would be too large.
+    """
+    require_file(Path(out))
+    model = load(source, device)
+    levels = levels_of(model, levels)
+    contents = read_points(content, model, of, "--content")
+    styles = read_points(style, model, of, "--style")
+    height, width = model.config.shape
+    require_room(len(contents) + 1, len(styles) + 1, (width, height))
+    mixed = mix(model, contents, styles, levels, truncation)
+    head, side = (
+        [
+            Cell(to_image(image), (f"{kind}: {seed_or_name(name)}",))
+            for image, name in zip(model.picture(points, truncation), points.names, strict=True)
+        ]
+        for kind, points in (("style", styles), ("content", contents))
+    )
+    rows = [[Cell(), *head]]
+    for first, row in zip(side, mixed, strict=True):
+        rows.append([first, *(Cell(to_image(image)) for image in row)])
+    write_png(Path(out), sheet(rows, (width, height)))
+    return Path(out)

@@ -1,0 +1,235 @@
+"""Generated pictures beside the training images nearest to them, and how near these are to each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from handful.data import Dataset
+from handful.errors import UsageError
+from handful.files import require_file
+from handful.images import to_image, write_png
+from handful.labelled import Cell, require_room, seed_or_name, sheet
+from handful.log import Console, Watch
+from handful.metrics.copying import COPY, thumbnails
+from handful.metrics.evaluation import fit_of, load_images
+from handful.metrics.features import Extractor, load_extractor
+from handful.metrics.gather import in_batches
+from handful.metrics.protocol import FeatureName
+from handful.metrics.reference import Reference
+from handful.metrics.sources import Source, drawn, open_source
+from handful.model import choose_device
+from handful.photos import readable
+from handful.points import read_points
+
+LARGEST = 256
+"""Pixels along a side of a picture on the sheet, at most."""
+
+
+@final
+@dataclass(frozen=True)
+class Neighbour:
+    """A training image near a picture."""
+
+    name: str
+    ratio: float
+    """The distance over that from the training image to its own neighbours, as ``evaluate`` has it."""
+    mirrored: bool
+    place: int
+    """Among the training images."""
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One picture and its nearest training images, nearest first."""
+
+    name: str
+    neighbours: tuple[Neighbour, ...]
+    picture: UInt8[Tensor, "c h w"]
+
+    @property
+    def copy(self) -> bool:
+        """Whether the picture is so near to a training image that ``evaluate`` calls it a copy."""
+        return self.neighbours[0].ratio < COPY
+
+
+@final
+@dataclass(frozen=True)
+class Neighbourhood:
+    """What is near what; ratios are those of ``evaluate``."""
+
+    rows: tuple[Row, ...]
+    samples: int
+    """Pictures that were looked at, of which ``rows`` may have the most copied."""
+    copies: float
+    novelty: float
+    """The median ratio of a picture and its nearest training image."""
+    copies_among_training: float
+    novelty_among_training: float
+    """The same of a training image and the nearest other one."""
+    features: str
+    """What was looked through, beside the pixels."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all but the pictures as JSON has them."""
+        answer = {name: value for name, value in vars(self).items() if name != "rows"}
+        rows = []
+        for row in self.rows:
+            near = [dataclasses.asdict(each) for each in row.neighbours]
+            rows.append({"picture": row.name, "copy": row.copy, "neighbours": near})
+        return answer | {"pictures": rows}
+
+
+def neighbours(
+    source: Path | str,
+    images: Path | str,
+    out: Path | str,
+    seeds: str | None = None,
+    samples: int = 256,
+    show: int = 16,
+    count: int = 4,
+    of: str | None = None,
+    features: FeatureName = "random",
+    weights: Path | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+) -> Neighbourhood:
+    """Find the training images nearest to pictures, and write a sheet of them: a row each, the picture first.
+
+    Near is what ``evaluate`` means by it: in small pixels or in features, mirrored or not, whichever is nearer.
+
+    Args:
+        source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images that any tool wrote.
+        images: The folder of training images.
+        out: File for the sheet (PNG).
+        seeds: Whose pictures: seeds and latent files, as ``read_points`` has them. Default: of the first ``samples``
+            the ``show`` most copied ones.
+        samples: How many to choose those from.
+        show: How many to show of these.
+        count: Training images beside each.
+        of: The class to draw, where the model has classes.
+        features: The network to look through.
+        weights: Folder with the weight files of other networks.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        watch: Is told how it goes; the terminal by default.
+
+    Raises:
+        UsageError: if there is nothing to draw from or to compare with, or an option makes no sense.
+        WeightsError: if the features need a weight file that is not there.
+    """
+    for name, value in {"samples": samples, "show": show, "count": count}.items():
+        if value < 1:
+            raise UsageError(f"--{name} {value}: must be at least 1")
+    own = Console()
+    watch = watch or own
+    try:
+        require_file(Path(out))
+        opened = chosen(Path(source), seeds, samples, of, device)
+        height, width = opened.shape
+        require_room(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
+        training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels, watch)
+        if count > len(training.images):
+            raise UsageError(f"--count {count}: {readable(images)} holds {len(training.images)} images; give fewer")
+
+        def download(name: str, done: int, total: int) -> None:
+            watch.advance(f"downloading {name}", done, total)
+
+        extractor = load_extractor(features, choose_device(device), weights, progress=download)
+        looking = partial(watch.advance, "looking at the training images")
+        reference = Reference.of(training.images, extractor, looking)
+        search = Search(training, reference, extractor, count, None if seeds is not None else show)
+        for batch in in_batches(opened.stream()):
+            search.take(batch, opened.name)
+            watch.advance("drawing and looking", len(search.ratios), opened.count)
+    finally:
+        own.close()
+    write_png(Path(out), picture_of(search.rows, training))
+    return search.result()
+
+
+class Search:
+    """Pictures that were looked at so far; of their pixels only those are kept that are to be shown."""
+
+    def __init__(
+        self, training: Dataset, reference: Reference, extractor: Extractor, count: int, most: int | None
+    ) -> None:
+        self.training, self.reference, self.extractor = training, reference, extractor
+        self.count, self.most = count, most
+        self.rows: list[Row] = []
+        self.ratios: list[float] = []
+
+    def take(self, batch: UInt8[Tensor, "b c h w"], name: Callable[[int], str]) -> None:
+        """Find what is near these pictures; of all so far the ``most`` nearest stay, or all."""
+        found = self.reference.around(self.extractor(batch), thumbnails(batch), self.count)
+        for picture, places, ratios, turned in zip(
+            batch, found.index.tolist(), found.ratio.tolist(), found.mirrored.tolist(), strict=True
+        ):
+            near = map(Neighbour, (self.training.names[place] for place in places), ratios, turned, places)
+            self.rows.append(Row(name(len(self.ratios)), tuple(near), picture))
+            self.ratios.append(ratios[0])
+        if self.most is not None:
+            self.rows = sorted(self.rows, key=lambda row: row.neighbours[0].ratio)[: self.most]
+
+    def result(self) -> Neighbourhood:
+        """Say what was found, and what it is to be held against."""
+        ratios = torch.tensor(self.ratios, dtype=torch.float64)
+        among = self.reference.among
+        return Neighbourhood(
+            rows=tuple(self.rows),
+            samples=len(ratios),
+            copies=float((ratios < COPY).double().mean()),
+            novelty=float(ratios.median()),
+            copies_among_training=among.share,
+            novelty_among_training=among.novelty,
+            features=self.extractor.name,
+        )
+
+
+def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device: str) -> Source:
+    """Open the pictures that are to be looked at.
+
+    Raises:
+        UsageError: if there are none, or seeds or a class are asked of a folder of images.
+    """
+    opened = open_source(source, samples, None, fit_of(source), device)
+    model = opened.model
+    if model is None:
+        if seeds is not None or of is not None:
+            asked = "--seeds" if seeds is not None else "--class"
+            raise UsageError(f"{asked}: {source} is a folder of images, not a generator; leave it out")
+        return opened
+    if seeds is None:
+        model.labels([], of)
+        return drawn(model, opened.label, range(samples), None if of is None else [of] * samples)
+    points = read_points(seeds, model, of)
+    return dataclasses.replace(
+        opened,
+        count=len(points),
+        stream=lambda: (model.picture(points.pick([place])) for place in range(len(points))),
+        name=lambda place: seed_or_name(points.names[place]),
+    )
+
+
+def picture_of(rows: Sequence[Row], training: Dataset) -> Image.Image:
+    """Lay out pictures, each before its nearest training images."""
+    cells = []
+    for row in rows:
+        line = [Cell(to_image(row.picture), (row.name, "a copy" if row.copy else ""), row.copy)]
+        for near in row.neighbours:
+            image = training.images[near.place]
+            words = f"{near.ratio:.2f}" + (", mirrored" if near.mirrored else "")
+            shown = to_image(image.flip(-1) if near.mirrored else image)
+            line.append(Cell(shown, (words, readable(near.name)), near.ratio < COPY))
+        cells.append(line)
+    height, width = rows[0].picture.shape[1:]
+    return sheet(cells, (width, height), LARGEST)

@@ -1,0 +1,171 @@
+"""Pictures beside the training images nearest to them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from handful import cli
+from handful.average import calibrate
+from handful.config import GeneratorConfig
+from handful.errors import UsageError
+from handful.explore.neighbours import neighbours
+from handful.generator import Generator, initialise
+from handful.images import to_image, write_png
+from handful.labelled import GAP, SMALLEST, Cell, sheet, shown_size
+from handful.log import Quiet
+from handful.metrics.copying import COPY, Space
+from handful.model import Model
+
+
+def generator(**options) -> Model:
+    network = Generator(GeneratorConfig(size=32, width=8, **options))
+    initialise(network, torch.Generator().manual_seed(0))
+    calibrate(network)
+    return Model(network)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return generator()
+
+
+@pytest.fixture(scope="module")
+def source(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    model.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(model, tmp_path_factory):
+    """A training set in which the generator's seed 3 is, and its seed 5 mirrored."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(10):
+        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"other-{index}.png")
+    write_png(folder / "three.png", to_image(model.sample([3])[0]))
+    write_png(folder / "five.png", to_image(model.sample([5])[0].flip(-1)))
+    return folder
+
+
+def points(count: int, seed: int) -> torch.Tensor:
+    return torch.randn(count, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 8), st.integers(0, 1000))
+def test_neighbours_are_different_images_nearest_first_and_begin_with_the_match(count, seed):
+    rows, turned, samples = points(8, seed), points(8, seed + 1), points(5, seed + 2)
+    space = Space(rows, turned)
+    around, match = space.around(samples, count), space.match(samples)
+    assert torch.equal(around.ratio[:, 0], match.ratio)
+    assert torch.equal(around.index[:, 0], match.index)
+    assert torch.equal(around.mirrored[:, 0], match.mirrored)
+    distances = torch.minimum(torch.cdist(samples, rows), torch.cdist(samples, turned))
+    assert torch.equal(around.index, distances.argsort(dim=1)[:, :count])
+    expected = distances.gather(1, around.index) / space.scale[around.index]
+    torch.testing.assert_close(around.ratio, expected)
+
+
+def test_what_was_trained_on_is_found_and_mirrored_images_are_said_to_be(source, photos, tmp_path):
+    out = tmp_path / "sheet.png"
+    found = neighbours(source, photos, out, seeds="3,5", count=2, watch=Quiet(), device="cpu")
+    assert [row.name for row in found.rows] == ["seed 3", "seed 5"]
+    assert [row.neighbours[0].name for row in found.rows] == ["three.png", "five.png"]
+    assert [row.neighbours[0].mirrored for row in found.rows] == [False, True]
+    assert all(row.neighbours[0].ratio == 0 and row.copy for row in found.rows)
+    assert found.copies == 1
+    with Image.open(out) as image:
+        pixels = np.asarray(image)
+    first = np.asarray(to_image(found.rows[1].picture))
+    # The picture, and beside it the training image as it is nearest: mirrored, so both look the same.
+    height = 4 * 32 + 2 * 15 + GAP
+    for left in (GAP, 4 * GAP + 4 * 32):
+        shown = pixels[GAP + height :, left:][: 4 * 32 : 4, : 4 * 32 : 4]
+        assert np.array_equal(shown, first)
+
+
+def test_without_seeds_the_most_copied_come_first(source, photos, tmp_path):
+    found = neighbours(source, photos, tmp_path / "sheet.png", samples=12, show=3, count=1, watch=Quiet(), device="cpu")
+    assert found.samples == 12
+    assert {row.name for row in found.rows[:2]} == {"seed 3", "seed 5"}
+    ratios = [row.neighbours[0].ratio for row in found.rows]
+    assert ratios == sorted(ratios)
+    assert len(ratios) == 3
+
+
+def test_a_folder_of_images_is_looked_at_as_well(photos, tmp_path):
+    found = neighbours(photos, photos, tmp_path / "sheet.png", show=12, watch=Quiet())
+    assert all(row.name == row.neighbours[0].name and row.neighbours[0].ratio == 0 for row in found.rows)
+    assert found.copies == 1
+    assert found.copies_among_training < 1
+    with pytest.raises(UsageError, match=r"--seeds: .* is a folder of images"):
+        neighbours(photos, photos, tmp_path / "none.png", seeds="1", watch=Quiet())
+
+
+@pytest.mark.parametrize("options", [{"channels": 1}, {"channels": 4}, {"size": "48x32"}, {"classes": ("a", "b")}])
+def test_every_kind_of_model_can_be_looked_at(photos, tmp_path, options):
+    network = Generator(GeneratorConfig(**{"size": 32, "width": 8} | options))
+    initialise(network, torch.Generator().manual_seed(0))
+    calibrate(network)
+    Model(network).save(tmp_path / "model")
+    found = neighbours(tmp_path / "model", photos, tmp_path / "sheet.png", seeds="1", watch=Quiet(), device="cpu")
+    assert len(found.rows[0].neighbours) == 4
+    assert (tmp_path / "sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"seeds": ""}, "--seeds : .* is not a number"),
+        ({"seeds": "-1"}, "--seeds -1: .* is not a number"),
+        ({"count": 0}, "--count 0: must be at least 1"),
+        ({"show": 0}, "--show 0: must be at least 1"),
+        ({"count": 13}, "--count 13: .* holds 12 images; give fewer"),
+        ({"of": "cats"}, "--class cats: is no class of this model"),
+    ],
+)
+def test_senseless_requests_are_refused_and_nothing_is_written(source, photos, tmp_path, options, text):
+    with pytest.raises(UsageError, match=text):
+        neighbours(source, photos, tmp_path / "sheet.png", watch=Quiet(), device="cpu", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_it_found(source, photos, tmp_path, capsys):
+    arguments = [
+        "neighbours",
+        source,
+        photos,
+        "--out",
+        tmp_path / "a.png",
+        "--samples",
+        8,
+        "--show",
+        2,
+        "--device",
+        "cpu",
+    ]
+    assert cli.main([*map(str, arguments)]) == 0
+    assert "of 8 pictures are copies" in capsys.readouterr().out
+    assert cli.main([*map(str, arguments), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["pictures"][0]["neighbours"][0]["ratio"] < COPY
+    assert answer["samples"] == 8
+
+
+def test_small_pictures_are_enlarged_whole_times_and_large_ones_shrunk():
+    assert shown_size((32, 32), 256) == (128, 128)
+    assert shown_size((256, 128), 256) == (256, 128)
+    assert shown_size((1024, 512), 256) == (256, 128)
+    assert shown_size((1024, 512), None) == (1024, 512)
+    assert shown_size((200, 100), None)[0] >= SMALLEST
+
+
+def test_a_sheet_that_no_viewer_could_show_is_refused():
+    with pytest.raises(UsageError, match=r"200 rows and 200 columns, .* is too large: 286 pictures at most"):
+        sheet([[Cell()] * 200] * 200, (1024, 1024))

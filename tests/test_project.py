@@ -1,0 +1,336 @@
+"""Photos into latents: what was generated is found again, and what is written can be drawn from."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from handful import cli
+from handful.average import calibrate
+from handful.classes import label
+from handful.config import GeneratorConfig
+from handful.data import load_folder
+from handful.errors import MissingWeightsError, UsageError
+from handful.explore import likeness
+from handful.explore.inversion import write_projections
+from handful.explore.likeness import SAME, Likeness, by_pixels, load_distance, psnr
+from handful.explore.project import Effort, bound, pace, project
+from handful.explore.study import study
+from handful.generator import Generator, initialise
+from handful.images import from_bytes, to_image, write_png
+from handful.log import Quiet
+from handful.model import Model
+from handful.perceptual import Perceptual
+from handful.points import Points, load_points, read_points
+from handful.resolve import hold_back
+from handful.settings import read_settings
+
+QUICK = Effort(steps=3, noise_steps=2, starts=2, candidates=4)
+BRIEF = ["--steps", "3", "--noise-steps", "2", "--starts", "2", "--candidates", "4", "--device", "cpu"]
+
+
+def generator(size: int | str = 32, **options) -> Model:
+    """A generator that draws vivid pictures in which noise shows a little, as in those of trained ones."""
+    random = torch.Generator().manual_seed(0)
+    network = Generator(GeneratorConfig(size=size, width=8, latent=32, **options))
+    initialise(network, random)
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            if "noise" in name:
+                value.fill_(0.02)
+        network.to_image.weight.mul_(4)
+    calibrate(network)
+    return Model(network)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return generator()
+
+
+@pytest.fixture(scope="module")
+def source(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    model.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for index in range(3):
+        Image.fromarray(random.integers(0, 255, (40, 36, 3), np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
+    """As near as the right latent is without its noise, which is 25.6 dB here, and 34 dB with the noise."""
+    effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
+    near, recovered = [], []
+    for seed in range(10):
+        points = Points.of_seeds(model, [seed])
+        bare = Points(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
+        target = model.picture(points)[0]
+        stages = project(model, target, "x", effort=effort).stages
+        near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
+        recovered.append(stages[1].psnr)
+    assert sum(each > -0.5 for each in near) >= 9, near
+    assert sum(each > 34 for each in recovered) >= 9, recovered
+
+
+def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(source, model, photos, tmp_path):
+    done = write_projections(source, [photos], tmp_path, QUICK, film=True, watch=Quiet(), device="cpu")
+    assert [each.name for each in done] == ["0", "1", "2"]
+    for each in done:
+        points = read_points(str(tmp_path / f"{each.name}.safetensors"), model)
+        assert points.names == (each.name,)
+        picture = model.picture(points)[0]
+        assert torch.equal(picture, each.stages[-1].picture)
+        with Image.open(tmp_path / f"{each.name}.png") as image:
+            assert np.array_equal(np.asarray(image).transpose(2, 0, 1), picture.numpy())
+        with Image.open(tmp_path / f"{each.name}.webp") as film:
+            assert film.n_frames > 3
+    kept = json.loads((tmp_path / "projections.json").read_text())["photos"]
+    assert kept[1] == {
+        "photo": "1",
+        "stages": {stage.name: {"psnr": stage.psnr, "lpips": None} for stage in done[1].stages},
+    }
+    assert (tmp_path / "projections.png").is_file()
+
+
+def test_more_steps_come_nearer_and_the_best_of_the_way_is_kept(model):
+    target = model.sample([3])[0]
+    measured = Likeness(from_bytes(target[None]), None)
+    distances = []
+    for steps in (1, 20):
+        picture = project(model, target, "x", effort=Effort(steps, 0, 0, 1, 4)).stages[0].picture
+        distances.append(float(measured(from_bytes(picture[None]))))
+    assert distances[1] < distances[0]
+
+
+def test_the_same_photo_gives_the_same_point(model):
+    target = model.sample([3])[0]
+    first, second = (project(model, target, "x", effort=QUICK).points for _ in range(2))
+    assert torch.equal(first.z, second.z)
+    assert all(torch.equal(one, other) for one, other in zip(first.noise, second.noise, strict=True))
+
+
+def test_projecting_leaves_the_generator_alone(model):
+    before = {name: value.clone() for name, value in model.folded.state_dict().items()}
+    pictures = model.sample([0, 1])
+    project(model, pictures[0], "x", effort=Effort(2, 2, 2, 1, 1))
+    for name, value in model.folded.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert not any(each.requires_grad for each in model.folded.parameters())
+    assert torch.equal(model.sample([0, 1]), pictures)
+
+
+def test_without_its_stage_the_noise_stays_zero_and_maps_are_shown_only(model):
+    made = project(model, model.sample([3])[0], "x", effort=Effort(2, 0, 3, 2, 4))
+    assert [stage.name for stage in made.stages] == ["latent", "maps"]
+    assert all(not maps.any() for maps in made.points.noise)
+    assert torch.equal(model.picture(made.points)[0], made.stages[0].picture)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 50), st.integers(1, 3), st.booleans())
+def test_values_are_kept_as_strong_as_normal_draws_are(strength, rows, both):
+    values = torch.randn(rows, 64, generator=torch.Generator().manual_seed(0)) * strength
+    before = values.clone()
+    bound(values, both=both)
+    reach = 3 * (2 / 64) ** 0.5
+    square = values.square().mean(dim=1)
+    assert (square <= 1 + reach + 1e-4).all()
+    if both and strength > 1e-3:
+        assert (square >= 1 - reach - 1e-4).all()
+    for row, old in zip(values, before, strict=True):  # the direction stays
+        assert torch.allclose(row * old.norm(), old * row.norm(), atol=1e-3, rtol=1e-3)
+
+
+def test_steps_grow_stay_and_end_at_nothing():
+    assert pace(0.0) < 0.3 < pace(0.3) == 1.0
+    assert pace(1.0) == 0.0
+    assert 0 < pace(0.75) < 1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_likeness_is_nothing_for_the_photo_itself_and_counts_coarse_faults_more(channels):
+    photo = torch.rand(1, channels, 32, 32, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.6
+    fine = torch.full_like(photo, 0.2)
+    fine[..., ::2] *= -1
+    for perceptual in (None, Perceptual()):
+        measured = Likeness(photo, perceptual)
+        assert measured(photo).item() == pytest.approx(0, abs=1e-6)
+        assert (measured(torch.cat([photo + 0.2, -photo])) > 0).all()
+    # As strong in every pixel; at the next scale only one of them is still there.
+    assert by_pixels(photo + 0.2, photo).item() > 3 * by_pixels(photo + fine, photo).item()
+
+
+def test_psnr_is_that_of_the_definition():
+    black = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    assert psnr(black, black) == SAME
+    assert psnr(black + 255, black) == pytest.approx(0)
+    assert psnr(black + 51, black) == pytest.approx(20 * np.log10(5))
+
+
+def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(model, monkeypatch):
+    class Notes(Quiet):
+        def note(self, text):
+            said.append(text)
+
+    said: list[str] = []
+    cpu = torch.device("cpu")
+
+    def missing(*_):
+        raise MissingWeightsError("nowhere")
+
+    monkeypatch.setattr(Perceptual, "pretrained", missing)
+    monkeypatch.setattr(likeness.weights, "find", lambda name, folder: None)
+    assert load_distance("auto", None, cpu, Notes()) is None
+    assert "by pixels at several scales alone, since vgg16-397923af.pth is not there" in said[0]
+    with pytest.raises(MissingWeightsError, match="nowhere"):
+        load_distance("lpips", None, cpu, Notes())
+    monkeypatch.setattr(Perceptual, "pretrained", lambda *_: Perceptual())
+    perceptual = load_distance("auto", None, cpu, Notes())
+    made = project(model, model.sample([3])[0], "x", perceptual, QUICK)
+    assert all(stage.lpips is not None and stage.lpips > 0 for stage in made.stages)
+
+
+@pytest.mark.parametrize("options", [{"channels": 1}, {"channels": 4}, {"size": "48x32"}, {"classes": ("a", "b")}])
+def test_every_kind_of_model_can_be_projected_to(photos, tmp_path, options):
+    model = generator(**options)
+    model.save(tmp_path / "model")
+    done = write_projections(tmp_path / "model", [photos / "0.png"], tmp_path, QUICK, watch=Quiet(), device="cpu")
+    points = load_points(tmp_path / "0.safetensors", model)
+    assert torch.equal(model.picture(points)[0], done[0].stages[-1].picture)
+    assert (points.labels is None) == (not model.config.classes)
+
+
+def test_a_class_that_is_asked_for_is_the_one_looked_in():
+    model = generator(classes=("a", "b"))
+    target = model.sample([3])[0]
+    for name in ("a", "b"):
+        points = project(model, target, "x", effort=QUICK, of=name).points
+        assert model.config.classes[int(points.labels)] == name
+
+
+def test_photos_of_one_name_get_names_of_their_own(source, photos, tmp_path):
+    (tmp_path / "more").mkdir()
+    for name in ("0.png", "a,b.png", "projections.png"):
+        shutil.copy(photos / "0.png", tmp_path / "more" / name)
+    done = write_projections(
+        source, [photos / "0.png", tmp_path / "more"], tmp_path / "out", QUICK, watch=Quiet(), device="cpu"
+    )
+    assert [each.name for each in done] == ["0", "0-2", "a_b", "projections-2"]
+
+
+def test_what_cannot_be_projected_is_refused_before_the_work(source, photos, tmp_path, monkeypatch):
+    def begun(*_):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr("handful.explore.inversion.project", begun)
+    (tmp_path / "file").write_text("not a picture")
+    (tmp_path / "bad.png").write_text("not a picture")
+    (tmp_path / "empty").mkdir()
+    for photo, out, text in (
+        (photos / "none.png", tmp_path / "out", "none.png does not exist"),
+        (tmp_path / "bad.png", tmp_path / "out", r"bad.png: not an image Pillow can read; leave it out"),
+        (tmp_path / "empty", tmp_path / "out", "holds no pictures"),
+        (photos / "0.png", tmp_path / "file", "--out .*file: cannot be made a folder"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            write_projections(source, [photo], out, QUICK, watch=Quiet(), device="cpu")
+    with pytest.raises(UsageError, match="no photos were given"):
+        write_projections(source, [], tmp_path / "out", QUICK, watch=Quiet(), device="cpu")
+    assert not any((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"steps": 0}, "--steps 0: must be at least 1"),
+        ({"noise_steps": -1}, "--noise-steps -1: must be at least 0"),
+        ({"starts": 0}, "--starts 0: must be at least 1"),
+        ({"starts": 8, "candidates": 4}, "--candidates 4: must be at least --starts 8"),
+    ],
+)
+def test_senseless_efforts_are_refused(options, text):
+    with pytest.raises(UsageError, match=text):
+        Effort(**options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that held images back, and its images."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "photos").mkdir()
+    for index, image in enumerate(generator().sample(range(40))):
+        write_png(folder / "photos" / f"{index:02d}.png", to_image(image))
+    options = "--preset tiny --size 32 --width 8 --batch 2 --steps 1 --hold-back 0.1 --score-every 0 --device cpu"
+    arguments = ["train", str(folder / "photos"), "--run", str(folder / "run"), *options.split()]
+    assert cli.main(arguments) == 0
+    return folder
+
+
+def test_a_study_compares_training_images_with_those_that_the_run_held_back(run, tmp_path, capsys):
+    arguments = ["project", run / "run", run / "photos", "--study", "--most", 3, "--out", tmp_path, *BRIEF, "--json"]
+    assert cli.main([*map(str, arguments)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    settings = read_settings(run / "run")
+    dataset = load_folder(run / "photos", (32, 32))
+    kept, unseen = (
+        {dataset.names[place] for place in each}
+        for each in hold_back(label(dataset.names, settings.config), settings.config)
+    )
+    names = {part: [each["photo"] for each in answer[part]] for part in ("training", "unseen")}
+    assert len(names["training"]) == len(names["unseen"]) == 3
+    assert set(names["training"]) <= kept
+    assert set(names["unseen"]) <= unseen
+    for stage in answer["stages"]:
+        for part in ("training", "unseen"):
+            values = [each["stages"][stage["stage"]]["psnr"] for each in answer[part]]
+            assert stage[part] == pytest.approx(sum(values) / 3)
+        pairs = [
+            other["stages"][stage["stage"]]["psnr"] < mine["stages"][stage["stage"]]["psnr"]
+            for mine in answer["training"]
+            for other in answer["unseen"]
+        ]
+        assert stage["farther"] == pytest.approx(sum(pairs) / 9)
+    assert json.loads((tmp_path / "study.json").read_text())["stages"] == answer["stages"]
+    assert (tmp_path / "training.png").is_file()
+    assert (tmp_path / "unseen.png").is_file()
+
+
+def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
+    how = {"out": tmp_path, "effort": QUICK, "watch": Quiet(), "device": "cpu"}
+    with pytest.raises(UsageError, match="was trained on other images than"):
+        study(run / "run", photos, **how)
+    with pytest.raises(UsageError, match=r"is no run folder, so nothing tells .* as --holdout FOLDER"):
+        study(run / "run" / "model" / "model.safetensors", run / "photos", **how)
+    with pytest.raises(UsageError, match="--most 1: must be at least 2"):
+        study(run / "run", run / "photos", most=1, **how)
+    found = study(run / "run" / "model", run / "photos", holdout=photos, most=2, **how)
+    assert [each.name for each in found.unseen] == ["0.png", "1.png"]
+
+
+def test_options_that_would_have_no_effect_are_refused(source, photos, tmp_path, capsys):
+    command = ["project", str(source), str(photos), "--out", str(tmp_path), *BRIEF]
+    assert cli.main([*command, "--holdout", str(photos)]) == 2
+    assert "is for --study; add that, or leave it out" in capsys.readouterr().err
+    assert cli.main([*command, "--study", "--film"]) == 2
+    assert "neither --film nor --class" in capsys.readouterr().err
+
+
+def test_the_command_says_how_near_it_came(source, photos, tmp_path, capsys):
+    command = ["project", source, photos / "0.png", photos / "1.png", "--out", tmp_path, *BRIEF]
+    assert cli.main([*map(str, command)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("0: ")
+    assert said[0].endswith(" dB")
+    assert said[2] == f"latent files and pictures in {tmp_path}"
