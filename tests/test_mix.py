@@ -28,6 +28,8 @@ def generator(size: int | str = 64, **options) -> Model:
         for name, parameter in network.named_parameters():
             if "noise" in name:
                 parameter.fill_(0.3)
+        for table in network.classes.parameters():  # of a fresh one classes are all alike
+            table.normal_(0.0, 0.5, generator=torch.Generator().manual_seed(1))
     calibrate(network)
     return Model(network)
 

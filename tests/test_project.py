@@ -44,6 +44,8 @@ def generator(size: int | str = 32, **options) -> Model:
             if "noise" in name:
                 value.fill_(0.02)
         network.to_image.weight.mul_(4)
+        for table in network.classes.parameters():  # of a fresh one classes are all alike
+            table.normal_(0.0, 0.5, generator=random)
     calibrate(network)
     return Model(network)
 
