@@ -27,17 +27,15 @@ ROWS = (
 )
 """Key, name and meaning of each row."""
 OF_CLASSES = {
-    "samples": "samples",
     "images": "images",
-    "of_class": "of the class",
+    "of_class": "of class",
     "kid": "KID",
-    "precision": "precision",
     "recall": "recall",
     "coverage": "coverage",
     "copies": "copies",
     "novelty": "novelty",
 }
-"""Key and heading of each column of the scores by class; of the class: the nearest training image is of it too."""
+"""Key and heading of each column of the scores by class; of class: the nearest training image is of it too."""
 RELATIVE = "random"
 
 
@@ -87,9 +85,7 @@ def by_class(scores: Evaluation) -> Table:
 def class_value(score: dict[str, float], key: str) -> str:
     """Write a score of a class."""
     number = score[key]
-    if key == "kid":
-        return f"{number:.5f} ± {score['kid_error']:.5f}"
-    if key in ("samples", "images"):
+    if key == "images":
         return f"{number:.0f}"
     return f"{number:.1%}" if key in ("copies", "of_class") else f"{number:.3f}"
 
