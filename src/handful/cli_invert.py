@@ -27,8 +27,7 @@ class Neighbours:
     out: Path = Path("neighbours.png")
     """File for the sheet (PNG): a row for each picture, which comes first."""
     seeds: str | None = None
-    """Whose pictures: seeds, ranges and latent files, such as 0-15,100,face.safetensors. Default: the most copied of
-    --samples."""
+    """Whose pictures: seeds, ranges and latent files, such as 0-15,100,face.safetensors. Default: the most copied."""
     samples: int = 256
     """Pictures among which the most copied are looked for: seeds from 0 up, or the images of a folder."""
     show: int = 16
