@@ -23,6 +23,7 @@ from handful.memory import fewer, ran_out
 from handful.ranks import Ranks
 from handful.spectral import SpectralAdam
 from handful.training import Step, train
+from notes import Notes
 from parts import EVERY_PART
 
 CPU = torch.device("cpu")
@@ -32,14 +33,6 @@ NO_MEMORY = RuntimeError(
 )
 PLAIN = {"size": 32, "width": 8, "channels": 3, "device": "cpu", "precision": "fp32", "compile": "off"}
 WITHOUT_STATISTICS = EVERY_PART | {"normalisation": "batch", "augment": ("color", "translation", "zoom")}
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,12 @@ def run(photos, tmp_path_factory) -> Path:
     return folder
 
 
+COMMANDS = (
+    "train", "check", "generate", "interpolate", "mix", "neighbours", "project", "evaluate", "report", "clean",
+    "describe", "bench", "demo",
+)  # fmt: skip
+
+
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
@@ -62,40 +68,13 @@ def test_help_comes_in_half_a_second_and_without_torch():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     assert done.returncode == 0, done.stderr
-    for command in (
-        "train",
-        "check",
-        "generate",
-        "interpolate",
-        "mix",
-        "neighbours",
-        "project",
-        "evaluate",
-        "report",
-        "describe",
-        "demo",
-    ):
+    for command in COMMANDS:
         assert command in done.stdout
     # Half a second on a quiet machine; the suite keeps all cores busy.
     assert seconds < 2
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "train",
-        "check",
-        "generate",
-        "interpolate",
-        "mix",
-        "neighbours",
-        "project",
-        "evaluate",
-        "report",
-        "describe",
-        "demo",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit) as exit_:
         cli.main([command, "--help"])

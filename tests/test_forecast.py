@@ -17,16 +17,9 @@ from handful.config import TrainConfig, tiny
 from handful.gauge import Gauge
 from handful.log import Quiet
 from handful.training import train
+from notes import Notes
 
 MB = 2**20
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -29,18 +29,11 @@ from handful.perceptual import BLOCKS, Perceptual, Trunk
 from handful.projected import Features, Projected, bounded, even, window
 from handful.scoring import Judge
 from handful.training import Step, train
+from notes import Notes
 from test_fast import Taped, run
 
 CPU = torch.device("cpu")
 THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -246,9 +239,10 @@ def test_a_recorded_step_can_be_replayed_in_the_same_memory(options, trunk):
 
 def test_the_judge_asks_it_and_leaves_it_as_it_was(trunk):
     options = config(batch=4)
-    step, state = fresh(options, trunk)
+    _, state = fresh(options, trunk)
+    images = torch.randint(0, 256, (8, 3, options.size, options.size), dtype=torch.uint8, generator=seeded())
     before = copy.deepcopy(state.discriminator.state_dict())
-    judge = Judge(options, step.images, step.images[:4], load_extractor("random", CPU), Quiet())
+    judge = Judge(options, images, images[:4], load_extractor("random", CPU), Quiet())
     seen, unseen = judge.accuracies(state.discriminator, 0)
     assert 0 < seen < 1
     assert 0 < unseen < 1

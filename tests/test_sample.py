@@ -17,14 +17,7 @@ from handful.log import Quiet
 from handful.model import Model
 from handful.points import Points
 from handful.sample import IN_FLIGHT, WRITERS, generate
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
+from notes import Notes
 
 
 @pytest.fixture(scope="module")

@@ -28,16 +28,9 @@ from handful.sample import generate
 from handful.scoring import Judge
 from handful.training import train
 from handful.verdict import Score
+from notes import Notes
 
 CPU = torch.device("cpu")
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module", autouse=True)

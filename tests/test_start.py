@@ -31,18 +31,11 @@ from handful.model import Model
 from handful.spectral import SpectralAdam
 from handful.start import begin, carry, read
 from handful.training import train
+from notes import Notes
 from parts import EVERY_PART
 from test_ranks import free_ports, pair
 
 SEEDS = range(4)
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,17 +22,10 @@ from handful.errors import TrainingError, UsageError, WeightsError
 from handful.log import Quiet
 from handful.perceptual import Perceptual
 from handful.training import picks, train
+from notes import Notes
 from parts import EVERY_PART
 
 MODEL = Path("model/model.safetensors")
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="session")

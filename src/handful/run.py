@@ -119,7 +119,9 @@ class Run:
         trunk = pretrained(config, watch)
         source = source_of(config)
         try:
-            expected = label([file.as_posix() for file in open_photos(config.images).files], config)
+            # Of what a class needs, the names say most before all images are read; without classes nobody needs them.
+            files = open_photos(config.images).files if config.labels == "folders" else []
+            expected = label([file.as_posix() for file in files], config)
             reading = partial(watch.advance, "reading images")
             how = (config.shape, config.fit, config.generator.channels, reading)
             dataset = load_folder(config.images, *how) if store.fits(config) else None

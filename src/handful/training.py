@@ -142,7 +142,7 @@ class Step:
         labels: Sequence[int] = (),
     ) -> None:
         device = next(state.generator.parameters()).device
-        self.config, self.state, self.images, self.ranks = config, state, images, ranks
+        self.config, self.state, self.ranks = config, state, ranks
         self.draw = drawing(images, device)
         self.numbers = torch.tensor(labels or [0] * len(images))
         kinds = range(int(self.numbers.max()) + 1)

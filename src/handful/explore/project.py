@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from handful import latent
+from handful.config import option
 from handful.errors import UsageError
 from handful.explore.likeness import Likeness, psnr
 from handful.images import from_bytes, to_bytes
@@ -54,7 +55,7 @@ class Effort:
         """
         for name, least in {"steps": 1, "noise_steps": 0, "map_steps": 0, "starts": 1, "candidates": 1}.items():
             if getattr(self, name) < least:
-                raise UsageError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {least}")
+                raise UsageError(f"{option(name)} {getattr(self, name)}: must be at least {least}")
         if self.candidates < self.starts:
             raise UsageError(f"--candidates {self.candidates}: must be at least --starts {self.starts}")
 

@@ -1,0 +1,13 @@
+"""Listens to what a user is told."""
+
+from handful.log import Quiet
+
+
+class Notes(Quiet):
+    """Keeps every line."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def note(self, text):
+        self.lines.append(text)
