@@ -40,8 +40,8 @@ def run(photos, tmp_path_factory) -> Path:
 
 
 COMMANDS = (
-    "train", "check", "generate", "interpolate", "mix", "neighbours", "project", "evaluate", "report", "clean",
-    "describe", "bench", "demo",
+    "train", "check", "generate", "interpolate", "mix", "neighbours", "project", "directions", "latents", "evaluate",
+    "report", "clean", "describe", "bench", "demo",
 )  # fmt: skip
 
 

@@ -94,11 +94,11 @@ def test_what_is_no_latent_file_is_refused_with_its_name(model, tmp_path):
     with pytest.raises(UsageError, match=r"nowhere.safetensors: is not there; give a latent file"):
         read_points(f"0,{tmp_path / 'nowhere.safetensors'}", model)
     model.save(tmp_path)
-    with pytest.raises(UsageError, match=r"model.safetensors: is no latent file of this version of handful"):
+    with pytest.raises(UsageError, match=r"model.safetensors: is not a latent file of this version of handful"):
         load_points(tmp_path / "model.safetensors", model)
     path = tmp_path / "a.safetensors"
     Points.of_seeds(model, [1, 2]).save(path, model)
-    with pytest.raises(UsageError, match=r"a.safetensors has no latent of that name, but 1, 2"):
+    with pytest.raises(UsageError, match=r"nothing in that file has this name; there are 1, 2"):
         read_points(f"{path}:anna", model)
     with pytest.raises(UsageError, match="cannot be read as a latent file"):
         load_points(tmp_path, model)

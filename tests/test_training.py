@@ -389,7 +389,7 @@ def test_training_goes_on_with_the_good_files_and_names_the_others(photos, tmp_p
     assert "4 images from" in text
     for name in ("cut [1].png", "text.jpg", "gone.png"):
         assert f"skipped, since it cannot be read: {name}: " in text
-    assert "enlarged, since it is smaller than 32 px: strip.png" in text
+    assert "enlarged, since it is smaller than 32 x 32 px: strip.png" in text
     assert "not looked at, by ending: 1 .heic" in text
 
 

@@ -22,6 +22,7 @@ import tyro
 from handful.answers import Flag, answer_with
 from handful.cli_explore import Interpolate
 from handful.cli_invert import Mix, Neighbours, Project
+from handful.cli_latents import Directions, Latents
 from handful.config import PRESETS, Channels, Drawing, Fit, Format, Precision, Preset, TrainConfig, parse_seeds
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.metrics.protocol import FeatureName, ProtocolName, Resize
@@ -126,6 +127,8 @@ class Generate:
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: they grow more alike. See docs/explore.md."""
+    along: tuple[str, ...] = ()
+    """Directions to move pictures along, as in directions/maps.safetensors:1=2 or smile.safetensors=-1.5."""
     size_of_batch: int | None = None
     """Images computed at once on a GPU. Default: what suits it. The CPU computes one at a time."""
     precision: Drawing = "fp32"
@@ -145,6 +148,7 @@ class Generate:
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
         which: dict[str, Any] = {"format": self.format, "of": self.of, "truncation": self.truncation}
+        which["moves"] = self.along
         files = generate(self.source, seeds, self.out, self.grid, *how, **which)
         places = [str(place) for place in (self.out, self.grid) if place is not None]
         what = f"{len(seeds)} images" if isinstance(seeds, list) else f"pictures of {seeds}"
@@ -405,6 +409,8 @@ def read(arguments: Sequence[str], defaults: TrainConfig) -> Command:
         | Annotated[Mix, tyro.conf.subcommand("mix")]
         | Annotated[Neighbours, tyro.conf.subcommand("neighbours")]
         | Annotated[Project, tyro.conf.subcommand("project")]
+        | Annotated[Directions, tyro.conf.subcommand("directions")]
+        | Annotated[Latents, tyro.conf.subcommand("latents")]
         | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Describe, tyro.conf.subcommand("describe")]

@@ -183,15 +183,27 @@ class Folded(nn.Module):
         self, z: Float[Tensor, "b z"], noise: Sequence[Float[Tensor, "b 1 _ _"]], labels: Labels | None
     ) -> Gates:
         """Give the gates that these inputs set; only the low maps that they are read from are computed."""
-        wanted = [GATES[int(name)] for name in self.gates]
+        if not self.gates:
+            return {}
+        maps = self.low_maps(z, noise, labels, max(GATES[int(name)] for name in self.gates))
+        return {name: cast(Excitation, gate).gate(maps[GATES[int(name)]]) for name, gate in self.gates.items()}
+
+    def low_maps(
+        self,
+        z: Float[Tensor, "b z"],
+        noise: Sequence[Float[Tensor, "b 1 _ _"]],
+        labels: Labels | None,
+        largest: int,
+    ) -> dict[int, Tensor]:
+        """Give the maps by nominal size, up to one that no gate scales yet: at most 32."""
         x = self.start(z, labels)
-        sources = {4: x}
+        maps = {4: x}
         sites = iter(noise)
         for name, block in self.blocks.items():
-            if int(name) > max(wanted, default=0):
+            if int(name) > largest:
                 break
-            sources[int(name)] = x = of_class(self.classes, int(name), climb(block, x, sites), labels)
-        return {name: cast(Excitation, gate).gate(sources[GATES[int(name)]]) for name, gate in self.gates.items()}
+            maps[int(name)] = x = of_class(self.classes, int(name), climb(block, x, sites), labels)
+        return maps
 
     def truncated_gates(
         self,

@@ -84,10 +84,7 @@ class Points:
         tensors = {"z": self.z} | {f"noise.{site}": maps for site, maps in enumerate(self.noise)}
         if self.labels is not None:
             tensors["labels"] = self.labels
-        tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-        about = {"format": FORMAT, "model": model.fingerprint, "names": self.names}
-        with replacing(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata={"handful": json.dumps(about)})
+        write_tensors(Path(path), tensors, FORMAT, model, self.names)
 
 
 def load_points(path: Path | str, model: Model) -> Points:
@@ -96,24 +93,41 @@ def load_points(path: Path | str, model: Model) -> Points:
     Raises:
         UsageError: if it is not there, cannot be read, is no latent file, or was made with another model.
     """
-    path = Path(path)
+    tensors, names = read_tensors(Path(path), FORMAT, model, "a latent file")
+    noise = [tensors[f"noise.{site}"] for site in range(len(model.network.noise_shapes))]
+    return Points(tensors["z"], noise, tensors.get("labels"), names)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], format: str, model: Model, names: Sequence[str]) -> None:
+    """Write tensors that mean something to one model alone, whole or not at all."""
+    about = {"format": format, "model": model.fingerprint, "names": names}
+    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"handful": json.dumps(about)})
+
+
+def read_tensors(path: Path, format: str, model: Model, kind: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Read what ``write_tensors`` wrote: tensors and names.
+
+    Raises:
+        UsageError: if it is not there, cannot be read, is not of this kind, or was made with another model.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("handful", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: is not there; give a latent file that handful wrote") from error
+        raise UsageError(f"{path}: is not there; give {kind} that handful wrote") from error
     except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: cannot be read as a latent file ({error}); it may be cut short") from error
-    if about.get("format") != FORMAT:
-        raise UsageError(f"{path}: is no latent file of this version of handful ({FORMAT!r} is wanted)")
+        raise UsageError(f"{path}: cannot be read as {kind} ({error}); it may be cut short") from error
+    if about.get("format") != format:
+        raise UsageError(f"{path}: is not {kind} of this version of handful ({format!r} is wanted)")
     if about["model"] != model.fingerprint:
         raise UsageError(
             f"{path}: belongs to model {about['model']}, and this is model {model.fingerprint}; latents mean nothing "
             "to another model, nor to a run that was trained on since: give the model it was made with"
         )
-    noise = [tensors[f"noise.{site}"] for site in range(len(model.network.noise_shapes))]
-    return Points(tensors["z"], noise, tensors.get("labels"), tuple(about["names"]))
+    return tensors, tuple(about["names"])
 
 
 def read_points(text: str, model: Model, of: Of = None, option: str = "--seeds") -> Points:
@@ -153,7 +167,16 @@ def named(text: str, model: Model) -> Points:
     if not name:
         return load_points(text, model)
     points = load_points(stem + ENDING, model)
-    places = [place for place, each in enumerate(points.names) if each == name]
+    return points.pick(chosen(points.names, name, text))
+
+
+def chosen(names: Sequence[str], name: str, text: str) -> list[int]:
+    """Give the places of a name among those of a file, which ``text`` asked for.
+
+    Raises:
+        UsageError: if it is not there.
+    """
+    places = [place for place, each in enumerate(names) if each == name]
     if not places:
-        raise UsageError(f"{text}: {stem}{ENDING} has no latent of that name, but {', '.join(points.names)}")
-    return points.pick(places)
+        raise UsageError(f"{text}: nothing in that file has this name; there are {', '.join(names)}")
+    return places

@@ -16,10 +16,11 @@ from torch import Tensor
 from handful import images
 from handful.config import Drawing, Format
 from handful.errors import UsageError
+from handful.explore.directions import along
 from handful.log import Console, Watch
 from handful.machine import best_precision, prepare
 from handful.model import WEIGHTS, Model, find_weights, load
-from handful.points import read_points
+from handful.points import Points, read_points
 
 LARGEST_GRID = 300_000_000
 """Pixels; a larger grid takes more memory than most viewers have."""
@@ -45,6 +46,7 @@ def generate(
     format: Format = "png",
     of: str | None = None,
     truncation: float = 1.0,
+    moves: Sequence[str] = (),
     watch: Watch | None = None,
 ) -> list[Path]:
     """Write one file a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
@@ -64,6 +66,7 @@ def generate(
         format: Of the single pictures: png or webp.
         of: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
         truncation: Below 1, how far pictures go from the mean. See ``Model.sample``.
+        moves: Directions to move pictures along, see ``directions.along``. They are then drawn one at a time.
         watch: Is told how it goes; the terminal by default.
 
     Returns:
@@ -78,8 +81,9 @@ def generate(
     model = load(source, device, precision, compile)
     names: list[int | str]
     stream: Iterator[Tensor]
-    if isinstance(seeds, str):
-        points = read_points(seeds, model, of)
+    if isinstance(seeds, str) or moves:
+        points = read_points(seeds, model, of) if isinstance(seeds, str) else Points.of_seeds(model, seeds, of)
+        points = along(points, moves, model)
         names = file_names(points.names)
         stream = (model.picture(points.pick([place]), truncation) for place in range(len(points)))
     else:

@@ -1,0 +1,99 @@
+"""Latent files out of seeds and other latent files: what the command ``latents`` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from handful.errors import UsageError
+from handful.explore.directions import along
+from handful.files import require_file
+from handful.model import load
+from handful.points import ENDING, Points, read_points
+
+
+def write_points(
+    source: Path | str,
+    seeds: str,
+    out: Path | str,
+    names: Sequence[str] | None = None,
+    moves: Sequence[str] = (),
+    shares: Sequence[float] = (),
+    of: str | None = None,
+    device: str = "auto",
+) -> Points:
+    """Write a latent file.
+
+    Args:
+        source: The model: a run folder, a model folder or a ``.safetensors`` file.
+        seeds: What goes into it, as ``read_points`` has it.
+        out: The file.
+        names: New names, one for each; by default they keep theirs.
+        moves: Directions to move along before anything is blended, see ``directions.along``.
+        shares: Of each, in the one that they are blended into; see ``blended``. By default they stay as many.
+        of: Their class, where the model has classes; by default each keeps its own.
+        device: auto, cpu, cuda, cuda:1 or mps.
+
+    Raises:
+        UsageError: if something cannot be read or written, or a name cannot be one, or as ``blended``.
+    """
+    out = Path(out)
+    if out.suffix != ENDING:
+        raise UsageError(f"--out {out}: must end in {ENDING}, by which latent files are known among seeds")
+    if "," in str(out):
+        raise UsageError(f"--out {out}: must have no comma, which stands between latent files; choose another name")
+    require_file(out)
+    model = load(source, device)
+    points = along(read_points(seeds, model, of), moves, model)
+    if shares:
+        points = blended(points, shares)
+    if names is not None:
+        points = named_anew(points, names)
+    points.save(out, model)
+    return points
+
+
+def blended(points: Points, shares: Sequence[float]) -> Points:
+    """Blend points into one: latents and noise by their shares, and as long as they are themselves, in the mean.
+
+    Shorter ones, as plain means are, the generator never saw.
+
+    Raises:
+        UsageError: if there is not one share for each, or they are no shares, or the classes differ.
+    """
+    if len(shares) != len(points):
+        raise UsageError(f"--blend: {len(shares)} shares for {len(points)} latents; give one for each")
+    if not all(0 <= share < math.inf for share in shares) or sum(shares) == 0:
+        raise UsageError("--blend: shares must be from 0 up, and not all 0")
+    if points.labels is not None and len(set(points.labels.tolist())) > 1:
+        raise UsageError("--blend: these are of several classes, and a latent has one; choose it with --class")
+    weight = torch.tensor(shares) / sum(shares)
+
+    def blend(values: Float[Tensor, "n ..."]) -> Float[Tensor, "1 ..."]:
+        flat = values.flatten(1)
+        mean = weight @ flat
+        length = weight @ flat.norm(dim=1)
+        whole: Tensor = mean * (length / mean.norm().clamp(min=1e-12))
+        return whole.view(1, *values.shape[1:])
+
+    labels = None if points.labels is None else points.labels[:1]
+    return Points(blend(points.z), [blend(maps) for maps in points.noise], labels, ("+".join(points.names),))
+
+
+def named_anew(points: Points, names: Sequence[str]) -> Points:
+    """Give points other names.
+
+    Raises:
+        UsageError: if there is not one for each, or one is empty, has a comma in it, or is given twice.
+    """
+    if len(names) != len(points):
+        raise UsageError(f"--names: {len(names)} names for {len(points)} latents; give one for each, commas between")
+    for name in names:
+        if not name.strip() or "," in name or names.count(name) > 1:
+            raise UsageError(f"--names {name}: must be a name of its own, without commas")
+    return Points(points.z, points.noise, points.labels, tuple(name.strip() for name in names))

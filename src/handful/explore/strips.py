@@ -1,0 +1,150 @@
+"""Directions as pictures: what the command ``directions`` writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from handful.errors import UsageError
+from handful.explore.directions import Directions, from_examples, from_maps, from_weights, moved
+from handful.files import require_folder
+from handful.images import to_image, write_png
+from handful.labelled import Cell, require_room, seed_or_name, sheet
+from handful.model import Model, load
+from handful.points import Points, read_points
+
+By = Literal["maps", "weights"]
+LARGEST_SHOWN = 256
+"""Pixels along a side of a picture on a sheet, at most."""
+
+
+def write_directions(
+    source: Path | str,
+    out: Path | str,
+    by: By = "maps",
+    count: int = 8,
+    *,
+    more: str | None = None,
+    less: str | None = None,
+    scores: Path | str | None = None,
+    name: str | None = None,
+    seeds: str = "0-3",
+    strength: float = 3.0,
+    steps: int = 7,
+    of: str | None = None,
+    truncation: float = 1.0,
+    device: str = "auto",
+) -> Directions:
+    """Find directions, and write a file of them, a sheet of pictures moved along each, and one of all.
+
+    Args:
+        source: A run folder, a model folder or a ``.safetensors`` file.
+        out: Folder for ``NAME.safetensors``, ``NAME.png``, and ``NAME-1.png`` and so on where there are several.
+        by: How to find them without examples: ``from_maps`` or ``from_weights``.
+        count: How many of these.
+        more: Seeds and latent files whose pictures have much of what is looked for; with ``less``.
+        less: The same, of pictures that have little of it.
+        scores: A text file with examples and how much of it they have; in place of both.
+        name: What files are called, and a direction from examples.
+        seeds: Whose pictures are moved.
+        strength: How far, at both ends of a strip.
+        steps: Pictures in a strip.
+        of: The class of these pictures, where the model has classes.
+        truncation: See ``Model.sample``.
+        device: auto, cpu, cuda, cuda:1 or mps.
+
+    Raises:
+        UsageError: if an option makes no sense, something cannot be read, or ``out`` cannot be written to.
+    """
+    out = Path(out)
+    if steps < 2:
+        raise UsageError(f"--steps {steps}: a strip has at least 2 pictures")
+    if not 0 < strength < math.inf:
+        raise UsageError(f"--strength {strength:g}: must be above 0; strips go that far both ways")
+    by_example = more is not None or less is not None or scores is not None
+    name = name or ("examples" if by_example else by)
+    if name != Path(name).name or {*name} & {",", ":"}:
+        raise UsageError(f"--name {name}: must be fit for a file, without slash, comma and colon")
+    require_folder(out)
+    model = load(source, device)
+    shown = read_points(seeds, model, of)
+    height, width = model.config.shape
+    require_room(len(shown), steps, (width, height), LARGEST_SHOWN)
+    if by_example:
+        found = from_examples(model, *examples(model, more, less, scores), name)
+    else:
+        found = {"maps": from_maps, "weights": from_weights}[by](model, count)
+    found.save(out / f"{name}.safetensors", model)
+    strengths = [strength * (2 * step / (steps - 1) - 1) for step in range(steps)]
+    overview = []
+    for place, each in enumerate(found.names):
+        rows = [strip(model, shown.pick([row]), found.pick(place), strengths, truncation) for row in range(len(shown))]
+        write_png(out / f"{name if by_example else f'{name}-{each}'}.png", sheet(rows, (width, height), LARGEST_SHOWN))
+        overview.append(with_title(rows[0], f"direction {each}"))
+    if not by_example:
+        write_png(out / f"{name}.png", sheet(overview, (width, height), LARGEST_SHOWN))
+    return found
+
+
+def strip(
+    model: Model, point: Points, direction: Directions, strengths: Sequence[float], truncation: float
+) -> list[Cell]:
+    """Draw a point moved along a direction, from the first strength to the last."""
+    cells = []
+    for strength in strengths:
+        picture = model.picture(moved(point, direction.vectors[0], strength), truncation)[0]
+        cells.append(Cell(to_image(picture), (f"{strength:+.3g}" if strength else "0",)))
+    return with_title(cells, seed_or_name(point.names[0]))
+
+
+def with_title(cells: Sequence[Cell], title: str) -> list[Cell]:
+    """Write a title below the first picture of a row, under its own word."""
+    return [Cell(cells[0].picture, (cells[0].words[0], title)), *cells[1:]]
+
+
+def examples(model: Model, more: str | None, less: str | None, scores: Path | str | None) -> tuple[Points, list[float]]:
+    """Read examples and their scores: 1 and -1, or those of a file.
+
+    Raises:
+        UsageError: if both ways are asked for, or only half of one, or something cannot be read.
+    """
+    if scores is not None:
+        if more is not None or less is not None:
+            raise UsageError("--scores: takes the place of --more and --less; give one or the other")
+        return read_scores(Path(scores), model)
+    if more is None or less is None:
+        raise UsageError(f"--{'less' if less is None else 'more'}: is needed too; a direction has two ends")
+    ends = read_points(more, model, option="--more"), read_points(less, model, option="--less")
+    return Points.join(ends), [1.0] * len(ends[0]) + [-1.0] * len(ends[1])
+
+
+def read_scores(path: Path, model: Model) -> tuple[Points, list[float]]:
+    """Read lines of seeds or a latent file, then a space, then their score. Lines after ``#`` are left out.
+
+    Raises:
+        UsageError: naming the file and the line, if one cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--scores {path}: cannot be read ({error}); give a text file") from error
+    found, scores = [], list[float]()
+    for number, line in enumerate(lines, 1):
+        text, place = line.partition("#")[0].strip(), f"--scores {path}, line {number}:"
+        if not text:
+            continue
+        which, _, score = text.replace("\t", " ").rpartition(" ")
+        try:
+            value = float(score)
+        except ValueError:
+            value = math.nan
+        if not which or not math.isfinite(value):
+            raise UsageError(f"{place} {text!r} is not a seed, a space and a score, as in 17 0.5")
+        points = read_points(which.strip(), model, option=place)
+        found.append(points)
+        scores += [value] * len(points)
+    if not found:
+        raise UsageError(f"--scores {path}: has no scores in it; write a seed, a space and its score on each line")
+    return Points.join(found), scores
