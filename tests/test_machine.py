@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -17,16 +18,24 @@ from handful.resolve import choose_compile, choose_precision
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_the_machine() -> Iterator[None]:
+    best_precision.cache_clear()
+    yield
+    best_precision.cache_clear()
+
+
 def test_half_precision_is_taken_where_it_is_clearly_faster(monkeypatch):
     for speed, expected in ((2.1, "bf16"), (1.2, "fp32"), (0.3, "fp32")):
         monkeypatch.setattr(machine, "interleaved", lambda functions, rounds, speed=speed: [speed, 1.0])
+        best_precision.cache_clear()
         assert best_precision(CPU) == expected
 
 
 def test_the_two_precisions_are_really_timed(monkeypatch):
     asked = []
     monkeypatch.setattr(machine, "convolution", lambda device, precision: asked.append(precision) or (lambda: None))
-    best_precision(CPU)
+    assert best_precision(CPU) == best_precision(CPU)
     assert asked == [torch.float32, torch.bfloat16]
     torch.testing.assert_close(interleaved([lambda: None], 3)[0], 0.0, atol=0.01, rtol=0)
 

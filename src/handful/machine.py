@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
 import sys
@@ -29,15 +30,22 @@ COMPILE_STEPS = 1_000
 COMPILERS = "C++ compiler (g++ or clang++) for the CPU or Triton for CUDA"
 
 
+@functools.cache
 def best_precision(device: torch.device) -> Precision:
-    """Name the fastest precision: bf16 where there is hardware for it, else fp16 on CUDA, else fp32."""
+    """Name the fastest precision: bf16 where there is hardware for it, else fp16 on CUDA, else fp32.
+
+    Found out once in a process.
+    """
     if device.type == "cuda":
         major, _ = torch.cuda.get_device_capability(device)
         return "bf16" if major >= 8 else "fp16" if major >= 7 else "fp32"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several would wait for each other where other programs run
     try:
-        fp32, bf16 = interleaved([convolution(device, torch.float32), convolution(device, torch.bfloat16)], rounds=9)
+        both = [convolution(device, torch.float32), convolution(device, torch.bfloat16)]
+        fp32, bf16 = interleaved(both, rounds=3)
+        if bf16 < fp32:  # without hardware for it, it is several times as slow, and nine rounds would take seconds
+            fp32, bf16 = interleaved(both, rounds=9)
     finally:
         torch.set_num_threads(threads)
     return "bf16" if fp32 / bf16 > PAYS else "fp32"
