@@ -1,15 +1,20 @@
 """Truncation: latents and gates are drawn towards their mean."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from handful import latent
 from handful.config import GeneratorConfig
 from handful.errors import UsageError
+from handful.explore.neighbours import neighbours
 from handful.fold import Folded
 from handful.generator import Generator
 from handful.images import from_bytes
 from handful.log import Quiet
+from handful.metrics.evaluation import evaluate
+from handful.metrics.protocol import PROTOCOLS
 from handful.model import Model
 from handful.points import Points
 from handful.sample import generate
@@ -83,3 +88,32 @@ def test_it_has_an_effect_without_gates_and_on_normalised_latents(options):
 def test_what_is_not_from_0_to_1_is_refused(truncation):
     with pytest.raises(UsageError, match=f"--truncation {truncation:g}: must be from 0, the mean, to 1"):
         Model(Generator(GeneratorConfig(size=32, width=8))).sample([0], truncation=truncation)
+
+
+def test_scores_and_neighbours_are_those_of_truncated_pictures(model, tmp_path, monkeypatch):
+    monkeypatch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=24, paths=2))
+    model.save(tmp_path / "model")
+    generate(tmp_path / "model", range(100, 112), tmp_path / "photos", device="cpu", watch=Quiet())
+    generate(tmp_path / "model", range(24), tmp_path / "drawn", device="cpu", truncation=0.5, watch=Quiet())
+    scores = evaluate(tmp_path / "model", tmp_path / "photos", truncation=0.5, device="cpu", watch=Quiet())
+    of_files = evaluate(tmp_path / "drawn", tmp_path / "photos", device="cpu", watch=Quiet())
+    for name in ("kid", "precision", "recall", "swd", "novelty"):
+        assert getattr(scores, name) == pytest.approx(getattr(of_files, name), abs=1e-6)
+    assert (scores.truncation, of_files.truncation) == (0.5, None)
+    assert scores.path_length is None
+    assert "leave --truncation out" in scores.why["path_length"]
+
+    def ratios(source, truncation):
+        how = {"samples": 4, "show": 4, "device": "cpu", "truncation": truncation, "watch": Quiet()}
+        found = neighbours(source, tmp_path / "photos", tmp_path / "sheet.png", **how)
+        return sorted(row.neighbours[0].ratio for row in found.rows)
+
+    assert ratios(tmp_path / "model", 0.5) != ratios(tmp_path / "model", 1.0)
+    for wrong in (
+        lambda: evaluate(tmp_path / "drawn", tmp_path / "photos", truncation=0.5),
+        lambda: ratios(tmp_path / "drawn", 0.5),
+    ):
+        with pytest.raises(UsageError, match=r"--truncation 0\.5: .*drawn is a folder of images"):
+            wrong()
+    with pytest.raises(UsageError, match=r"--truncation 2: must be from 0"):
+        evaluate(tmp_path / "model", tmp_path / "photos", truncation=2.0)

@@ -180,6 +180,8 @@ class Evaluate:
     """Pixels at which images of a folder are compared: one number for squares, or as in 768x512. Default: their own."""
     fit: Fit | None = None
     """How images get these proportions: crop or squash. Default: as the run had it, or crop."""
+    truncation: float = 1.0
+    """Score pictures drawn towards the mean, below 1: better precision against worse recall. See docs/explore.md."""
     weights: Path | None = None
     """Folder with the weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
     device: str = "auto"
@@ -193,7 +195,7 @@ class Evaluate:
         from handful.metrics.table import table
 
         options = {name: getattr(self, name) for name in ("protocol", "features", "resize", "holdout", "size", "fit")}
-        options |= {"weights": self.weights, "device": self.device}
+        options |= {name: getattr(self, name) for name in ("truncation", "weights", "device")}
         scores = [evaluate(source, self.images, **options) for source in (self.source, *self.compare)]
         if self.json:
             answer, *others = [each.to_json() for each in scores]

@@ -36,6 +36,8 @@ class Neighbours:
     """Training images beside each picture."""
     of: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
+    truncation: float = 1.0
+    """Below 1, draw pictures towards the mean, down to 0: they grow more alike."""
     features: FeatureName = "random"
     """What to look through beside the pixels: inception, vgg16, dino, or random, which needs no file."""
     weights: Path | None = None
@@ -49,7 +51,7 @@ class Neighbours:
         """Look, and say what was found."""
         from handful.explore.neighbours import neighbours
 
-        how = (self.samples, self.show, self.count, self.of, self.features, self.weights, self.device)
+        how = (self.samples, self.show, self.count, self.of, self.features, self.weights, self.device, self.truncation)
         found = neighbours(self.source, self.images, self.out, self.seeds, *how)
         text = (
             f"{found.copies:.1%} of {found.samples:,} pictures are copies, of the training images among themselves "

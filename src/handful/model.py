@@ -96,10 +96,7 @@ class Model:
         Raises:
             UsageError: if the truncation is not from 0 to 1.
         """
-        if not 0 <= truncation <= 1:
-            raise UsageError(
-                f"--truncation {truncation:g}: must be from 0, the mean, to 1, which leaves pictures alone"
-            )
+        check_truncation(truncation)
         with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
             if gates is None and truncation != 1:
                 gates = self.folded.truncated_gates(z, noise, labels, truncation)
@@ -219,6 +216,16 @@ class Model:
         with replacing(folder / WEIGHTS) as temporary:
             save_file(weights, temporary, metadata={"handful": json.dumps(config)})
         write_json(folder / "config.json", config)
+
+
+def check_truncation(truncation: float) -> None:
+    """Refuse a truncation that is none.
+
+    Raises:
+        UsageError: if it is not from 0 to 1.
+    """
+    if not 0 <= truncation <= 1:
+        raise UsageError(f"--truncation {truncation:g}: must be from 0, the mean, to 1, which leaves pictures alone")
 
 
 def whole(images: Float[Tensor, "b c h w"], seed: str) -> Float[Tensor, "b c h w"]:

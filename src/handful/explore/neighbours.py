@@ -102,6 +102,7 @@ def neighbours(
     features: FeatureName = "random",
     weights: Path | None = None,
     device: str = "auto",
+    truncation: float = 1.0,
     watch: Watch | None = None,
 ) -> Neighbourhood:
     """Find the training images nearest to pictures, and write a sheet of them: a row each, the picture first.
@@ -121,6 +122,7 @@ def neighbours(
         features: The network to look through.
         weights: Folder with the weight files of other networks.
         device: auto, cpu, cuda, cuda:1 or mps.
+        truncation: With which pictures are drawn; see ``Model.sample``.
         watch: Is told how it goes; the terminal by default.
 
     Raises:
@@ -134,7 +136,7 @@ def neighbours(
     watch = watch or own
     try:
         require_file(Path(out))
-        opened = chosen(Path(source), seeds, samples, of, device)
+        opened = chosen(Path(source), seeds, samples, of, device, truncation)
         height, width = opened.shape
         require_room(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
         training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels, watch)
@@ -195,13 +197,13 @@ class Search:
         )
 
 
-def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device: str) -> Source:
+def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device: str, truncation: float) -> Source:
     """Open the pictures that are to be looked at.
 
     Raises:
         UsageError: if there are none, or seeds or a class are asked of a folder of images.
     """
-    opened = open_source(source, samples, None, fit_of(source), device)
+    opened = open_source(source, samples, None, fit_of(source), device, truncation)
     model = opened.model
     if model is None:
         if seeds is not None or of is not None:
@@ -210,12 +212,12 @@ def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device
         return opened
     if seeds is None:
         model.labels([], of)
-        return drawn(model, opened.label, range(samples), None if of is None else [of] * samples)
+        return drawn(model, opened.label, range(samples), None if of is None else [of] * samples, truncation)
     points = read_points(seeds, model, of)
     return dataclasses.replace(
         opened,
         count=len(points),
-        stream=lambda: (model.picture(points.pick([place])) for place in range(len(points))),
+        stream=lambda: (model.picture(points.pick([place]), truncation) for place in range(len(points))),
         name=lambda place: seed_or_name(points.names[place]),
     )
 

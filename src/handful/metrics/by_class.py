@@ -28,7 +28,8 @@ def drawn_like(source: Source, training: Sequence[str]) -> Source:
     known = [name for name in classes_of(training, source.model.config.classes) if name is not None]
     if len(set(known)) < len(source.model.config.classes):
         return source
-    return drawn(source.model, source.label, range(source.count), in_proportion(known, source.count))
+    share = in_proportion(known, source.count)
+    return drawn(source.model, source.label, range(source.count), share, source.truncation)
 
 
 def scores_by_class(

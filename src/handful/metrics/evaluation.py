@@ -65,6 +65,8 @@ class Evaluation:
     """How training images got these proportions."""
     seeds: str | None
     """Which pictures, if a generator drew them."""
+    truncation: float | None = None
+    """With which they were drawn."""
     kid: float | None = None
     kid_error: float | None = None
     fid: float | None = None
@@ -111,6 +113,7 @@ def evaluate(
     holdout: Path | str | None = None,
     size: int | str | None = None,
     fit: Fit | None = None,
+    truncation: float = 1.0,
     weights: Path | None = None,
     device: str = "auto",
     watch: Watch | None = None,
@@ -127,6 +130,7 @@ def evaluate(
         size: At which the images of a folder are compared, in pixels: a number for squares, or as in 768x512; their own
             by default.
         fit: How images get these proportions; as the run had it, or ``crop``.
+        truncation: With which a generator draws; see ``Model.sample``.
         weights: Folder with the weight files of other networks.
         device: auto, cpu, cuda, cuda:1 or mps.
         watch: Is told how it goes; the terminal by default.
@@ -143,7 +147,7 @@ def evaluate(
     try:
         fit = fit or fit_of(Path(source))
         shape = read_size(size) if size is not None else None
-        opened = open_source(Path(source), plan.samples, shape, fit, device)
+        opened = open_source(Path(source), plan.samples, shape, fit, device, truncation)
         enough(opened.count, opened.label)
         own_size = spelled(opened.shape)
         if min(opened.shape) < SMALLEST_SIDE:
@@ -160,6 +164,7 @@ def evaluate(
             size=int(own_size) if own_size.isdigit() else own_size,
             fit=fit,
             seeds=f"0-{opened.count - 1}" if opened.model is not None else None,
+            truncation=truncation if opened.model is not None else None,
         )
         score(scores, opened, training, unseen, Tools(plan, choose_device(device), weights, watch))
         scores.seconds = round(time.monotonic() - start, 1)
@@ -230,6 +235,8 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
 
     if source.model is None:
         scores.why["path_length"] = "a folder of images has no latent space"
+    elif source.truncation != 1:
+        scores.why["path_length"] = "walks between whole latents, so leave --truncation out for it"
     elif extractor is not None and reference.features is not None:
         unit = diversity.spread(reference.features)
         scores.path_length = path_length(source.model, extractor, plan.paths, unit, tools.bar("walking"))

@@ -17,7 +17,7 @@ from handful.classes import folders
 from handful.config import Channels, Fit
 from handful.data import decode_all
 from handful.errors import UsageError
-from handful.model import Model, find_weights, load
+from handful.model import Model, check_truncation, find_weights, load
 from handful.photos import Photos, Problem, is_photos, open_photos, readable, spread
 from handful.shapes import Shape, spelled
 
@@ -43,9 +43,11 @@ class Source:
     """The generator behind the samples, if there is one."""
     class_of: Callable[[int], str | None]
     """Says of which class an image is to be; None where there are no classes."""
+    truncation: float = 1.0
+    """With which a generator draws; see ``Model.sample``."""
 
 
-def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: str) -> Source:
+def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: str, truncation: float = 1.0) -> Source:
     """Open a run folder, a model folder, a model file or a folder or archive of images.
 
     Args:
@@ -54,20 +56,26 @@ def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: st
         shape: Height and width to bring the images of a folder to; their own if they all agree.
         fit: How an image of a folder gets these proportions.
         device: Where a generator computes.
+        truncation: With which it draws.
 
     Raises:
-        UsageError: if it is none of these, or its images do not do.
+        UsageError: if it is none of these, or its images do not do, or a folder of them is to be truncated.
     """
     if not is_photos(path) and (path.is_file() or find_weights(path) is not None):
+        check_truncation(truncation)
         model = load(path, device)
         if shape not in (None, model.config.shape):
             own = spelled(model.config.shape)
             raise UsageError(f"--size {spelled(shape)}: {path} draws images of {own} px; leave --size out")
-        return drawn(model, str(path), range(most))
+        return drawn(model, str(path), range(most), truncation=truncation)
+    if truncation != 1:
+        raise UsageError(f"--truncation {truncation:g}: {path} is a folder of images, not a generator; leave it out")
     return taken(path, most, shape, fit)
 
 
-def drawn(model: Model, label: str, seeds: Sequence[int], classes: Sequence[str] | None = None) -> Source:
+def drawn(
+    model: Model, label: str, seeds: Sequence[int], classes: Sequence[str] | None = None, truncation: float = 1.0
+) -> Source:
     """Take the images of a generator, one a seed, of these classes, or of all its classes in turn."""
     if classes is None and (numbers := model.labels(seeds)) is not None:
         classes = [model.config.classes[number] for number in numbers.tolist()]
@@ -76,10 +84,11 @@ def drawn(model: Model, label: str, seeds: Sequence[int], classes: Sequence[str]
         count=len(seeds),
         channels=model.config.channels,
         shape=model.config.shape,
-        stream=lambda: model.stream(seeds, BATCH, classes),
+        stream=lambda: model.stream(seeds, BATCH, classes, truncation),
         name=lambda index: f"seed {seeds[index]}" + (f", {classes[index]}" if classes else ""),
         model=model,
         class_of=lambda index: classes[index] if classes else None,
+        truncation=truncation,
     )
 
 

@@ -93,6 +93,7 @@ def class_value(score: dict[str, float], key: str) -> str:
 def protocol(scores: Evaluation) -> str:
     """Say in a line all that a figure depends on."""
     seeds = f", seeds {scores.seeds}" if scores.seeds else ""
+    seeds += f", truncation {scores.truncation:g}" if scores.truncation not in (None, 1.0) else ""
     return (
         f"protocol {scores.protocol}: {scores.samples:,} samples{seeds}, against {scores.reference}, "
         f"at {scores.size} px ({scores.fit}), features {scores.features}"
