@@ -159,6 +159,15 @@ def test_bytes_and_floats_convert_back_and_forth():
     assert to_bytes(torch.tensor([-2.0, 0.0, 2.0]).view(1, 1, 1, 3)).flatten().tolist() == [0, 128, 255]
 
 
+@pytest.mark.parametrize(
+    ("count", "height", "width", "columns"),
+    [(36, 4, 4, 6), (36, 64, 96, 6), (3, 4, 4, 3), (10, 4, 4, 5), (1, 4, 4, 1), (5, 8, 32, 1), (7, 4, 4, 4)],
+)
+def test_a_grid_is_about_square_and_its_last_row_full_if_it_can(count, height, width, columns):
+    sheet = grid([torch.zeros(3, height, width, dtype=torch.uint8)] * count)
+    assert sheet.width == columns * (width + 2) - 2
+
+
 def test_a_grid_holds_the_images_in_order(tmp_path):
     images = [torch.full((3, 4, 4), value, dtype=torch.uint8) for value in (10, 20, 30, 40, 50)]
     sheet = grid(images)

@@ -54,12 +54,15 @@ def write_png(path: Path, image: Image.Image) -> None:
 
 
 def grid(images: Sequence[UInt8[Tensor, "c h w"]], columns: int | None = None) -> Image.Image:
-    """Lay images of one size out in rows, as near to a square as their number allows unless ``columns`` is given.
+    """Lay images of one size out in rows, about as a square unless ``columns`` is given, and the last row full if it can.
 
     What is transparent shows a checkerboard.
     """
     height, width = images[0].shape[1:]
-    columns = columns or math.ceil(math.sqrt(len(images) * height / width))
+    if columns is None:
+        square = math.ceil(math.sqrt(len(images) * height / width))
+        near = (square, *(each for each in (square + 1, square - 1) if 0 < each <= len(images)))
+        columns = min(near, key=lambda each: -len(images) % each)
     rows = math.ceil(len(images) / columns)
     size = (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
