@@ -54,7 +54,7 @@ def write_png(path: Path, image: Image.Image) -> None:
 
 
 def grid(images: Sequence[UInt8[Tensor, "c h w"]], columns: int | None = None) -> Image.Image:
-    """Lay images of one size out in rows, about as a square unless ``columns`` is given, and the last row full if it can.
+    """Lay images of one size out in rows, about as a square and the last row full if it can, or in so many columns.
 
     What is transparent shows a checkerboard.
     """
