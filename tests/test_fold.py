@@ -60,7 +60,7 @@ def test_a_folded_generator_draws_the_same_picture_of_classes_and_of_shares_of_t
     folded = Folded(network)
     drawn = folded(z, noise, labels)
     torch.testing.assert_close(drawn, network(z, noise, labels)[0], rtol=0, atol=1e-4)
-    assert torch.equal(drawn, folded(z, noise, labels, 1.0, folded.gates_of(z, noise, labels)))
+    assert torch.equal(drawn, folded(z, noise, labels, folded.gates_of(z, noise, labels)))
     assert (drawn[:1] - folded(z[:1], [maps[:1] for maps in noise], torch.tensor([1]))).abs().max() > 0.01
 
 

@@ -4,6 +4,8 @@ import dataclasses
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from handful import latent
 from handful.config import GeneratorConfig
@@ -18,6 +20,7 @@ from handful.metrics.protocol import PROTOCOLS
 from handful.model import Model
 from handful.points import Points
 from handful.sample import generate
+from handful.truncation import Truncation
 from test_fold import CPU, trained
 from test_points import made
 
@@ -51,30 +54,50 @@ def test_a_truncated_picture_is_the_same_with_others_from_a_file_and_from_the_co
 
 
 def test_gates_go_towards_their_mean_in_a_straight_line():
-    folded = Folded(trained(256))
-    z, noise = latent.from_seeds([1, 2], 256, folded.noise_shapes, CPU)
-    own, mean = folded.gates_of(z, noise, None), folded.mean_gates(None)
+    model = Model(trained(256))
+    z, noise = latent.from_seeds([1, 2], 256, model.folded.noise_shapes, CPU)
+    own, mean = model.folded.gates_of(z, noise, None), model.truncation.mean_gates(None)
     assert own.keys() == mean.keys() == {"64", "128", "256"}
-    half, none = (folded.truncated_gates(z, noise, None, share) for share in (0.5, 0.0))
+    half, none = (model.truncation.gates(z, noise, None, share) for share in (0.5, 0.0))
     for name in own:
         torch.testing.assert_close(half[name], (own[name] + mean[name]) / 2)
         torch.testing.assert_close(none[name], mean[name].expand_as(own[name]))
         assert own[name].std() > 0
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**40), st.floats(0, 1))
+def test_latents_keep_their_length_and_come_nearer_where_the_low_map_answers(model, seed, truncation):
+    z = Points.of_seeds(model, [seed]).z
+    drawn = model.truncation.latents(z, truncation)
+    assert float(drawn.norm()) == pytest.approx(float(z.norm()), rel=1e-5)
+    directions = torch.linalg.eigh(model.response).eigenvectors.float()
+    before, after = (z @ directions).abs()[0], (drawn @ directions).abs()[0]
+    assert after[-1] <= before[-1] + 1e-5
+    assert after[0] >= before[0] - 1e-5
+    assert torch.allclose(model.truncation.latents(z, 1.0), z, atol=1e-6)
+
+
+def test_half_of_a_direction_is_drawn_in_where_the_map_answers_twice_as_far(model):
+    axes = torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))).Q
+    answers = torch.tensor([4.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    pull = Truncation(model.folded, axes @ torch.diag(answers * 3) @ axes.T).pull.double()
+    found = torch.diagonal(axes.T @ pull @ axes)
+    torch.testing.assert_close(found, answers / (answers + 4), atol=1e-6, rtol=0)
+
+
 def test_an_image_with_its_own_gates_given_is_the_same_bit_for_bit():
     folded = Folded(trained(128))
     z, noise = latent.from_seeds([1], 256, folded.noise_shapes, CPU)
-    assert torch.equal(folded(z, noise, None, 1.0, folded.gates_of(z, noise, None)), folded(z, noise))
+    assert torch.equal(folded(z, noise, None, folded.gates_of(z, noise, None)), folded(z, noise))
 
 
 def test_the_mean_is_that_of_the_class():
-    network = trained(64, classes=("cats", "dogs"))
-    folded = Folded(network)
-    cats, dogs = folded.mean_gates(0)["64"], folded.mean_gates(1)["64"]
+    model = Model(trained(64, classes=("cats", "dogs")))
+    cats, dogs = (model.truncation.mean_gates(label)["64"] for label in (0, 1))
     assert not torch.allclose(cats, dogs, atol=1e-3)
-    z, noise = latent.from_seeds([1, 2], 256, folded.noise_shapes, CPU)
-    found = folded.truncated_gates(z, noise, torch.tensor([1, 0]), 0.0)["64"]
+    z, noise = latent.from_seeds([1, 2], 256, model.folded.noise_shapes, CPU)
+    found = model.truncation.gates(z, noise, torch.tensor([1, 0]), 0.0)["64"]
     torch.testing.assert_close(found, torch.cat([dogs, cats]))
 
 

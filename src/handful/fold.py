@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from handful import latent
-from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED
 from handful.blocks import (
     Excitation,
     FirstBlock,
@@ -35,8 +33,6 @@ from handful.generator import GATES, Generator, normalised, of_class
 
 Gates = dict[str, Tensor]
 """What the channels of each image are scaled by, [b c 1 1], by the nominal size of the map that is scaled."""
-AT_ONCE = 16
-"""Images whose gates are measured at once."""
 
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
@@ -129,7 +125,6 @@ class Folded(nn.Module):
         self.gates, self.classes = copy.deepcopy(network.gates), copy.deepcopy(network.classes)
         self.to_image = copy.deepcopy(network.to_image)
         self.latent, self.noise_shapes = network.config.latent, network.noise_shapes
-        self.means: dict[int | None, Gates] = {}
         self.requires_grad_(False)
         self.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]  # its stub lacks this
 
@@ -138,7 +133,6 @@ class Folded(nn.Module):
         z: Float[Tensor, "b z"],
         noise: Sequence[Float[Tensor, "b 1 _ _"]],
         labels: Labels | None = None,
-        truncation: float = 1.0,
         gates: Gates | None = None,
     ) -> Float[Tensor, "b c h w"]:
         """Give the images, in [-1, 1].
@@ -147,10 +141,9 @@ class Folded(nn.Module):
             z: As the generator has it.
             noise: As the generator has it.
             labels: As the generator has it.
-            truncation: What latents are multiplied by; gates are for ``truncated_gates``.
             gates: Used in the place of what the maps would give, for the sizes in it.
         """
-        return self.grow(self.start(z, labels, truncation), noise, labels, gates)
+        return self.grow(self.start(z, labels), noise, labels, gates)
 
     def grow(
         self,
@@ -171,12 +164,9 @@ class Folded(nn.Module):
             sources[int(name)] = x
         return torch.tanh(self.to_image(x).float())
 
-    def start(
-        self, z: Float[Tensor, "b z"], labels: Labels | None, truncation: float = 1.0
-    ) -> Float[Tensor, "b c _ _"]:
-        """Give the base maps; truncation scales latents last, so that it has an effect on normalised ones too."""
+    def start(self, z: Float[Tensor, "b z"], labels: Labels | None) -> Float[Tensor, "b c _ _"]:
+        """Give the base maps."""
         z = normalised(z) if self.normalise else z
-        z = z if truncation == 1 else z * truncation
         return of_class(self.classes, 4, self.first(z.to(self.first.weight.dtype)), labels)
 
     def gates_of(
@@ -204,42 +194,3 @@ class Folded(nn.Module):
                 break
             maps[int(name)] = x = of_class(self.classes, int(name), climb(block, x, sites), labels)
         return maps
-
-    def truncated_gates(
-        self,
-        z: Float[Tensor, "b z"],
-        noise: Sequence[Float[Tensor, "b 1 _ _"]],
-        labels: Labels | None,
-        truncation: float,
-    ) -> Gates:
-        """Give the gates that these inputs set, drawn towards their mean: 0 leaves the mean, 1 changes nothing.
-
-        Those of whole latents, since the low maps were never trained on short ones.
-        """
-        if labels is None:
-            means = [self.mean_gates(None)] * len(z)
-        elif labels.is_floating_point():
-            means = [self.mixed_gates(shares) for shares in labels]
-        else:
-            means = [self.mean_gates(label) for label in labels.tolist()]
-        own = self.gates_of(z, noise, labels)
-        return {name: torch.lerp(torch.cat([mean[name] for mean in means]), own[name], truncation) for name in own}
-
-    def mixed_gates(self, shares: Float[Tensor, " classes"]) -> Gates:
-        """Give the mean gates of an image that is of several classes, by its shares of them."""
-        means = [(float(share), self.mean_gates(label)) for label, share in enumerate(shares) if share > 0]
-        return {name: torch.stack([share * mean[name] for share, mean in means]).sum(dim=0) for name in self.gates}
-
-    def mean_gates(self, label: int | None) -> Gates:
-        """Give the mean of each gate over many latents, of one class where there are some; measured once."""
-        if label not in self.means:
-            seeds, device = range(CALIBRATION_SEED, CALIBRATION_SEED + CALIBRATION_IMAGES), self.to_image.weight.device
-            seen = []
-            for first in range(0, len(seeds), AT_ONCE):
-                z, noise = latent.from_seeds(seeds[first : first + AT_ONCE], self.latent, self.noise_shapes, device)
-                labels = None if label is None else torch.full((len(z),), label, device=device)
-                seen.append(self.gates_of(z, noise, labels))
-            self.means[label] = {
-                name: torch.cat([each[name] for each in seen]).mean(dim=0, keepdim=True) for name in self.gates
-            }
-        return self.means[label]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -28,6 +28,8 @@ from handful.fold import Folded, Gates
 from handful.generator import Generator
 from handful.images import to_bytes, to_image
 from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
+from handful.response import response
+from handful.truncation import Truncation, check_truncation
 from handful.verdict import BEST
 
 if TYPE_CHECKING:
@@ -76,6 +78,17 @@ class Model:
             folded.compile(dynamic=False)
         return folded
 
+    @cached_property
+    def response(self) -> Float64[Tensor, "z z"]:
+        """How low maps answer to latents; see ``response.response``."""
+        with arithmetic(self.precision):
+            return response(self.folded, self.network.labels)
+
+    @cached_property
+    def truncation(self) -> Truncation:
+        """What draws pictures towards the mean."""
+        return Truncation(self.folded, self.response)
+
     @torch.no_grad()
     def draw(
         self,
@@ -98,9 +111,10 @@ class Model:
         """
         check_truncation(truncation)
         with arithmetic(self.precision), frozen_weights() if self.compile else nullcontext():
-            if gates is None and truncation != 1:
-                gates = self.folded.truncated_gates(z, noise, labels, truncation)
-            drawn: Tensor = self.folded(z, noise, labels, truncation, gates)
+            if truncation != 1:
+                z = self.truncation.latents(z, truncation)
+                gates = self.truncation.gates(z, noise, labels, truncation) if gates is None else gates
+            drawn: Tensor = self.folded(z, noise, labels, gates)
             return drawn
 
     @torch.no_grad()
@@ -115,7 +129,7 @@ class Model:
         with arithmetic(self.precision):
             if truncation == 1:
                 return self.folded.gates_of(z, noise, labels)
-            return self.folded.truncated_gates(z, noise, labels, truncation)
+            return self.truncation.gates(self.truncation.latents(z, truncation), noise, labels, truncation)
 
     def labels(self, seeds: Sequence[int], of: Of = None) -> Int64[Tensor, " n"] | None:
         """Give the number of each picture's class, of those asked for, or else of all in turn, seed by seed.
@@ -216,16 +230,6 @@ class Model:
         with replacing(folder / WEIGHTS) as temporary:
             save_file(weights, temporary, metadata={"handful": json.dumps(config)})
         write_json(folder / "config.json", config)
-
-
-def check_truncation(truncation: float) -> None:
-    """Refuse a truncation that is none.
-
-    Raises:
-        UsageError: if it is not from 0 to 1.
-    """
-    if not 0 <= truncation <= 1:
-        raise UsageError(f"--truncation {truncation:g}: must be from 0, the mean, to 1, which leaves pictures alone")
 
 
 def whole(images: Float[Tensor, "b c h w"], seed: str) -> Float[Tensor, "b c h w"]:

@@ -21,16 +21,6 @@ from handful.model import Model
 from handful.points import ENDING, Points, chosen, read_tensors, write_tensors
 
 FORMAT = "handful directions 1"
-MAP = 16
-"""Nominal size of the map whose answer to the latent is measured: small enough to be quick, and to be about shapes."""
-CELL = 2
-"""Pixels of this map, along a side, that are taken together."""
-DRAWS = 4
-"""Points drawn for that, for each number of a latent."""
-AT_ONCE = 16
-"""Points whose maps are computed at once."""
-RIDGE = 0.1
-"""Share of the latents' own variance that is added where the map is regressed on them."""
 SHRINKAGES = torch.logspace(-3, 2, 21, dtype=torch.float64)
 """Among which leaving examples out decides, as shares of their mean square length."""
 FREE = 10.0
@@ -91,15 +81,16 @@ def from_maps(model: Model, count: int) -> Directions:
     Raises:
         UsageError: if there are not so many.
     """
-    return leading(response(model), count)
+    return leading(model.response, count)
 
 
 def from_examples(model: Model, points: Points, scores: Sequence[float], name: str) -> Directions:
     """Give the direction along which scores rise, from examples of them.
 
     Regresses scores on latents. A latent has hundreds of numbers and there are tens of examples, so it matters what is
-    believed beforehand: that scores change where low maps do (``response``). Twenty examples then do what two hundred
-    would without (LOG.md, 2026-11-25). How much to believe it is decided by leaving out examples, one at a time.
+    believed beforehand: that scores change where low maps do (``Model.response``). Twenty examples then do what two
+    hundred would without (LOG.md, 2026-11-25). How much to believe it is decided by leaving out examples, one at a
+    time.
 
     Args:
         model: The generator.
@@ -119,7 +110,7 @@ def from_examples(model: Model, points: Points, scores: Sequence[float], name: s
         raise UsageError("a score is not a finite number")
     if len(points) < 2 or min(scores) == max(scores):
         raise UsageError("examples: two or more are needed, and not all of the same score; nothing can be told apart")
-    values, vectors = torch.linalg.eigh(response(model))
+    values, vectors = torch.linalg.eigh(model.response)
     root = vectors * values.clamp(min=0).sqrt()
     slope, told = regressed(points.z.double() @ root, torch.tensor(scores, dtype=torch.float64))
     return Directions(F.normalize(root @ slope, dim=0).float()[None], (name,), (told,))
@@ -136,26 +127,6 @@ def leading(covariance: Float64[Tensor, "z z"], count: int) -> Directions:
     times = (values.clamp(min=0) / values.mean()).sqrt().flip(0)[:count]
     names = tuple(str(place + 1) for place in range(count))
     return Directions((found * largest.sign()).float(), names, tuple(times.tolist()))
-
-
-@torch.no_grad()
-def response(model: Model) -> Float64[Tensor, "z z"]:
-    """Measure how far a low map moves as the latent does: ``B B^T``, for maps regressed on latents as ``z B``.
-
-    Over random points of all classes, their noise with them, which is the same every time.
-    """
-    count = DRAWS * model.config.latent
-    maps, latents = [], []
-    for start in range(0, count, AT_ONCE):
-        points = Points.of_seeds(model, range(start, min(start + AT_ONCE, count)))
-        low = model.folded.low_maps(*points.on(model.device), MAP)[MAP]
-        maps.append(F.avg_pool2d(low, CELL).flatten(1).cpu())
-        latents.append(points.z)
-    z, seen = torch.cat(latents).double(), torch.cat(maps).double()
-    z, seen = z - z.mean(dim=0), seen - seen.mean(dim=0)
-    ridge = RIDGE * count * torch.eye(z.shape[1], dtype=z.dtype)
-    answer: Tensor = torch.linalg.solve(z.T @ z + ridge, z.T @ seen)  # [z d]
-    return answer @ answer.T
 
 
 def regressed(inputs: Float64[Tensor, "n d"], scores: Float64[Tensor, " n"]) -> tuple[Float64[Tensor, " d"], float]:

@@ -17,9 +17,10 @@ from handful.classes import folders
 from handful.config import Channels, Fit
 from handful.data import decode_all
 from handful.errors import UsageError
-from handful.model import Model, check_truncation, find_weights, load
+from handful.model import Model, find_weights, load
 from handful.photos import Photos, Problem, is_photos, open_photos, readable, spread
 from handful.shapes import Shape, spelled
+from handful.truncation import check_truncation
 
 BATCH = 16
 """Images in memory at once."""
