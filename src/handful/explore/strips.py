@@ -12,6 +12,7 @@ from handful.explore.directions import Directions, from_examples, from_maps, fro
 from handful.files import require_folder
 from handful.images import to_image, write_png
 from handful.labelled import Cell, require_room, seed_or_name, sheet
+from handful.log import Console, Watch
 from handful.model import Model, load
 from handful.points import Points, read_points
 
@@ -36,6 +37,7 @@ def write_directions(
     of: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
+    watch: Watch | None = None,
 ) -> Directions:
     """Find directions, and write a file of them, a sheet of pictures moved along each, and one of all.
 
@@ -54,6 +56,7 @@ def write_directions(
         of: The class of these pictures, where the model has classes.
         truncation: See ``Model.sample``.
         device: auto, cpu, cuda, cuda:1 or mps.
+        watch: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if an option makes no sense, something cannot be read, or ``out`` cannot be written to.
@@ -79,10 +82,18 @@ def write_directions(
     found.save(out / f"{name}.safetensors", model)
     strengths = [strength * (2 * step / (steps - 1) - 1) for step in range(steps)]
     overview = []
-    for place, each in enumerate(found.names):
-        rows = [strip(model, shown.pick([row]), found.pick(place), strengths, truncation) for row in range(len(shown))]
-        write_png(out / f"{name if by_example else f'{name}-{each}'}.png", sheet(rows, (width, height), LARGEST_SHOWN))
-        overview.append(with_title(rows[0], f"direction {each}"))
+    watch = watch or Console()
+    try:
+        for place, each in enumerate(found.names):
+            rows = []
+            for row in range(len(shown)):
+                rows.append(strip(model, shown.pick([row]), found.pick(place), strengths, truncation))
+                watch.advance("drawing strips", place * len(shown) + row + 1, len(found.names) * len(shown))
+            file = name if by_example else f"{name}-{each}"
+            write_png(out / f"{file}.png", sheet(rows, (width, height), LARGEST_SHOWN))
+            overview.append(with_title(rows[0], f"direction {each}"))
+    finally:
+        watch.close()
     if not by_example:
         write_png(out / f"{name}.png", sheet(overview, (width, height), LARGEST_SHOWN))
     return found
