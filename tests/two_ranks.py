@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from few import draw_few
 from handful import controls, losses
 from handful.blocks import BatchNorm
 from handful.checkpoint import State
@@ -52,6 +53,7 @@ def penalty(rank: int, count: int) -> dict[str, torch.Tensor]:
 
 
 def main(folder: Path, ports: list[str]) -> None:
+    draw_few()
     for (module, name), value in HURRY.items():
         setattr(module, name, value)
     Perceptual.pretrained = perceptual
