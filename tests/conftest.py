@@ -49,11 +49,13 @@ def usual_pictures() -> Iterator[dict[str, object]]:
         yield usual
 
 
-@pytest.fixture
-def all_pictures(usual_pictures, monkeypatch) -> None:
-    """Have as many drawn as users have: where that is under test, or another process, started as by a user, does."""
-    for name, value in usual_pictures.items():
-        monkeypatch.setattr(name, value)
+@pytest.fixture(scope="module")
+def all_pictures(usual_pictures) -> Iterator[None]:
+    """Have as many drawn as users have, in a file of tests that judges what is measured over them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in usual_pictures.items():
+            patch.setattr(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

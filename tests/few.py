@@ -3,11 +3,11 @@
 import pkgutil
 
 FEW = {
-    "handful.average.CALIBRATION_IMAGES": 32,
-    "handful.fold.CALIBRATION_IMAGES": 32,
-    "handful.run.SAMPLES": range(4),
+    "handful.average.CALIBRATION_IMAGES": 16,
+    "handful.fold.CALIBRATION_IMAGES": 16,
+    "handful.run.SAMPLES": range(2),
     "handful.scoring.SAMPLES": range(12),
-    "handful.reporting.build.SAMPLES": range(4),
+    "handful.reporting.build.SAMPLES": range(2),
     "handful.reporting.build.WALK_STEPS": 2,
 }
 """What is drawn at each save, in each grid, for each score and on the page."""

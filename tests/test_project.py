@@ -274,8 +274,8 @@ def run(tmp_path_factory):
     (folder / "photos").mkdir()
     for index, image in enumerate(generator().sample(range(40))):
         write_png(folder / "photos" / f"{index:02d}.png", to_image(image))
-    options = "--preset tiny --size 32 --width 8 --batch 2 --steps 1 --hold-back 0.1 --score-every 0 --no-report --device cpu"
-    arguments = ["train", str(folder / "photos"), "--run", str(folder / "run"), *options.split()]
+    options = "--preset tiny --size 32 --width 8 --batch 2 --steps 1 --hold-back 0.1 --score-every 0 --no-report"
+    arguments = ["train", str(folder / "photos"), "--run", str(folder / "run"), *options.split(), "--device", "cpu"]
     assert cli.main(arguments) == 0
     return folder
 

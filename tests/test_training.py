@@ -110,9 +110,9 @@ def test_a_longer_run_is_the_same_run_going_on(photos, tmp_path, finished):
     "options", [{"precision": "bf16"}, {"precision": "fp16"}, {"precision": "fp32", "recompute": True}]
 )
 def test_a_longer_run_is_the_same_run_going_on_in_every_mode(photos, tmp_path, options):
-    whole, parts = (small(photos, tmp_path / name, steps=5, **options) for name in ("whole", "parts"))
+    whole, parts = (small(photos, tmp_path / name, steps=3, **options) for name in ("whole", "parts"))
     train(whole, Quiet())
-    train(dataclasses.replace(parts, steps=2), Quiet())
+    train(dataclasses.replace(parts, steps=1), Quiet())
     train(dataclasses.replace(parts, precision="auto"), Quiet())
     assert weights(parts) == weights(whole)
 
@@ -179,11 +179,11 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, t
 
 def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
     recipe = EVERY_PART | {"discriminator": "large"}
-    whole = small(photos, tmp_path / "whole", steps=6, **recipe)
+    whole = small(photos, tmp_path / "whole", steps=4, **recipe)
     train(whole, Quiet())
-    parted = small(photos, tmp_path / "parted", steps=3, **recipe)
+    parted = small(photos, tmp_path / "parted", steps=2, **recipe)
     train(parted, Quiet())
-    train(dataclasses.replace(parted, steps=6), Quiet())
+    train(dataclasses.replace(parted, steps=4), Quiet())
     assert weights(parted) == weights(whole)
 
 
