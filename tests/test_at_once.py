@@ -32,6 +32,7 @@ NO_MEMORY = RuntimeError(
     " 1099511627776 bytes. Error code 12 (Cannot allocate memory)"
 )
 PLAIN = {"size": 32, "width": 8, "channels": 3, "device": "cpu", "precision": "fp32", "compile": "off"}
+DIVIDED = {"normalisation": "chain", "augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
 WITHOUT_STATISTICS = EVERY_PART | {"normalisation": "batch", "augment": ("color", "translation", "zoom")}
 
 
@@ -159,7 +160,7 @@ def test_parts_of_shares_make_up_what_one_process_draws_at_once(ranks, parts, im
 
 
 def test_a_resumed_run_in_parts_ends_with_the_same_bits(photos, tmp_path):
-    recipe = EVERY_PART | {"at_once": 2, "precision": "fp16"}
+    recipe = EVERY_PART | {"at_once": 2, "precision": "fp16", "steps": 3}
     whole, parted = small(photos, tmp_path / "whole", **recipe), small(photos, tmp_path / "parted", **recipe)
     train(whole, Quiet())
     train(dataclasses.replace(parted, steps=2), Quiet())
@@ -196,15 +197,34 @@ PLACES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def by_hand(photos, tmp_path_factory) -> dict[bool, TrainConfig]:
+    """Runs that are divided at step 3 before all of it, and between its halves."""
+    runs = {}
+    for between in (False, True):
+        runs[between] = small(photos, tmp_path_factory.mktemp("by hand") / "run", **DIVIDED)
+        place = "gather" if between else "__call__"
+        usual = getattr(Step, place)
+
+        def divided(step, *arguments, between=between, usual=usual):
+            due = not between or arguments[1] is step.state.generator_optimizer
+            if due and step.state.step == 2 and step.parts == 1:
+                step.divide(NO_MEMORY)
+            return usual(step, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Step, place, divided)
+            train(runs[between], Quiet())
+    return runs
+
+
 @pytest.mark.parametrize(("home", "name", "call", "when"), PLACES, ids=[f"{place[1]} {place[2]}" for place in PLACES])
 def test_a_step_that_ran_out_of_memory_is_that_of_a_run_divided_there_by_hand(
-    photos, tmp_path, monkeypatch, home, name, call, when
+    photos, by_hand, tmp_path, monkeypatch, home, name, call, when
 ):
     """Step 3 fails. ``before``: it is divided as a whole. ``between``: the generator's half of it. ``anew``: what was
     half done is undone, back to the checkpoint after step 2."""
-    recipe = {"normalisation": "chain", "augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
-    config, by_hand = (small(photos, tmp_path / run, **recipe) for run in ("failing", "by hand"))
-
+    config = small(photos, tmp_path / "failing", **DIVIDED)
     failing = Failing(getattr(home, name), call, NO_MEMORY)
     notes, usual = Notes(), Step.__call__
 
@@ -221,19 +241,7 @@ def test_a_step_that_ran_out_of_memory_is_that_of_a_run_divided_there_by_hand(
         "step 3: memory ran out with 4 images at once; the step was taken again with 2" in x for x in notes.lines
     )
 
-    place = "gather" if when == "between" else "__call__"
-    usual_place = getattr(Step, place)
-
-    def divided(step, *arguments):
-        due = when != "between" or arguments[1] is step.state.generator_optimizer
-        if due and step.state.step == 2 and step.parts == 1:
-            step.divide(NO_MEMORY)
-        return usual_place(step, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Step, place, divided)
-        train(by_hand, Quiet())
-    require_same(saved(config), saved(by_hand))
+    require_same(saved(config), saved(by_hand[when == "between"]))
     assert [path.name[-1] for path in every(config.folder / "checkpoints")] == ["2", "3"]
 
 
@@ -249,8 +257,8 @@ def test_a_run_that_ran_out_of_memory_stays_near_one_that_did_not(photos, tmp_pa
 
 
 def test_a_resumed_run_stays_divided_and_ends_with_the_same_bits(photos, tmp_path, monkeypatch):
-    whole, parted = (small(photos, tmp_path / run, steps=5) for run in ("whole", "parted"))
-    for config, stops in ((whole, [5]), (parted, [3, 5])):
+    whole, parted = (small(photos, tmp_path / run, steps=3) for run in ("whole", "parted"))
+    for config, stops in ((whole, [3]), (parted, [2, 3])):
         failing = Failing(Objective.discriminator, 2, NO_MEMORY)
         failing.armed = True
         with monkeypatch.context() as patch:
@@ -259,7 +267,7 @@ def test_a_resumed_run_stays_divided_and_ends_with_the_same_bits(photos, tmp_pat
                 train(dataclasses.replace(config, steps=steps), Quiet())
     require_same(saved(whole), saved(parted))
     lines = [json.loads(line) for line in (parted.folder / "log.jsonl").read_text().splitlines()]
-    assert [line["at_once"] for line in lines] == [4, 2, 2, 2, 2]
+    assert [line["at_once"] for line in lines] == [4, 2, 2]
 
 
 def test_a_run_that_cannot_be_divided_further_stops_and_keeps_its_checkpoint(photos, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from handful.config import GeneratorConfig
 from handful.generator import Generator, initialise
 
 CONFIG = GeneratorConfig(size=32, width=8)
+pytestmark = pytest.mark.usefixtures("all_pictures")
 
 
 def generator(seed: int = 0) -> Generator:

@@ -28,6 +28,7 @@ from handful.generator import Generator, initialise
 from handful.model import Model
 from handful.points import Points, load_points, read_points
 
+pytestmark = pytest.mark.usefixtures("all_pictures")
 ENOUGH = 400
 """Examples after which a direction is known well."""
 

@@ -35,13 +35,11 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """No cache and no weight files of this machine, no network, few samples."""
+    """No cache and no weight files of this machine, no network."""
     monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the network was used"))
-    quick = PROTOCOLS["quick"]
-    monkeypatch.setitem(PROTOCOLS, "quick", type(quick)(**vars(quick) | {"samples": 24, "paths": 2}))
 
 
 def draw_folder(folder: Path, count: int, first: int = 0, size: int = 32) -> Path:
@@ -336,8 +334,9 @@ def test_a_watch_that_was_given_is_left_open(photos):
     assert watch.closed == 0
 
 
-def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(photos, model, tmp_path, monkeypatch):
-    folder = tmp_path / "weights"
+def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(model, tmp_path, monkeypatch):
+    photos, folder = draw_folder(tmp_path / "photos", 10), tmp_path / "weights"
+    monkeypatch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=10))
     folder.mkdir()
     torch.save(Inception(seed=2).state_dict(), folder / weights.INCEPTION)
     digest = hashlib.sha256((folder / weights.INCEPTION).read_bytes()).hexdigest()
@@ -346,7 +345,7 @@ def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(phot
     scores = evaluate(model, photos, features="inception", resize="clean", weights=folder, watch=Quiet())
     assert scores.features == "inception (clean)"
     extractor = load_extractor("inception", CPU, folder, "clean")
-    drawn = load(model).sample(range(24))
+    drawn = load(model).sample(range(10))
     taken = load_folder(photos, (32, 32)).images
     rows = [torch.cat([extractor(part) for part in images.split(8)]) for images in (drawn, taken)]
     assert scores.fid == pytest.approx(fid(*rows), rel=1e-4)

@@ -19,6 +19,8 @@ TABLE = """
 [common]
 preset = "tiny"
 size = 32
+precision = "fp32"
+report = false
 steps = 2
 batch = 4
 augment = ["color"]

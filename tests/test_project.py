@@ -71,19 +71,19 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
+def test_what_was_generated_is_found_again(model):
     """As near as the right latent is without its noise, which is 25.6 dB here, and 34 dB with the noise."""
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
     near, recovered = [], []
-    for seed in range(10):
+    for seed in range(4):
         points = Points.of_seeds(model, [seed])
         bare = Points(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
         target = model.picture(points)[0]
         stages = project(model, target, "x", effort=effort).stages
         near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
         recovered.append(stages[1].psnr)
-    assert sum(each > -0.5 for each in near) >= 9, near
-    assert sum(each > 34 for each in recovered) >= 9, recovered
+    assert all(each > -0.5 for each in near), near
+    assert all(each > 34 for each in recovered), recovered
 
 
 def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(source, model, photos, tmp_path):
@@ -274,8 +274,8 @@ def run(tmp_path_factory):
     (folder / "photos").mkdir()
     for index, image in enumerate(generator().sample(range(40))):
         write_png(folder / "photos" / f"{index:02d}.png", to_image(image))
-    options = "--preset tiny --size 32 --width 8 --batch 2 --steps 1 --hold-back 0.1 --score-every 0 --device cpu"
-    arguments = ["train", str(folder / "photos"), "--run", str(folder / "run"), *options.split()]
+    options = "--preset tiny --size 32 --width 8 --batch 2 --steps 1 --hold-back 0.1 --score-every 0 --no-report"
+    arguments = ["train", str(folder / "photos"), "--run", str(folder / "run"), *options.split(), "--device", "cpu"]
     assert cli.main(arguments) == 0
     return folder
 

@@ -9,24 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful import cli, scoring
+from handful import cli
 from handful.config import TrainConfig, tiny
 from handful.errors import UsageError
 from handful.log import Quiet
-from handful.metrics.protocol import PROTOCOLS
 from handful.reporting import build
 from handful.reporting.build import report
 from handful.training import train
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Few samples."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "SAMPLES", range(12))
-        patch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=24, paths=1))
-        patch.setattr(build, "WALK_STEPS", 2)
-        yield
 
 
 @pytest.fixture(scope="module")

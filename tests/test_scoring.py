@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import scoring
 from handful.checkpoint import State
 from handful.classes import Classes
 from handful.config import TrainConfig, paper, tiny
@@ -33,14 +32,6 @@ from notes import Notes
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Few samples."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "SAMPLES", range(12))
-        yield
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
@@ -53,7 +44,8 @@ def photos(tmp_path_factory) -> Path:
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
-    short = {"size": 32, "steps": 6, "batch": 4, "log_every": 2, "sample_every": 100, "device": "cpu", "report": False}
+    short = {"size": 32, "steps": 6, "batch": 4, "log_every": 2, "sample_every": 100, "device": "cpu"}
+    short |= {"report": False, "precision": "fp32"}
     return tiny(photos, run=run, **short | options)
 
 

@@ -41,7 +41,7 @@ def photos(tmp_path_factory) -> Path:
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
     short = {"size": 32, "width": 8, "steps": 6, "batch": 4, "log_every": 2, "sample_every": 100, "device": "cpu"}
-    short["report"] = False
+    short |= {"report": False, "precision": "fp32"}
     return tiny(photos, run=run, **short | options)
 
 
@@ -110,9 +110,9 @@ def test_a_longer_run_is_the_same_run_going_on(photos, tmp_path, finished):
     "options", [{"precision": "bf16"}, {"precision": "fp16"}, {"precision": "fp32", "recompute": True}]
 )
 def test_a_longer_run_is_the_same_run_going_on_in_every_mode(photos, tmp_path, options):
-    whole, parts = (small(photos, tmp_path / name, steps=5, **options) for name in ("whole", "parts"))
+    whole, parts = (small(photos, tmp_path / name, steps=3, **options) for name in ("whole", "parts"))
     train(whole, Quiet())
-    train(dataclasses.replace(parts, steps=2), Quiet())
+    train(dataclasses.replace(parts, steps=1), Quiet())
     train(dataclasses.replace(parts, precision="auto"), Quiet())
     assert weights(parts) == weights(whole)
 
@@ -141,6 +141,7 @@ def test_a_state_goes_through_a_checkpoint_bit_for_bit(photos, finished):
 def start(config: TrainConfig) -> subprocess.Popen:
     """Train in a process of its own, as a user would."""
     options = ["--preset", "tiny", "--size", "32", "--width", "8", "--batch", "4", "--device", "cpu"]
+    options += ["--precision", "fp32", "--no-report", "--sample-every", "100"]
     options += ["--run", config.folder, "--steps", config.steps, "--checkpoint-every", config.checkpoint_every]
     command = [sys.executable, "-m", "handful", "train", config.images, *options, "--log-every", "5"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -157,41 +158,42 @@ def wait_for(config: TrainConfig, checkpoint: str, process: subprocess.Popen) ->
 
 
 def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, tmp_path):
-    whole = small(photos, tmp_path / "whole", steps=30)
+    whole = small(photos, tmp_path / "whole", steps=18)
     train(whole, Quiet())
-    config = small(photos, tmp_path / "killed", steps=30, checkpoint_every=7)
-    for checkpoint, delay in (("step-00000007", 0.15), ("step-00000021", 0.0)):
+    config = small(photos, tmp_path / "killed", steps=18, checkpoint_every=6)
+    for checkpoint, delay in (("step-00000006", 0.15), ("step-00000012", 0.0)):
         process = start(config)
         wait_for(config, checkpoint, process)
         time.sleep(delay)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    process = start(config)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "going on from step" in errors
+    notes = Notes()
+    train(config, notes)
+    assert any("going on from step" in line for line in notes.lines)
     assert weights(config) == weights(whole)
     steps = [json.loads(line)["step"] for line in (config.folder / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
-    assert steps[-1] == 30
+    assert steps[-1] == 18
 
 
 def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
     recipe = EVERY_PART | {"discriminator": "large"}
-    whole = small(photos, tmp_path / "whole", steps=6, **recipe)
+    whole = small(photos, tmp_path / "whole", steps=4, **recipe)
     train(whole, Quiet())
-    parted = small(photos, tmp_path / "parted", steps=3, **recipe)
+    parted = small(photos, tmp_path / "parted", steps=2, **recipe)
     train(parted, Quiet())
-    train(dataclasses.replace(parted, steps=6), Quiet())
+    train(dataclasses.replace(parted, steps=4), Quiet())
     assert weights(parted) == weights(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_run_and_leaves(photos, tmp_path, number):
+def test_a_run_holds_its_folder_until_a_signal_has_it_saved_and_left(photos, tmp_path, number):
     config = small(photos, tmp_path / "run", steps=100_000, checkpoint_every=3)
     process = start(config)
     wait_for(config, "step-00000003", process)
+    with pytest.raises(UsageError, match="another process is training in this folder"):
+        train(dataclasses.replace(config, log_every=5), Quiet())
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -257,16 +259,6 @@ def test_a_moved_image_folder_is_still_the_same_images(photos, tmp_path):
         (moved / file.name).write_bytes(file.read_bytes())
     train(dataclasses.replace(config, images=moved, steps=3), Quiet())
     assert every(config.folder / "checkpoints")[-1].name == "step-00000003"
-
-
-def test_two_processes_do_not_train_in_one_folder(photos, tmp_path):
-    config = small(photos, tmp_path / "run", steps=100_000, checkpoint_every=2)
-    process = start(config)
-    wait_for(config, "step-00000002", process)
-    with pytest.raises(UsageError, match="another process is training in this folder"):
-        train(dataclasses.replace(config, log_every=5), Quiet())
-    process.kill()
-    process.communicate()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(photos, tmp_path, monkeypatch):

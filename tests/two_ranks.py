@@ -1,18 +1,21 @@
 """What test_ranks.py runs in each of two processes: python two_ranks.py FOLDER PORTS, with torchrun's environment.
 
 Goes through FOLDER/scenarios.json and leaves what this process ends with in FOLDER/NAME.RANK.safetensors, or the error
-in FOLDER/NAME.RANK.error.
+in FOLDER/NAME.RANK.error; of a command line, the exit code and what was said in FOLDER/NAME.RANK.json.
 """
 
 import json
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from handful import controls, losses
+from few import draw_few
+from handful import cli, controls, losses, perceptual, projected
 from handful.blocks import BatchNorm
 from handful.checkpoint import State
 from handful.config import TrainConfig
@@ -23,17 +26,20 @@ from handful.ranks import join
 from handful.shares import average_gradients, share, sharing
 from handful.training import train
 
+THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
 HURRY = {
     (losses, "LECAM_START"): 2,
     (controls, "CHAIN_SPEED"): 0.3,
     (controls, "CHAIN_TARGET"): -1,
     (controls, "NICE_TARGET"): -1,
     (controls, "NICE_IMAGES"): 40,
+    (perceptual, "BLOCKS"): THIN,
+    (projected, "BLOCKS"): THIN,
 }
-"""Constants with which a run of a few steps comes to have every part."""
+"""Constants with which a run of a few steps comes to have every part, and a VGG16 with few channels."""
 
 
-def perceptual(*_, **__) -> Perceptual:
+def lpips(*_, **__) -> Perceptual:
     """Stands in for the published weights, which only the lead is to look for."""
     assert os.environ.get("RANK", "0") == "0"
     return Perceptual(seed=3)
@@ -52,10 +58,11 @@ def penalty(rank: int, count: int) -> dict[str, torch.Tensor]:
 
 
 def main(folder: Path, ports: list[str]) -> None:
+    draw_few()
     for (module, name), value in HURRY.items():
         setattr(module, name, value)
-    Perceptual.pretrained = perceptual
-    Trunk.pretrained = lambda *_, **__: perceptual().trunk
+    Perceptual.pretrained = lpips
+    Trunk.pretrained = lambda *_, **__: lpips().trunk
     rank, states = int(os.environ["RANK"]), []
     usual, usual_loss = State.take_over, losses.discriminator_loss
 
@@ -73,6 +80,11 @@ def main(folder: Path, ports: list[str]) -> None:
         if options is None:
             with join() as ranks, sharing(ranks):
                 made = penalty(rank, 2)
+        elif isinstance(options, list):
+            with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+                code = cli.main(options)
+            (folder / f"{name}.{rank}.json").write_text(json.dumps([code, out.getvalue(), err.getvalue()]))
+            continue
         else:
             losses.discriminator_loss = spoiled if name == "spoiled" and rank == 1 else usual_loss
             try:

@@ -95,13 +95,14 @@ def kernel_after_upsampling(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "
     ``conv_transpose2d(x, kernel, stride=2, padding=1)`` then equals ``conv2d(upsample(x), weight, padding=1)`` at 4/9
     of the multiplications, and no enlarged map is made.
     """
-
-    def along(kernel: Tensor, dim: int) -> Tensor:
-        first, middle, last = kernel.unbind(dim)
-        return torch.stack([last, middle + last, first + middle, first], dim)
-
     exact = weight.to(torch.promote_types(weight.dtype, torch.float32))
-    return along(along(exact, -2), -1).to(weight.dtype).transpose(0, 1)
+    return four_taps(four_taps(exact, -2), -1).to(weight.dtype).transpose(0, 1)
+
+
+def four_taps(kernel: Tensor, dim: int) -> Tensor:
+    """Sum the three taps of a kernel along one side into the four that see different pixels."""
+    first, middle, last = kernel.unbind(dim)
+    return torch.stack([last, middle + last, first + middle, first], dim)
 
 
 def glu(x: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k//2 h w"]:
@@ -276,15 +277,16 @@ class NoisyUpBlock(nn.Module):
         self, x: Float[Tensor, "b c h w"], first: Float[Tensor, "b 1 2*h 2*w"], second: Float[Tensor, "b 1 2*h 2*w"]
     ) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
+        x = kept_or_recomputed(self.enlarge, x, first, recompute=self.recompute)
+        return kept_or_recomputed(self.refine, x, second, recompute=self.recompute)
 
-        def enlarge(x: Tensor, noise: Tensor) -> Tensor:
-            return glu(self.norm1(self.noise1(self.conv1(x), noise)))  # [b k 2h 2w]
+    def enlarge(self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b 1 2*h 2*w"]) -> Float[Tensor, "b k 2*h 2*w"]:
+        """Double the height and width with the first convolution."""
+        return glu(self.norm1(self.noise1(self.conv1(x), noise)))  # [b k 2h 2w]
 
-        def refine(x: Tensor, noise: Tensor) -> Tensor:
-            return glu(self.norm2(self.noise2(self.conv2(x), noise)))
-
-        x = kept_or_recomputed(enlarge, x, first, recompute=self.recompute)
-        return kept_or_recomputed(refine, x, second, recompute=self.recompute)
+    def refine(self, x: Float[Tensor, "b k h w"], noise: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b k h w"]:
+        """Convolve once more at that size."""
+        return glu(self.norm2(self.noise2(self.conv2(x), noise)))
 
 
 class DownBlock(nn.Module):

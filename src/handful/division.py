@@ -24,16 +24,21 @@ class Drawn(NamedTuple):
 
     def part(self, number: int, count: int) -> Drawn:
         """Give part ``number`` of ``count`` equal ones."""
+        real, place = self.real, (number, count)
+        labels = None if real.labels is None else cut(real.labels, *place)
+        images, small, plain = (cut(each, *place) for each in (real.images, real.small, real.plain))
+        shown = Shown(images, small, plain, cut_all(real.changes, *place), labels)
+        noise = [cut(each, *place) for each in self.noise]
+        changes, small_changes = (cut_all(each, *place) for each in (self.changes, self.small_changes))
+        return Drawn(shown, cut(self.z, *place), noise, changes, small_changes)
 
-        def cut(whole: Tensor, dim: int = 0) -> Tensor:
-            length = whole.shape[dim] // count
-            return whole.narrow(dim, number * length, length)
 
-        def cut_all(changes: list[Tensor]) -> list[Tensor]:
-            return [cut(units, dim=1) for units in changes]
+def cut(whole: Tensor, number: int, count: int, dim: int = 0) -> Tensor:
+    """Give part ``number`` of ``count`` equal ones of a tensor, without a copy."""
+    length = whole.shape[dim] // count
+    return whole.narrow(dim, number * length, length)
 
-        real = self.real
-        labels = None if real.labels is None else cut(real.labels)
-        shown = Shown(cut(real.images), cut(real.small), cut(real.plain), cut_all(real.changes), labels)
-        noise = [cut(each) for each in self.noise]
-        return Drawn(shown, cut(self.z), noise, cut_all(self.changes), cut_all(self.small_changes))
+
+def cut_all(changes: list[Tensor], number: int, count: int) -> list[Tensor]:
+    """Give that part of what is drawn for changes, whose images lie along the second dimension."""
+    return [cut(units, number, count, dim=1) for units in changes]

@@ -1,0 +1,22 @@
+"""Few pictures beside the steps: in runs as short as those of the tests, most of the time would go there."""
+
+import pkgutil
+
+FEW = {
+    "handful.average.CALIBRATION_IMAGES": 16,
+    "handful.fold.CALIBRATION_IMAGES": 16,
+    "handful.run.SAMPLES": range(2),
+    "handful.scoring.SAMPLES": range(12),
+    "handful.reporting.build.SAMPLES": range(2),
+    "handful.reporting.build.WALK_STEPS": 2,
+}
+"""What is drawn at each save, in each grid, for each score and on the page."""
+QUICK = {"samples": 24, "pairs": 20, "paths": 2}
+"""What protocol quick looks at."""
+
+
+def draw_few() -> None:
+    """Draw few in all of this process, which is not that of the tests."""
+    for name, value in FEW.items():
+        module, _, constant = name.rpartition(".")
+        setattr(pkgutil.resolve_name(module), constant, value)
