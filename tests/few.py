@@ -4,7 +4,7 @@ import pkgutil
 
 FEW = {
     "handful.average.CALIBRATION_IMAGES": 16,
-    "handful.fold.CALIBRATION_IMAGES": 16,
+    "handful.truncation.CALIBRATION_IMAGES": 16,
     "handful.run.SAMPLES": range(2),
     "handful.scoring.SAMPLES": range(12),
     "handful.reporting.build.SAMPLES": range(2),
