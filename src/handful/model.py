@@ -27,7 +27,7 @@ from handful.files import replacing, write_json
 from handful.fold import Folded, Gates
 from handful.generator import Generator
 from handful.images import to_bytes, to_image
-from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled
+from handful.machine import COMPILERS, PRECISIONS, arithmetic, can_compile, keep_compiled, prepare
 from handful.response import response
 from handful.truncation import Truncation, check_truncation
 from handful.verdict import BEST
@@ -254,7 +254,8 @@ def frozen_weights() -> AbstractContextManager[None]:
 def load(source: Path | str, device: str = "auto", precision: Drawing = "fp32", compile: bool = False) -> Model:
     """Load a generator from a run folder, a model folder or a ``.safetensors`` file.
 
-    Of a run folder it is the best one by the run's scores, or the newest one if none is kept as the best.
+    Of a run folder it is the best one by the run's scores, or the newest one if none is kept as the best. Sets this
+    process up to compute (``machine.prepare``).
 
     Args:
         source: Where it is.
@@ -272,6 +273,7 @@ def load(source: Path | str, device: str = "auto", precision: Drawing = "fp32", 
             raise UsageError(f"{source}: is not there; give a run folder, a model folder or a .safetensors file")
         raise UsageError(f"{source}: no {WEIGHTS} in it; if it is a run folder, it has not written its first model yet")
     chosen = choose_device(device)
+    prepare(chosen)
     try:
         with safe_open(path, framework="pt", device=str(chosen)) as file:
             config = json.loads((file.metadata() or {}).get("handful", "{}"))

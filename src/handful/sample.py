@@ -18,7 +18,7 @@ from handful.config import Drawing, Format
 from handful.errors import UsageError
 from handful.explore.directions import along
 from handful.log import Console, Watch
-from handful.machine import best_precision, prepare
+from handful.machine import best_precision
 from handful.model import WEIGHTS, Model, find_weights, load
 from handful.points import Points, read_points
 
@@ -89,7 +89,6 @@ def generate(
     else:
         model.labels([], of)
         names, stream = list(seeds), model.stream(seeds, batch, of, truncation)
-    prepare(model.device)
     pixels = math.prod(model.config.shape)
     if grid is not None and len(names) * pixels > LARGEST_GRID:
         most = LARGEST_GRID // pixels
