@@ -176,14 +176,20 @@ def along(points: Points, moves: Sequence[str], model: Model) -> Points:
     step = torch.zeros(model.config.latent)
     for text in moves:
         place, _, strength = text.rpartition("=")
-        try:
-            times = float(strength)
-        except ValueError:
-            times = math.nan
-        if not place or not math.isfinite(times):
+        times = number(strength)
+        if not place or times is None:
             raise UsageError(f"--along {text}: must be FILE{ENDING}:NAME=STRENGTH, as in smile{ENDING}=2")
         step += times * direction(place, model)
     return moved(points, step, 1.0) if step.any() else points
+
+
+def number(text: str) -> float | None:
+    """Read a finite number; None if the text is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def direction(text: str, model: Model) -> Float[Tensor, " z"]:

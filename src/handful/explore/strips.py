@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from handful.errors import UsageError
-from handful.explore.directions import Directions, from_examples, from_maps, from_weights, moved
+from handful.explore.directions import Directions, from_examples, from_maps, from_weights, moved, number
 from handful.files import require_folder
 from handful.images import to_image, write_png
 from handful.labelled import Cell, require_room, seed_or_name, sheet
@@ -147,11 +147,8 @@ def read_scores(path: Path, model: Model) -> tuple[Points, list[float]]:
         if not text:
             continue
         which, _, score = text.replace("\t", " ").rpartition(" ")
-        try:
-            value = float(score)
-        except ValueError:
-            value = math.nan
-        if not which or not math.isfinite(value):
+        value = number(score)
+        if not which or value is None:
             raise UsageError(f"{place} {text!r} is not a seed, a space and a score, as in 17 0.5")
         points = read_points(which.strip(), model, option=place)
         found.append(points)
