@@ -142,8 +142,8 @@ def read_scores(path: Path, model: Model) -> tuple[Points, list[float]]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--scores {path}: cannot be read ({error}); give a text file") from error
     found, scores = [], list[float]()
-    for number, line in enumerate(lines, 1):
-        text, place = line.partition("#")[0].strip(), f"--scores {path}, line {number}:"
+    for row, line in enumerate(lines, 1):
+        text, place = line.partition("#")[0].strip(), f"--scores {path}, line {row}:"
         if not text:
             continue
         which, _, score = text.replace("\t", " ").rpartition(" ")
