@@ -18,9 +18,6 @@ from handful.config import PRESETS, TrainConfig, default, paper, parse_seeds, ti
 from handful.errors import UsageError
 from handful.log import Console, duration
 
-COMMANDS = ["train", "check", "generate", "interpolate", "mix", "neighbours", "project", "evaluate", "report"]
-COMMANDS += ["describe", "demo"]
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:

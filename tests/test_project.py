@@ -71,19 +71,19 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_what_was_generated_is_found_again(model):
+def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
     """As near as the right latent is without its noise, which is 25.6 dB here, and 34 dB with the noise."""
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
     near, recovered = [], []
-    for seed in range(4):
+    for seed in range(10):
         points = Points.of_seeds(model, [seed])
         bare = Points(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
         target = model.picture(points)[0]
         stages = project(model, target, "x", effort=effort).stages
         near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
         recovered.append(stages[1].psnr)
-    assert all(each > -0.5 for each in near), near
-    assert all(each > 34 for each in recovered), recovered
+    assert sum(each > -0.5 for each in near) >= 9, near
+    assert sum(each > 34 for each in recovered) >= 9, recovered
 
 
 def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(source, model, photos, tmp_path):

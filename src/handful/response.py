@@ -30,7 +30,8 @@ def response(folded: Folded, labels_of: Callable[[Sequence[int]], Labels | None]
     """Measure how far a low map moves as the latent does: ``B B^T``, for maps regressed on latents as ``z B``.
 
     Its eigenvectors are the directions in which latents count for the map, its eigenvalues by how much. Measured over
-    1,024 points of all classes, their noise with them, which is the same every time; takes seconds.
+    1,024 points of all classes, their noise with them, which is the same every time. Takes a second at 64 px
+    with few channels, 20 on two cores at 256 px and the paper's widths.
 
     Args:
         folded: The generator.
