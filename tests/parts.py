@@ -14,4 +14,5 @@ EVERY_PART = {
     "loss": "relativistic",
     "gradient_penalty": 0.1,
     "penalty_every": 2,
+    "learning_rate_fall": 0.5,
 }

@@ -44,7 +44,8 @@ def step_of(options: TrainConfig, distance=absolute_difference) -> Step:
 def run(step: Step, steps: int) -> list[dict[str, float]]:
     losses = []
     for _ in range(steps):
-        losses.append({name: float(value) for name, value in step().items()})
+        done = step.state.step / step.config.steps
+        losses.append({name: float(value) for name, value in step(done).items()})
         step.state.step += 1
     return losses
 
@@ -285,7 +286,7 @@ class Taped:
     [
         {},
         {"precision": "bf16", "augment": ("color", "translation", "cutout")},
-        {"precision": "fp16"},
+        {"precision": "fp16", "learning_rate_fall": 1.0},
         EVERY_PART,
         EVERY_PART | {"precision": "bf16", "augment_schedule": "linear", "augment": ("zoom", "rotation", "color")},
     ],

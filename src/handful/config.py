@@ -217,6 +217,9 @@ class TrainConfig:
     work of these layers."""
     learning_rate: float = 2e-4
     """Step size of Adam, for both networks."""
+    learning_rate_fall: float = 0.0
+    """Share of the run, its last, over which the step size falls evenly to 0. It goes by --steps, and by --minutes where
+    they are given; then the same run has other weights each time. 0: the step size stays, as published."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay rates of the mean and the square of the gradient, per step."""
     average_decay: float = 0.999
@@ -312,6 +315,8 @@ class TrainConfig:
         if not all(0 < width < WIDEST_AVERAGE for width in self.average_widths):
             widths = " ".join(map(str, self.average_widths))
             raise UsageError(f"--average-widths {widths}: must be above 0 and below {WIDEST_AVERAGE}")
+        if not 0 <= self.learning_rate_fall <= 1:
+            raise UsageError(f"--learning-rate-fall {self.learning_rate_fall}: must be a share from 0 to 1")
         if not -1 < self.augment_target < 1:
             raise UsageError(f"--augment-target {self.augment_target}: must lie between -1 and 1")
         if not 0 < self.augment_probability <= 1:

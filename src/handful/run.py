@@ -235,12 +235,21 @@ class Run:
         config = self.config
         if state.step >= config.steps:
             return f"{config.folder} is trained for {state.step:,} steps; a higher --steps goes on"
-        minutes = (state.seconds + time.monotonic() - self.reported) / 60
-        if config.minutes is not None and minutes >= config.minutes:
+        if config.minutes is not None and self.minutes(state) >= config.minutes:
             return f"stopped at step {state.step:,}, after --minutes {config.minutes:g}; more minutes go on"
         if config.stop_when == "plateau" and plateau(self.history):
             return f"stopped at step {state.step:,}, since no score improves any more; --stop-when never goes on"
         return None
+
+    def done(self, state: State) -> float:
+        """Say what share of the run is behind, by steps or by minutes, whichever ends it first."""
+        config = self.config
+        by_steps = state.step / config.steps
+        return by_steps if config.minutes is None else max(by_steps, self.minutes(state) / config.minutes)
+
+    def minutes(self, state: State) -> float:
+        """Say how long the run has been training, over all sittings."""
+        return (state.seconds + time.monotonic() - self.reported) / 60
 
     def score_due(self, state: State) -> bool:
         """Say whether it is time for a score: at the chosen steps and at the end; by default only where it is cheap."""
@@ -250,7 +259,7 @@ class Run:
         if step < SCORE_EVERY or (step % SCORE_EVERY and self.ended is None):
             return False
         spent = [score.score_seconds for score in self.history]
-        total = state.seconds + time.monotonic() - self.reported
+        total = 60 * self.minutes(state)
         return sum(spent) + (spent[-1] if spent else 0.0) <= SCORE_SHARE * total
 
     def score(self, state: State) -> None:

@@ -60,7 +60,9 @@ class SpectralAdam:
         for name, layer in self.layers.items():
             layer.weight.data = outputs_first(layer, self.masters[name].to(precision, copy=True))
         self.learned = [*(master.requires_grad_() for master in self.masters.values()), *self.others.values()]
-        self.adam = torch.optim.Adam(self.learned, learning_rate, betas, fused=True, capturable=device.type == "cuda")
+        self.rate = torch.tensor(learning_rate, device=device)
+        """Step size; a tensor, so that a captured step reads it anew."""
+        self.adam = torch.optim.Adam(self.learned, self.rate, betas, fused=True, capturable=device.type == "cuda")
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
         self.prepare()
         self.settle()

@@ -43,6 +43,7 @@ from handful.memory import fewer, ran_out
 from handful.model import Model
 from handful.ranks import ALONE, Ranks, join
 from handful.run import Run
+from handful.schedule import learning_rate
 from handful.shares import means, parting, share, sharing, uniform
 from handful.spectral import SpectralAdam
 
@@ -80,7 +81,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
         while ranks.agree(run.ended is None and not stop.is_set()):
             try:
-                losses = step()
+                losses = step(ranks.agree(run.done(state)))
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error):
                     raise
@@ -161,8 +162,10 @@ class Step:
         self.takes: list[Callable[[], Losses]] = [self.take, partial(self.take, penalise=True)]
         self.captured = [Captured(take, self.random) for take in self.takes] if device.type == "cuda" and alone else []
 
-    def __call__(self) -> Losses:
+    def __call__(self, done: float = 0.0) -> Losses:
         """Take the next step and give its losses, which stay on the device.
+
+        ``done`` is the share of the run that is behind.
 
         Raises:
             TrainingError: if memory runs out even for the fewest images at once.
@@ -174,6 +177,8 @@ class Step:
             self.batch.copy_(self.draw(now, coming), non_blocking=True)
             self.labels.copy_(self.numbers[now])
             self.keep.copy_(torch.tensor(all_kept(config, step)))
+            for optimizer in (self.state.generator_optimizer, self.state.discriminator_optimizer):
+                optimizer.rate.fill_(learning_rate(config, done))
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
             kind = config.gradient_penalty > 0 and step % config.penalty_every == 0
             if not self.captured or self.parts > 1:
@@ -186,7 +191,7 @@ class Step:
                 self.divide(error)
         # What could not be recorded has not been done.
         self.random = torch.Generator(self.random.device)
-        return self()
+        return self(done)
 
     def take(self, *, penalise: bool = False) -> Losses:
         """Take a step with what lies in ``batch`` and ``keep``; ``penalise``: one that has the gradient penalty."""
