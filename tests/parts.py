@@ -9,6 +9,7 @@ EVERY_PART = {
     "augment_together": True,
     "normalised_latent": True,
     "smooth": True,
+    "smooth_discriminator": True,
     "nice": 1.0,
     "augself": 0.1,
     "loss": "relativistic",

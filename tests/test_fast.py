@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from handful import losses, perceptual, training
-from handful.blocks import PixelConv, UpConv, kernel_after_upsampling, layout, upsample
+from handful.blocks import AveragedConv, PixelConv, UpConv, halving, kernel_after_upsampling, layout, upsample
 from handful.checkpoint import State
 from handful.config import TrainConfig, tiny
 from handful.losses import absolute_difference
@@ -64,6 +64,25 @@ def test_upsampling_and_convolving_in_one_is_exact(inputs, outputs, size):
             (expected,) = torch.autograd.grad(plain, inputs_of, upstream, retain_graph=True)
             (gradient,) = torch.autograd.grad(made, inputs_of, upstream, retain_graph=True)
             torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "size"), [(3, 4, 8), (5, 2, 6), (6, 4, 2)])
+def test_convolving_and_averaging_in_one_is_exact(inputs, outputs, size):
+    layer = AveragedConv(inputs, outputs).double()
+    x = torch.randn(2, inputs, size, size, dtype=torch.float64, requires_grad=True)
+    plain = F.avg_pool2d(F.conv2d(x, layer.weight, padding=1), 2)
+    assert (layer(x) - plain).abs().max() < 1e-12
+    weights = torch.randn_like(plain)
+    found, wanted = (torch.autograd.grad((y * weights).sum(), [x, layer.weight]) for y in (layer(x), plain))
+    for one, two in zip(found, wanted, strict=True):
+        assert (one - two).abs().max() < 1e-12
+
+
+def test_averaging_takes_out_what_alternates_from_pixel_to_pixel():
+    stripes = torch.tensor([1.0, -1.0]).repeat(8).expand(1, 3, 16, 16)
+    inner = (..., slice(1, -1), slice(1, -1))  # at the border the padding is seen too
+    smooth, strided = (halving(3, 4, smoothly=smoothly)(stripes)[inner] for smoothly in (True, False))
+    assert smooth.abs().max() < 1e-6 < 1e-3 < strided.abs().max()
 
 
 def plain_perceptual(network: Perceptual, made: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

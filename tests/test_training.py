@@ -308,6 +308,7 @@ def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_p
         {"augment_together": True},
         {"normalised_latent": True},
         {"smooth": True},
+        {"smooth_discriminator": True},
         {"nice": 1.0},
         {"augself": 1.0},
         {"loss": "relativistic", "gradient_penalty": 0.5},

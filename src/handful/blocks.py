@@ -99,6 +99,16 @@ def kernel_after_upsampling(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "
     return four_taps(four_taps(exact, -2), -1).to(weight.dtype).transpose(0, 1)
 
 
+def kernel_before_averaging(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "o i 4 4"]:
+    """Turn a 3x3 kernel that an averaging of 2x2 areas follows into one 4x4 kernel that does both.
+
+    ``conv2d(x, kernel, stride=2, padding=1)`` then equals ``avg_pool2d(conv2d(x, weight, padding=1), 2)``.
+    """
+    exact = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    # As when upsampling, seen from the other side.
+    return (four_taps(four_taps(exact, -2), -1).flip(-2, -1) / 4).to(weight.dtype)
+
+
 def four_taps(kernel: Tensor, dim: int) -> Tensor:
     """Sum the three taps of a kernel along one side into the four that see different pixels."""
     first, middle, last = kernel.unbind(dim)
@@ -210,6 +220,29 @@ class UpConv(nn.Conv2d):
 
 
 @final
+class AveragedConv(nn.Conv2d):
+    """Convolve with a 3x3 kernel, then average areas of 2x2; see ``kernel_before_averaging``.
+
+    Averaging takes out of every map the pattern that alternates from pixel to pixel, which every second place alone
+    would see as something else. So what goes back to the generator has no such pattern from here either.
+
+    Source: Zhang 2019, "Making convolutional networks shift-invariant again", section 3, with the box filter.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=False)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
+        """Halve the height and width."""
+        return F.conv2d(x, kernel_before_averaging(self.weight), stride=2, padding=1)
+
+
+def halving(inputs: int, outputs: int, *, smoothly: bool = False) -> nn.Conv2d:
+    """Make the convolution that halves a map: strided, as published, or one that averages."""
+    return AveragedConv(inputs, outputs) if smoothly else conv(inputs, outputs, 4, 2, 1)
+
+
+@final
 class PixelConv(nn.ConvTranspose2d):
     """Spread vectors out as small maps: a transposed convolution of one pixel, done as the matrix product that it is.
 
@@ -295,9 +328,11 @@ class DownBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 4; this one is in the released network's small branch.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: Callable[[int], nn.Module] = batch_norm) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, norm: Callable[[int], nn.Module] = batch_norm, *, smoothly: bool = False
+    ) -> None:
         super().__init__()
-        self.main = nn.Sequential(conv(inputs, outputs, 4, 2, 1), norm(outputs), leaky())
+        self.main = nn.Sequential(halving(inputs, outputs, smoothly=smoothly), norm(outputs), leaky())
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""

@@ -215,6 +215,8 @@ class TrainConfig:
     smooth: bool = False
     """Let the generator enlarge its maps smoothly instead of by repeating pixels: fewer grids, more than twice the
     work of these layers."""
+    smooth_discriminator: bool = False
+    """Let the discriminator halve its maps by averaging instead of by leaving places out: the same work, fewer grids."""
     learning_rate: float = 2e-4
     """Step size of Adam, for both networks."""
     learning_rate_fall: float = 0.0
@@ -323,6 +325,7 @@ class TrainConfig:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected":
             has = {"normalisation chain": self.normalisation == "chain", "nice": self.nice, "augself": self.augself}
+            has |= {"smooth-discriminator": self.smooth_discriminator}
             for name in (name for name, value in has.items() if value):
                 raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
         leaking = [name for name in LEAKING if name in self.augment]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from handful import shares
-from handful.blocks import Decoder, DownBlock, Excitation, batch_norm, conv, leaky
+from handful.blocks import Decoder, DownBlock, Excitation, batch_norm, conv, halving, leaky
 from handful.config import GeneratorConfig, TrainConfig
 from handful.generator import small_size
 from handful.residual import Bias, LargeDownBlock, LargeHead, ResidualDownBlock
@@ -83,9 +84,10 @@ class Discriminator(nn.Module):
     1024 px, with its excitations, which the paper does not mention. ``large``: the body and the head that CHAIN (Ni and
     Koniusz 2024) has; the small image, which it has not, is judged here too. ``chained``: CHAIN in the body's blocks
     and no normalisation elsewhere. ``noisy``: the channels of the last blocks are multiplied by noise, as NICE (Ni and
-    Koniusz 2023) has it. ``guesses``: numbers to be read off the deep map about how an image was changed, as in
-    AugSelf (Hou et al. 2023). Where there are classes, each patch's logit also says how much it is of the class that
-    the image is to be of, by projection (Miyato and Koyama 2018, equation 3).
+    Koniusz 2023) has it. ``smooth``: maps are averaged where the released network leaves places out. ``guesses``:
+    numbers to be read off the deep map about how an image was changed, as in AugSelf (Hou et al. 2023). Where there are
+    classes, each patch's logit also says how much it is of the class that the image is to be of, by projection (Miyato
+    and Koyama 2018, equation 3).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Discriminator(nn.Module):
         large: bool = False,
         chained: bool = False,
         noisy: bool = False,
+        smooth: bool = False,
         guesses: int = 0,
     ) -> None:
         super().__init__()
@@ -110,11 +113,12 @@ class Discriminator(nn.Module):
         """Channels of each block that NICE disturbs."""
         self.noise = nn.Buffer(torch.zeros(()))
         """Deviation of NICE's factors from 1."""
-        self.stem = stem(nominal, config.channels, channels, norm)
+        halve = partial(halving, smoothly=smooth)
+        self.stem = stem(nominal, config.channels, channels, norm, halve)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         for size in sorted(channels, reverse=True)[1:]:
-            block = LargeDownBlock if large else ResidualDownBlock
+            block = LargeDownBlock if large else partial(ResidualDownBlock, smoothly=smooth)
             self.blocks[str(size)] = block(channels[2 * size], channels[size], chained=chained)
             if config.sle and 8 * size in channels:
                 self.gates[str(size)] = Excitation(channels[8 * size], channels[size], config.base)
@@ -123,8 +127,8 @@ class Discriminator(nn.Module):
         self.head = LargeHead(channels[8]) if large else patches
         small = small_size(nominal)
         halves = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
-        self.small = nn.Sequential(conv(config.channels, halves[0], 4, 2, 1), leaky())
-        self.small.extend(DownBlock(inputs, outputs, norm) for inputs, outputs in pairwise(halves))
+        self.small = nn.Sequential(halve(config.channels, halves[0]), leaky())
+        self.small.extend(DownBlock(inputs, outputs, norm, smoothly=smooth) for inputs, outputs in pairwise(halves))
         self.small_head = conv(halves[-1], 1, PATCH)
         ends = channels[16], channels[8], halves[-1]
         self.classes = self.small_classes = None
@@ -143,6 +147,7 @@ class Discriminator(nn.Module):
             large=config.discriminator == "large",
             chained=config.normalisation == "chain",
             noisy=config.nice > 0,
+            smooth=config.smooth_discriminator,
             guesses=3 if config.augself else 0,
         )
 
@@ -239,16 +244,22 @@ class Discriminator(nn.Module):
         return self.small_head.weight.dtype
 
 
-def stem(size: int, inputs: int, channels: dict[int, int], norm: Callable[[int], nn.Module]) -> nn.Sequential:
+def stem(
+    size: int,
+    inputs: int,
+    channels: dict[int, int],
+    norm: Callable[[int], nn.Module],
+    halve: Callable[[int, int], nn.Module],
+) -> nn.Sequential:
     """Make the layers that bring an image of nominal ``size``, of ``inputs`` channels, to the body's first map."""
     full = channels[max(channels)]
     if size <= BODY:
         return nn.Sequential(conv(inputs, full, 3, padding=1), leaky())
     halvings = (size // BODY).bit_length() - 1
     widths = [full // 2] * (halvings - 1) + [full]
-    layers: list[nn.Module] = [conv(inputs, widths[0], 4, 2, 1), leaky()]
+    layers: list[nn.Module] = [halve(inputs, widths[0]), leaky()]
     for before, after in pairwise(widths):
-        layers += [conv(before, after, 4, 2, 1), norm(after), leaky()]
+        layers += [halve(before, after), norm(after), leaky()]
     return nn.Sequential(*layers)
 
 

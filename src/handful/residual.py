@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from handful import shares
-from handful.blocks import SLOPE, batch_norm, conv, kept_or_recomputed, leaky
+from handful.blocks import SLOPE, batch_norm, conv, halving, kept_or_recomputed, leaky
 
 Settle = Callable[[Tensor, int], tuple[Tensor, Tensor | float]]
 """``settled`` for the channels and factors at hand."""
@@ -98,10 +98,10 @@ class ResidualDownBlock(BodyBlock):
     Source: FastGAN (Liu et al. 2021), figure 4.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, chained: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, *, chained: bool = False, smoothly: bool = False) -> None:
         super().__init__()
         norm = Bias if chained else batch_norm
-        self.halve = nn.Sequential(conv(inputs, outputs, 4, 2, 1), norm(outputs))
+        self.halve = nn.Sequential(halving(inputs, outputs, smoothly=smoothly), norm(outputs))
         self.refine = nn.Sequential(conv(outputs, outputs, 3, padding=1), norm(outputs))
         self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), norm(outputs))
         self.parts = 1 if chained else 2
