@@ -60,7 +60,7 @@ def fill(folder, modes, classes, count):
         {},
         optional={
             "discriminator": st.sampled_from(["fastgan", "large"]),
-            "normalisation": st.sampled_from(["batch", "chain"]),
+            "normalisation": st.sampled_from(["batch", "chain", "chain-cumulative"]),
             "augment": st.sampled_from([(), ("color", "cutout"), ("flip", "zoom", "rotation")]),
             "augment_probability": st.sampled_from([0.5, 1.0]),
             "sle": st.booleans(),

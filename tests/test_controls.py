@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from handful.blocks import upsample_smoothly
+from handful.chain import Role, places, update
 from handful.config import GeneratorConfig, tiny
 from handful.controls import CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
 from handful.discriminator import Discriminator
 from handful.losses import lecam_loss
-from handful.residual import LargeDownBlock, ResidualDownBlock, chain
+from handful.residual import LargeDownBlock, ResidualDownBlock
 
 SURE, UNSURE = torch.ones(4, 5), -torch.ones(4, 5)
 
@@ -21,24 +22,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_chain_is_its_formula():
-    x = torch.randn(4, 3, 5, 5, generator=seeded()) * torch.tensor([1.0, 2.0, 3.0])[:, None, None] + 0.5
-    chosen = torch.tensor([[True, False, True]]).expand(4, 3)
-    made, off_centre = chain(x, chosen)
-    size = torch.stack([torch.sqrt((x[:, c] ** 2).mean() + 1e-5) for c in range(3)])
-    assert torch.allclose(made[:, 1], x[:, 1])
-    for c in (0, 2):
-        assert torch.allclose(made[:, c], x[:, c] / size[c] * size.min(), atol=1e-6)
-    assert off_centre.item() == pytest.approx(sum(x[:, c].mean().item() ** 2 for c in range(3)), rel=1e-5)
-
-
-def test_chain_does_not_let_gradients_grow():
-    x = (3 * torch.randn(4, 6, 5, 5, generator=seeded())).requires_grad_()
-    towards = torch.randn(4, 6, 5, 5, generator=seeded(1))
-    (gradient,) = torch.autograd.grad(chain(x, torch.ones(4, 6, dtype=torch.bool))[0], x, towards)
-    assert (gradient.square().sum((0, 2, 3)) <= towards.square().sum((0, 2, 3)) + 1e-5).all()
-
-
 def test_smooth_enlarging_is_the_binomial_1_3_3_1():
     x = torch.randn(2, 3, 6, 6, generator=seeded())
     line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 4
@@ -48,21 +31,26 @@ def test_smooth_enlarging_is_the_binomial_1_3_3_1():
     assert torch.allclose(upsample_smoothly(x)[inner], spread[inner], atol=1e-6)
 
 
+@pytest.mark.parametrize("normalisation", ["chain", "chain-cumulative"])
 @pytest.mark.parametrize("kind", [ResidualDownBlock, LargeDownBlock])
-def test_recomputing_a_chained_block_changes_nothing(kind):
-    block = kind(3, 4, chained=True)
+def test_recomputing_a_chained_block_changes_nothing(kind, normalisation):
+    block = kind(3, 4, normalisation)
     x = torch.randn(2, 3, 8, 8, generator=seeded(), requires_grad=True)
     chosen = torch.rand(3, 2, 4, generator=seeded(1)) < 0.5
     results = []
     for recompute in (False, True):
         block.recompute = recompute
-        made, off_centre = block(x, chosen)
-        results.append((made, off_centre, *torch.autograd.grad(made.sum() + off_centre, x)))
+        for buffer in block.buffers():
+            buffer.zero_()
+        made, off_centre = block(x, chosen, role=Role.REAL)
+        results.append([made, off_centre, *torch.autograd.grad(made.sum() + off_centre, x)])
+        update(places(block).values())
+        results[-1] += [buffer.clone() for buffer in block.buffers()]
     assert all(torch.equal(kept, again) for kept, again in zip(*results, strict=True))
 
 
 def test_chains_strength_decides_what_its_draws_do():
-    discriminator = Discriminator(GeneratorConfig(size=64, width=8), chained=True)
+    discriminator = Discriminator(GeneratorConfig(size=64, width=8), normalisation="chain")
     images = torch.rand(2, 3, 64, 64, generator=seeded()) * 2 - 1
     small = torch.nn.functional.avg_pool2d(images, 2)
 

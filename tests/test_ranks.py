@@ -46,6 +46,7 @@ RECIPE = EVERY_PART | {
     "augment_target": -0.99,
     "average_widths": (0.05, 0.1),
 }
+LARGE = {"discriminator": "large", "normalisation": "chain-cumulative", "steps": 2}
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +115,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "adaptive": small(photos, folder / "adaptive", seed=2),
         "plain": small(photos, folder / "plain", augment_schedule="constant"),
         "recipe": small(photos, folder / "recipe", **RECIPE),
-        "large": small(photos, folder / "large", discriminator="large", **RECIPE | {"steps": 2}),
+        "large": small(photos, folder / "large", **RECIPE | LARGE),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
         "parts": small(photos, folder / "parts", at_once=2, augment_schedule="constant", steps=2),

@@ -386,7 +386,7 @@ def test_another_kind_of_discriminator_starts_with_what_is_alike(source):
     # Of a block that is only partly there nothing is taken.
     chained = carry(
         read(source).discriminator,
-        dict(Discriminator(GeneratorConfig(size=32, width=8), chained=True).named_parameters()),
+        dict(Discriminator(GeneratorConfig(size=32, width=8), normalisation="chain").named_parameters()),
         GeneratorConfig(size=32, width=8),
         GeneratorConfig(size=32, width=8),
     )

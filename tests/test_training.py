@@ -178,7 +178,7 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_weights(photos, t
 
 
 def test_a_resume_with_every_part_ends_with_the_same_weights(photos, tmp_path):
-    recipe = EVERY_PART | {"discriminator": "large"}
+    recipe = EVERY_PART | {"discriminator": "large", "normalisation": "chain-cumulative"}
     whole = small(photos, tmp_path / "whole", steps=4, **recipe)
     train(whole, Quiet())
     parted = small(photos, tmp_path / "parted", steps=2, **recipe)
@@ -302,6 +302,7 @@ def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_p
         {"augment": ()},
         {"mirror": False},
         {"normalisation": "chain"},
+        {"normalisation": "chain-cumulative"},
         {"lecam": 0.3},
         {"augment_schedule": "adaptive"},
         {"augment": ("flip", "zoom", "rotation"), "augment_probability": 0.5},

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from handful.blocks import NoisyUpBlock, UpBlock
+from handful.chain import places
 from handful.config import TrainConfig
 from handful.controls import Controls
 from handful.discriminator import Discriminator
@@ -113,6 +114,8 @@ class State:
             optimizer = getattr(self, f"{player}_optimizer")
             tensors |= {f"{player}.{name}": value.detach() for name, value in optimizer.others.items()}
             tensors |= {f"{player}_optimizer.{name}": value for name, value in optimizer.state().items()}
+        for name, running in places(self.discriminator).items():
+            tensors |= {f"running.{name}.{kind}": value for kind, value in running.named_buffers()}
         return tensors | {f"controls.{name}": value for name, value in self.controls.state().items()}
 
     @torch.no_grad()

@@ -47,6 +47,7 @@ LEAK_FREE = 0.8
 LEAKING = ("flip", "rotation")
 """Changes that, always made, could not be told from what the images are like; so they are only made at times."""
 Fit = Literal["crop", "squash"]
+Norm = Literal["batch", "chain", "chain-cumulative"]
 Channels = Literal[1, 3, 4]
 Preset = Literal["default", "paper", "tiny"]
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
@@ -189,9 +190,10 @@ class TrainConfig:
     """Steps from probability 0 to the full one, linear; also the speed of adaptive."""
     augment_together: bool = False
     """Change the small image that the generator makes as its large one is changed, as is done with real images."""
-    normalisation: Literal["batch", "chain"] = "batch"
+    normalisation: Norm = "batch"
     """Of the discriminator's maps. batch: BatchNorm, as published. chain: CHAIN, which keeps its gradients small and
-    acts the more, the surer the discriminator is of the images it trains on."""
+    acts the more, the surer the discriminator is of the images it trains on. chain-cumulative: the same by means over
+    the steps before as well, for small batches."""
     chain_weight: float = 20.0
     """Weight of CHAIN's pull of each channel's mean towards zero."""
     nice: float = 0.0
@@ -216,12 +218,12 @@ class TrainConfig:
     """Let the generator enlarge its maps smoothly instead of by repeating pixels: fewer grids, more than twice the
     work of these layers."""
     smooth_discriminator: bool = False
-    """Let the discriminator halve its maps by averaging instead of by leaving places out: the same work, fewer grids."""
+    """Let the discriminator halve its maps by averaging instead of by leaving places out, at the same work."""
     learning_rate: float = 2e-4
     """Step size of Adam, for both networks."""
     learning_rate_fall: float = 0.0
-    """Share of the run, its last, over which the step size falls evenly to 0. It goes by --steps, and by --minutes where
-    they are given; then the same run has other weights each time. 0: the step size stays, as published."""
+    """Share of the run, its last, over which the step size falls evenly to 0. It goes by --steps, and by --minutes
+    where they are given; then the same run has other weights each time. 0: the step size stays, as published."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay rates of the mean and the square of the gradient, per step."""
     average_decay: float = 0.999
@@ -324,7 +326,7 @@ class TrainConfig:
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected":
-            has = {"normalisation chain": self.normalisation == "chain", "nice": self.nice, "augself": self.augself}
+            has = {f"normalisation {self.normalisation}": self.chained, "nice": self.nice, "augself": self.augself}
             has |= {"smooth-discriminator": self.smooth_discriminator}
             for name in (name for name, value in has.items() if value):
                 raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
@@ -339,6 +341,13 @@ class TrainConfig:
                 "--augment cutout: made of every image, it would teach transparent boxes with --channels 4;"
                 f" leave it out, or add --augment-probability {LEAK_FREE} or less"
             )
+        if self.normalisation == "chain-cumulative":
+            for name, value in (("precision", "fp16"), ("compile", "on")):
+                if getattr(self, name) == value:
+                    raise UsageError(
+                        f"--{name} {value}: is not for --normalisation chain-cumulative, which remembers gradients;"
+                        f" leave --{name} out"
+                    )
         if self.labels != "none" and self.discriminator == "projected":
             raise UsageError("--discriminator projected: knows no classes; leave --labels out")
         if self.channels == 4 and self.discriminator == "projected":
@@ -356,6 +365,11 @@ class TrainConfig:
     def whole_batch(self) -> int:
         """Images a step sees; with ``--batch auto`` the recipe's number."""
         return RECIPE_BATCH if self.batch == "auto" else self.batch
+
+    @property
+    def chained(self) -> bool:
+        """Whether the discriminator has CHAIN, of either kind."""
+        return self.normalisation != "batch"
 
     @property
     def shape(self) -> Shape:

@@ -60,7 +60,7 @@ class Controls:
         moving = {}
         if self.config.augment_schedule != "constant":
             moving["augment_probability"] = self.augment.clone()
-        if self.config.normalisation == "chain":
+        if self.config.chained:
             moving["chain_probability"] = self.chain.clone()
         if self.config.nice:
             moving["nice_noise"] = self.noise.clone()
@@ -91,7 +91,7 @@ class Controls:
         elif self.config.augment_schedule == "adaptive":
             self.augment += (self.sign - self.config.augment_target).sign() * (most / ramp)
             self.augment.clamp_(0, most)
-        if self.config.normalisation == "chain":
+        if self.config.chained:
             self.chain += (self.sign - CHAIN_TARGET).sign() * CHAIN_SPEED
             self.chain.clamp_(0, 1)
         if self.config.nice:

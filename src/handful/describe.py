@@ -35,7 +35,8 @@ def describe(config: TrainConfig) -> Report:
 
         def view() -> None:
             drawn = discriminator.chance(1, torch.Generator())
-            seen = discriminator(*generated, Chance(*([each.to("meta") for each in part] for part in drawn)))
+            chain, noise = ([each.to("meta") for each in part] for part in (drawn.chain, drawn.noise))
+            seen = discriminator(*generated, Chance(chain, noise))
             if discriminator.decoders is not None:
                 discriminator.decoders(seen, corner)
 

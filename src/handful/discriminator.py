@@ -14,10 +14,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from handful import shares
-from handful.blocks import Decoder, DownBlock, Excitation, batch_norm, conv, halving, leaky
-from handful.config import GeneratorConfig, TrainConfig
+from handful.blocks import Decoder, DownBlock, Excitation, conv, halving, leaky
+from handful.chain import Role
+from handful.config import GeneratorConfig, Norm, TrainConfig
 from handful.generator import small_size
-from handful.residual import Bias, LargeDownBlock, LargeHead, ResidualDownBlock
+from handful.residual import Bias, LargeDownBlock, LargeHead, ResidualDownBlock, normalised_by
 
 BODY = 256
 """The widest map of the body, nominally; a larger image is first brought down to it by the stem."""
@@ -36,6 +37,8 @@ class Chance(NamedTuple):
     """For each block of the noisy tail, the normal noise of NICE, twice."""
     window: Sequence[Int64[Tensor, " 2"]] = ()
     """Top and left of the window that the projected discriminator looks through."""
+    role: Role | None = None
+    """What cumulative CHAIN is to take the images for and remember of them; none: to go by the batch alone."""
 
 
 SURE = Chance()
@@ -82,9 +85,9 @@ class Discriminator(nn.Module):
 
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; layer for layer the released network at 256, 512 and
     1024 px, with its excitations, which the paper does not mention. ``large``: the body and the head that CHAIN (Ni and
-    Koniusz 2024) has; the small image, which it has not, is judged here too. ``chained``: CHAIN in the body's blocks
-    and no normalisation elsewhere. ``noisy``: the channels of the last blocks are multiplied by noise, as NICE (Ni and
-    Koniusz 2023) has it. ``smooth``: maps are averaged where the released network leaves places out. ``guesses``:
+    Koniusz 2024) has; the small image, which it has not, is judged here too. ``normalisation``: with CHAIN, that in the
+    body's blocks and none elsewhere. ``noisy``: the channels of the last blocks are multiplied by noise, as NICE (Ni
+    and Koniusz 2023) has it. ``smooth``: maps are averaged where the released network leaves places out. ``guesses``:
     numbers to be read off the deep map about how an image was changed, as in AugSelf (Hou et al. 2023). Where there are
     classes, each patch's logit also says how much it is of the class that the image is to be of, by projection (Miyato
     and Koyama 2018, equation 3).
@@ -96,16 +99,17 @@ class Discriminator(nn.Module):
         *,
         reconstruction: bool = True,
         large: bool = False,
-        chained: bool = False,
+        normalisation: Norm = "batch",
         noisy: bool = False,
         smooth: bool = False,
         guesses: int = 0,
     ) -> None:
         super().__init__()
         width, nominal = config.width, config.nominal
-        norm = Bias if chained else batch_norm
+        norm = normalised_by(normalisation)
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY) if size <= nominal}
-        self.chained = [channels[size] for size in sorted(channels, reverse=True)[1:]] if chained else []
+        sizes = sorted(channels, reverse=True)
+        self.chained = [channels[size] for size in sizes[1:]] if normalisation != "batch" else []
         """Channels that each block has for CHAIN to choose from, at each of its three places."""
         self.strength = nn.Buffer(torch.zeros(()))
         """Probability that CHAIN normalises a channel of an image."""
@@ -117,9 +121,9 @@ class Discriminator(nn.Module):
         self.stem = stem(nominal, config.channels, channels, norm, halve)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
-        for size in sorted(channels, reverse=True)[1:]:
+        for size in sizes[1:]:
             block = LargeDownBlock if large else partial(ResidualDownBlock, smoothly=smooth)
-            self.blocks[str(size)] = block(channels[2 * size], channels[size], chained=chained)
+            self.blocks[str(size)] = block(channels[2 * size], channels[size], normalisation)
             if config.sle and 8 * size in channels:
                 self.gates[str(size)] = Excitation(channels[8 * size], channels[size], config.base)
         wide = 2 * channels[8]
@@ -145,7 +149,7 @@ class Discriminator(nn.Module):
             dataclasses.replace(config.generator, classes=classes),
             reconstruction=config.reconstruction,
             large=config.discriminator == "large",
-            chained=config.normalisation == "chain",
+            normalisation=config.normalisation,
             noisy=config.nice > 0,
             smooth=config.smooth_discriminator,
             guesses=3 if config.augself else 0,
@@ -169,11 +173,12 @@ class Discriminator(nn.Module):
         for name in self.lowest(count):
             self.get_submodule(name).requires_grad_(False)
 
-    def chance(self, count: int, random: torch.Generator) -> Chance:
+    def chance(self, count: int, random: torch.Generator, role: Role | None = None) -> Chance:
         """Draw what is random in a view of ``count`` images."""
         return Chance(
             [shares.uniform((3, count, width), random, dim=1) for width in self.chained],
             [shares.normal((2, 3, count, width), random, dim=2) for width in self.tail],
+            role=role,
         )
 
     def forward(
@@ -224,7 +229,7 @@ class Discriminator(nn.Module):
             name = str(size)
             chosen = chance.chain[list(self.blocks).index(name)] < self.strength if self.chained else None
             factors = None if draw is None else 1 + self.noise * chance.noise[NOISY_TAIL.index(size)][draw]
-            x, more = self.blocks[name](maps[2 * size], chosen, factors)
+            x, more = self.blocks[name](maps[2 * size], chosen, factors, chance.role)
             off_centre = off_centre + more
             maps[size] = self.gates[name](maps[8 * size], x) if name in self.gates else x
         return maps, off_centre

@@ -50,7 +50,7 @@ class Follower:
     def rewind(self, state: State) -> None:
         """Never asked for: one of several processes that runs out of memory ends all."""
 
-    def done(self, state: State) -> float:
+    def clock(self, state: State) -> float:
         """Leave it to the lead."""
         return 0.0
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from handful import shares
 from handful.augment import Changes
 from handful.blocks import shrink
+from handful.chain import Role
 from handful.config import TrainConfig
 from handful.controls import LECAM_START, Controls
 from handful.discriminator import Chance, Decoders, Discriminator, View, quadrant
@@ -87,7 +88,7 @@ def gradient_penalty(network: Opponent, shown: Shown, chance: Chance) -> Float[T
     """
     images, small = (each.detach().requires_grad_() for each in (shown.images, shown.small))
     # Not called as a module: what is compiled has no second derivative.
-    logits = network.forward(images, small, chance, shown.labels).logits
+    logits = network.forward(images, small, chance._replace(role=None), shown.labels).logits
     # The projected discriminator does not look at the small images: there the gradient is 0.
     gradients = torch.autograd.grad(
         logits.mean(dim=1).sum(), [images, small], create_graph=True, materialize_grads=True
@@ -161,7 +162,9 @@ class Objective:
         move when they are told to.
         """
         config, fake = self.config, fake.detach()
-        chances = [network.chance(len(each.images), random) for each in (real, fake)]
+        roles = Role.REAL, Role.FAKE
+        shown = real, fake
+        chances = [network.chance(len(each.images), random, role) for each, role in zip(shown, roles, strict=True)]
         view = network(real.images, real.small, chances[0], real.labels)
         other = network(fake.images, fake.small, chances[1], fake.labels)
         if config.loss == "hinge":
@@ -186,14 +189,14 @@ class Objective:
             parts["nice"] = view.unsteady + other.unsteady
             total = total + config.nice * parts["nice"]
         if config.augself:
-            right = [self.guess(network, *each) for each in zip((view, other), (real, fake), chances, strict=True)]
+            right = [self.guess(network, *each) for each in zip((view, other), shown, chances, strict=True)]
             parts["augself"] = F.mse_loss(*right[0]) + F.mse_loss(right[1][0], -right[1][1])
             total = total + config.augself * parts["augself"]
         if config.gradient_penalty:
             # In the turns of the others it is 0, so that the mean over steps is that of the penalty.
             parts["penalty"] = torch.zeros_like(total)
             if penalise:
-                steep = [gradient_penalty(network, *each) for each in zip((real, fake), chances, strict=True)]
+                steep = [gradient_penalty(network, *each) for each in zip(shown, chances, strict=True)]
                 parts["penalty"] = config.penalty_every * (steep[0] + steep[1])
                 total = total + config.gradient_penalty / 2 * parts["penalty"]
         parts |= accuracy(view.logits, other.logits) | self.controls.moving()
@@ -202,7 +205,7 @@ class Objective:
 
     def generator(self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
         """Raise the score of what was generated."""
-        config, chance = self.config, network.chance(len(fake.images), random)
+        config, chance = self.config, network.chance(len(fake.images), random, Role.DECEIVING)
         view = network(fake.images, fake.small, chance, fake.labels)
         if config.loss == "hinge":
             total = generator_loss(view.logits)
@@ -230,4 +233,4 @@ class Objective:
         """
         assert isinstance(network, Discriminator)
         changes = 2 * shown.changes[self.config.augment.index("color")].T - 1
-        return network.guessed(view.deep, shown.plain, chance), changes
+        return network.guessed(view.deep, shown.plain, chance._replace(role=None)), changes

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from handful.blocks import DownBlock, batch_norm, conv, layout, leaky, shrink, upsample_smoothly
+from handful.chain import Role
 from handful.channels import views
 from handful.config import GeneratorConfig
 from handful.discriminator import SURE, Chance, View
@@ -110,7 +111,7 @@ class Projected(nn.Module):
             }
         )
 
-    def chance(self, count: int, random: torch.Generator) -> Chance:
+    def chance(self, count: int, random: torch.Generator, role: Role | None = None) -> Chance:
         """Draw the place of the window, one for all ``count`` images, where there is a window."""
         if not any(name.startswith("window") for name in self.heads):
             return SURE

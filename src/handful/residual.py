@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import final
+from typing import cast, final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from handful import shares
 from handful.blocks import SLOPE, batch_norm, conv, halving, kept_or_recomputed, leaky
+from handful.chain import Role, Running, chain
+from handful.config import Norm
 
 Settle = Callable[[Tensor, int], tuple[Tensor, Tensor | float]]
 """``settled`` for the channels and factors at hand."""
@@ -35,21 +36,9 @@ class Bias(nn.Module):
         return x + self.bias[:, None, None].to(x.dtype)
 
 
-def chain(
-    x: Float[Tensor, "b c h w"], chosen: Bool[Tensor, "b c"]
-) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""]]:
-    """Normalise the chosen channels so that the gradient does not grow, and say how far all are from mean zero.
-
-    ``x / psi * min(psi)`` with ``psi = sqrt(mean(x^2) + 1e-5)`` over the batch, for each channel, and the minimum,
-    which is held still, over the channels: the Lipschitz constant is at most 1. The distance is ``sum(mean(x)^2)``.
-
-    Source: CHAIN (Ni and Koniusz 2024), its batch variant: adaptive root mean square normalisation in place
-    of BatchNorm's scaling, a soft pull of the means in place of its centring.
-    """
-    exact = x.float()
-    size = torch.sqrt(shares.mean(exact.square().mean(dim=(0, 2, 3))) + 1e-5)
-    scale = torch.where(chosen, size.amin().detach() / size, 1.0)  # [b c]
-    return x * scale[:, :, None, None].to(x.dtype), shares.mean(exact.mean(dim=(0, 2, 3))).square().sum()
+def normalised_by(normalisation: Norm) -> Callable[[int], nn.Module]:
+    """Give the layers that stand where BatchNorm is published: it, or what CHAIN leaves there."""
+    return batch_norm if normalisation == "batch" else Bias
 
 
 def settled(
@@ -57,10 +46,14 @@ def settled(
     place: int,
     chosen: Bool[Tensor, "3 b c"] | None,
     factors: Float[Tensor, "3 b c"] | None,
+    running: nn.ModuleList | None,
+    role: Role | None,
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, ""] | float]:
     """Do what CHAIN and NICE do at one of the places of a block; nothing without them."""
     off_centre: Tensor | float = 0.0
-    if chosen is not None:
+    if chosen is not None and running is not None and role is not None:
+        x, off_centre = cast(Running, running[place]).normalise(x, chosen[place], role)
+    elif chosen is not None:
         x, off_centre = chain(x, chosen[place])
     if factors is not None:
         x = x * factors[place, :, :, None, None].to(x.dtype)
@@ -70,18 +63,23 @@ def settled(
 class BodyBlock(nn.Module):
     """A block of the body; abstract."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Norm, outputs: int) -> None:
         super().__init__()
         self.recompute = False
+        self.running = nn.ModuleList(Running(outputs) for _ in range(3)) if norm == "chain-cumulative" else None
 
     def forward(
         self,
         x: Float[Tensor, "b c h w"],
         chosen: Bool[Tensor, "3 b k"] | None = None,
         factors: Float[Tensor, "3 b k"] | None = None,
+        role: Role | None = None,
     ) -> tuple[Float[Tensor, "b k h//2 w//2"], Float[Tensor, ""] | float]:
-        """Halve the height and width; also say how far CHAIN's channels are from mean zero, 0 without CHAIN."""
-        settle = partial(settled, chosen=chosen, factors=factors)
+        """Halve the height and width; also say how far CHAIN's channels are from mean zero, 0 without CHAIN.
+
+        Without a ``role``, cumulative CHAIN goes by the batch at hand and remembers nothing of it.
+        """
+        settle = partial(settled, chosen=chosen, factors=factors, running=self.running, role=role)
         return kept_or_recomputed(lambda x: self.halved(x, settle), x, recompute=self.recompute)
 
     def halved(self, x: Tensor, settle: Settle) -> tuple[Tensor, Tensor | float]:
@@ -98,13 +96,13 @@ class ResidualDownBlock(BodyBlock):
     Source: FastGAN (Liu et al. 2021), figure 4.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, chained: bool = False, smoothly: bool = False) -> None:
-        super().__init__()
-        norm = Bias if chained else batch_norm
+    def __init__(self, inputs: int, outputs: int, normalisation: Norm = "batch", *, smoothly: bool = False) -> None:
+        super().__init__(normalisation, outputs)
+        norm = normalised_by(normalisation)
         self.halve = nn.Sequential(halving(inputs, outputs, smoothly=smoothly), norm(outputs))
         self.refine = nn.Sequential(conv(outputs, outputs, 3, padding=1), norm(outputs))
         self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), norm(outputs))
-        self.parts = 1 if chained else 2
+        self.parts = 2 if normalisation == "batch" else 1
 
     def halved(self, x: Tensor, settle: Settle) -> tuple[Tensor, Tensor | float]:
         """Halve in the first convolution."""
@@ -124,9 +122,9 @@ class LargeDownBlock(BodyBlock):
     activations first.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, chained: bool = False) -> None:
-        super().__init__()
-        norm = Bias if chained else batch_norm
+    def __init__(self, inputs: int, outputs: int, normalisation: Norm = "batch") -> None:
+        super().__init__(normalisation, outputs)
+        norm = normalised_by(normalisation)
         self.first = nn.Sequential(nn.LeakyReLU(SLOPE), conv(inputs, outputs, 3, padding=1), norm(outputs))
         self.second = nn.Sequential(leaky(), conv(outputs, outputs, 3, padding=1), norm(outputs))
         self.direct = nn.Sequential(conv(inputs, outputs, 1), norm(outputs))

@@ -131,7 +131,9 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
         UsageError: if the device has not the one that was asked for.
     """
     if config.precision == "auto":
-        return machine.best_precision(device)
+        best = machine.best_precision(device)
+        # Gradients that are remembered must not change their scale.
+        return "fp32" if best == "fp16" and config.normalisation == "chain-cumulative" else best
     if config.precision == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32: is for CUDA, and the device is {device}; use fp32 or auto")
     return config.precision
@@ -150,7 +152,8 @@ def choose_compile(
             watch.note("--compile on has no effect in several processes")
         return "on" if config.compile == "on" else "off"
     short = config.steps < machine.COMPILE_STEPS or (device.type == "cpu" and config.width < NARROW)
-    if config.compile == "off" or (config.compile == "auto" and short):
+    remembers = config.normalisation == "chain-cumulative"  # which is not for compiling
+    if config.compile == "off" or (config.compile == "auto" and (short or remembers)):
         return "off"
     if machine.can_compile(device):
         return "on"

@@ -241,11 +241,9 @@ class Run:
             return f"stopped at step {state.step:,}, since no score improves any more; --stop-when never goes on"
         return None
 
-    def done(self, state: State) -> float:
-        """Say what share of the run is behind, by steps or by minutes, whichever ends it first."""
-        config = self.config
-        by_steps = state.step / config.steps
-        return by_steps if config.minutes is None else max(by_steps, self.minutes(state) / config.minutes)
+    def clock(self, state: State) -> float:
+        """Say what share of its minutes is over, 0 where the run has none."""
+        return 0.0 if self.config.minutes is None else self.minutes(state) / self.config.minutes
 
     def minutes(self, state: State) -> float:
         """Say how long the run has been training, over all sittings."""

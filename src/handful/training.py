@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from handful import latent
+from handful import chain, latent
 from handful.ahead import drawing
 from handful.augment import Changes, apply, draw
 from handful.average import all_kept, blend
@@ -81,7 +81,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
         while ranks.agree(run.ended is None and not stop.is_set()):
             try:
-                losses = step(ranks.agree(run.done(state)))
+                losses = step(ranks.agree(run.clock(state)))
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error):
                     raise
@@ -154,6 +154,7 @@ class Step:
         self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
         self.objective = Objective(config, state.controls, distance)
+        self.running = chain.places(state.discriminator).values()
         alone = ranks.count == 1
         if config.compile == "on" and alone:
             compile_networks(state, distance)
@@ -162,10 +163,10 @@ class Step:
         self.takes: list[Callable[[], Losses]] = [self.take, partial(self.take, penalise=True)]
         self.captured = [Captured(take, self.random) for take in self.takes] if device.type == "cuda" and alone else []
 
-    def __call__(self, done: float = 0.0) -> Losses:
+    def __call__(self, clock: float = 0.0) -> Losses:
         """Take the next step and give its losses, which stay on the device.
 
-        ``done`` is the share of the run that is behind.
+        ``clock`` is the share of the run's minutes that is over.
 
         Raises:
             TrainingError: if memory runs out even for the fewest images at once.
@@ -177,8 +178,9 @@ class Step:
             self.batch.copy_(self.draw(now, coming), non_blocking=True)
             self.labels.copy_(self.numbers[now])
             self.keep.copy_(torch.tensor(all_kept(config, step)))
+            rate = learning_rate(config, max(step / config.steps, clock))
             for optimizer in (self.state.generator_optimizer, self.state.discriminator_optimizer):
-                optimizer.rate.fill_(learning_rate(config, done))
+                optimizer.rate.fill_(rate)
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
             kind = config.gradient_penalty > 0 and step % config.penalty_every == 0
             if not self.captured or self.parts > 1:
@@ -191,7 +193,7 @@ class Step:
                 self.divide(error)
         # What could not be recorded has not been done.
         self.random = torch.Generator(self.random.device)
-        return self(done)
+        return self(clock)
 
     def take(self, *, penalise: bool = False) -> Losses:
         """Take a step with what lies in ``batch`` and ``keep``; ``penalise``: one that has the gradient penalty."""
@@ -264,11 +266,14 @@ class Step:
         start = None if recording else random.get_state()
         while True:
             try:
-                return self.gather_parts(drawn, optimizer, lose, start)
+                losses = self.gather_parts(drawn, optimizer, lose, start)
             except (RuntimeError, MemoryError) as error:
                 if start is None or not ran_out(error):
                     raise
                 self.divide(error)
+            else:
+                chain.update(self.running)
+                return losses
             random.set_state(start)
 
     def gather_parts(self, drawn: Drawn, optimizer: SpectralAdam, lose: Lose, start: Tensor | None) -> Losses:
@@ -276,6 +281,7 @@ class Step:
         count = self.parts
         so_far: Losses = {}
         self.state.controls.seen.clear()
+        chain.forget(self.running)
         for number in range(count):
             if start is not None and number:
                 self.random.set_state(start)
