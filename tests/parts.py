@@ -10,6 +10,7 @@ EVERY_PART = {
     "normalised_latent": True,
     "smooth": True,
     "smooth_discriminator": True,
+    "emphasis": 2.0,
     "nice": 1.0,
     "augself": 0.1,
     "loss": "relativistic",

@@ -154,7 +154,7 @@ class TrainConfig:
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
     from_: Path | None = None
     """A trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
-    which have no discriminator. It needs the same --width; size, channels and classes may differ."""
+    which have no discriminator. The width must be the same; size, channels and classes may differ."""
     freeze: int = 0
     """Blocks of the discriminator, counted from the image, that stay as --from has them (FreezeD). 0: all learn."""
     width: int = 64
@@ -170,8 +170,9 @@ class TrainConfig:
     perceptual: Literal["auto", "vgg16", "none"] = "auto"
     """How a reconstruction is judged. vgg16: LPIPS, as published, with weight files. none: mean absolute difference.
     auto: vgg16 where its files are found or can be downloaded, otherwise none, and says which."""
-    reconstruction_weight: float = 8.0
-    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8."""
+    reconstruction_weight: float | Literal["auto"] = "auto"
+    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8, for
+    LPIPS. auto: 8 with --perceptual vgg16, 2 with none."""
     weights: Path | None = None
     """Folder with the weight files of other networks (vgg16, projected). Default: $HANDFUL_WEIGHTS, then torch's own
     cache."""
@@ -219,6 +220,8 @@ class TrainConfig:
     work of these layers."""
     smooth_discriminator: bool = False
     """Let the discriminator halve its maps by averaging instead of by leaving places out, at the same work."""
+    emphasis: float = 0.0
+    """How many times more the discriminator sees of fine detail, which its spectral norms else keep it from heeding."""
     learning_rate: float = 2e-4
     """Step size of Adam, for both networks."""
     learning_rate_fall: float = 0.0
@@ -311,8 +314,9 @@ class TrainConfig:
         for name in ("learning_rate", "checkpoint_minutes"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
-        for name in ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam"):
-            if not 0 <= getattr(self, name) < math.inf:
+        weights = ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam", "emphasis")
+        for name in weights:
+            if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
         if self.augself and "color" not in self.augment:
             raise UsageError(f"--augself {self.augself}: asks how colours were changed; add color to --augment")
@@ -327,7 +331,7 @@ class TrainConfig:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected":
             has = {f"normalisation {self.normalisation}": self.chained, "nice": self.nice, "augself": self.augself}
-            has |= {"smooth-discriminator": self.smooth_discriminator}
+            has |= {"smooth-discriminator": self.smooth_discriminator, "emphasis": self.emphasis}
             for name in (name for name, value in has.items() if value):
                 raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
         leaking = [name for name in LEAKING if name in self.augment]
@@ -365,6 +369,17 @@ class TrainConfig:
     def whole_batch(self) -> int:
         """Images a step sees; with ``--batch auto`` the recipe's number."""
         return RECIPE_BATCH if self.batch == "auto" else self.batch
+
+    @property
+    def weight_of_reconstruction(self) -> float:
+        """Weight of the reconstruction loss, once ``perceptual`` is settled.
+
+        The published 8 was made for LPIPS. With it, under the mean absolute difference, the discriminator spends itself
+        on reconstructing and hardly learns to tell real from fake (LOG.md, 2026-11-24).
+        """
+        if self.reconstruction_weight == "auto":
+            return 8.0 if self.perceptual == "vgg16" else 2.0
+        return self.reconstruction_weight
 
     @property
     def chained(self) -> bool:
@@ -409,11 +424,12 @@ class TrainConfig:
 
 EAGER: dict[str, Any] = {"precision": "fp32", "compile": "off"}
 TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"}
-# Measured in LOG.md, 2026-11-24: at these lengths the published values leave the discriminator far behind.
-TINY |= {"learning_rate": 5e-4, "reconstruction_weight": 2.0}
+# Measured in LOG.md, 2026-11-24: at these lengths the published step size leaves the discriminator far behind.
+TINY |= {"learning_rate": 5e-4}
 
 
 PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0, "augment_schedule": "constant"}
+PAPER |= {"reconstruction_weight": 8.0}
 
 
 def default(images: Path | str, **options: Any) -> TrainConfig:

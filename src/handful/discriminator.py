@@ -102,6 +102,7 @@ class Discriminator(nn.Module):
         normalisation: Norm = "batch",
         noisy: bool = False,
         smooth: bool = False,
+        emphasis: float = 0.0,
         guesses: int = 0,
     ) -> None:
         super().__init__()
@@ -117,6 +118,7 @@ class Discriminator(nn.Module):
         """Channels of each block that NICE disturbs."""
         self.noise = nn.Buffer(torch.zeros(()))
         """Deviation of NICE's factors from 1."""
+        self.emphasis = emphasis
         halve = partial(halving, smoothly=smooth)
         self.stem = stem(nominal, config.channels, channels, norm, halve)
         self.blocks = nn.ModuleDict()
@@ -152,6 +154,7 @@ class Discriminator(nn.Module):
             normalisation=config.normalisation,
             noisy=config.nice > 0,
             smooth=config.smooth_discriminator,
+            emphasis=config.emphasis,
             guesses=3 if config.augself else 0,
         )
 
@@ -193,7 +196,7 @@ class Discriminator(nn.Module):
         ``labels`` are the numbers of the classes that the images are to be of, where there are classes.
         """
         maps, off_centre, unsteady = self.body(images, chance)
-        small_map = self.small(small.to(self.precision))
+        small_map = self.small(emphasised(small, self.emphasis).to(self.precision))
         patches = self.small_head(small_map).flatten(1)  # [b l/2]
         # A head of one number counts as much as one of many.
         logits = torch.cat([self.head(maps[8]).flatten(1).expand_as(patches), patches], dim=1)  # [b l]
@@ -207,7 +210,7 @@ class Discriminator(nn.Module):
         self, images: Float[Tensor, "b c h w"], chance: Chance = SURE
     ) -> tuple[dict[int, Float[Tensor, "b _ _ _"]], Float[Tensor, ""], Float[Tensor, ""]]:
         """Give the maps of the body by their nominal size, and a view's last two numbers."""
-        x = self.stem(images.to(self.precision))
+        x = self.stem(emphasised(images, self.emphasis).to(self.precision))
         sizes = [int(name) for name in self.blocks]
         maps = {2 * sizes[0]: x}
         steady = [size for size in sizes if not (self.tail and size in NOISY_TAIL)]
@@ -266,6 +269,13 @@ def stem(
     for before, after in pairwise(widths):
         layers += [halve(before, after), norm(after), leaky()]
     return nn.Sequential(*layers)
+
+
+def emphasised(images: Float[Tensor, "b c h w"], strength: float) -> Float[Tensor, "b c h w"]:
+    """Make fine detail stand out: add ``strength`` times what an image differs by from its means of 3x3 pixels."""
+    if not strength:
+        return images
+    return images + strength * (images - F.avg_pool2d(images, 3, 1, 1, count_include_pad=False))
 
 
 def of_class(maps: Float[Tensor, "b k h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "b l"]:
