@@ -194,19 +194,13 @@ def test_options_go_through_json_and_back():
         TrainConfig.from_json(config.to_json() | {"colour": 1})
 
 
-def test_the_weight_of_reconstructions_is_the_published_one_where_they_are_judged_as_published():
-    weights = {judge: default("photos", perceptual=judge).weight_of_reconstruction for judge in ("vgg16", "none")}
-    assert weights == {"vgg16": paper("photos").weight_of_reconstruction, "none": 2.0}
-    assert default("photos", perceptual="none", reconstruction_weight=5.0).weight_of_reconstruction == 5.0
-
-
 def test_the_paper_preset_is_the_published_recipe():
     config = paper("photos")
     recipe = (config.learning_rate, config.betas, config.batch, config.steps, config.average_decay, config.width)
     assert recipe == (2e-4, (0.5, 0.999), 8, 50_000, 0.999, 64)
     assert config.augment == ("color", "translation")
     assert (config.augment_schedule, config.augment_probability) == ("constant", 1)
-    assert config.weight_of_reconstruction == config.batch
+    assert config.reconstruction_weight == config.batch
     assert config.sle
     assert config.reconstruction
     assert config.mirror

@@ -170,9 +170,8 @@ class TrainConfig:
     perceptual: Literal["auto", "vgg16", "none"] = "auto"
     """How a reconstruction is judged. vgg16: LPIPS, as published, with weight files. none: mean absolute difference.
     auto: vgg16 where its files are found or can be downloaded, otherwise none, and says which."""
-    reconstruction_weight: float | Literal["auto"] = "auto"
-    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8, for
-    LPIPS. auto: 8 with --perceptual vgg16, 2 with none."""
+    reconstruction_weight: float = 8.0
+    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8."""
     weights: Path | None = None
     """Folder with the weight files of other networks (vgg16, projected). Default: $HANDFUL_WEIGHTS, then torch's own
     cache."""
@@ -316,7 +315,7 @@ class TrainConfig:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
         weights = ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam", "emphasis")
         for name in weights:
-            if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
         if self.augself and "color" not in self.augment:
             raise UsageError(f"--augself {self.augself}: asks how colours were changed; add color to --augment")
@@ -371,17 +370,6 @@ class TrainConfig:
         return RECIPE_BATCH if self.batch == "auto" else self.batch
 
     @property
-    def weight_of_reconstruction(self) -> float:
-        """Weight of the reconstruction loss, once ``perceptual`` is settled.
-
-        The published 8 was made for LPIPS. With it, under the mean absolute difference, the discriminator spends itself
-        on reconstructing and hardly learns to tell real from fake (LOG.md, 2026-11-24).
-        """
-        if self.reconstruction_weight == "auto":
-            return 8.0 if self.perceptual == "vgg16" else 2.0
-        return self.reconstruction_weight
-
-    @property
     def chained(self) -> bool:
         """Whether the discriminator has CHAIN, of either kind."""
         return self.normalisation != "batch"
@@ -424,12 +412,11 @@ class TrainConfig:
 
 EAGER: dict[str, Any] = {"precision": "fp32", "compile": "off"}
 TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"}
-# Measured in LOG.md, 2026-11-24: at these lengths the published step size leaves the discriminator far behind.
-TINY |= {"learning_rate": 5e-4}
+# Measured in LOG.md, 2026-11-24: at these lengths the published values leave the discriminator far behind.
+TINY |= {"learning_rate": 5e-4, "reconstruction_weight": 2.0}
 
 
 PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0, "augment_schedule": "constant"}
-PAPER |= {"reconstruction_weight": 8.0}
 
 
 def default(images: Path | str, **options: Any) -> TrainConfig:
