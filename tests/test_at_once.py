@@ -228,9 +228,9 @@ def test_a_step_that_ran_out_of_memory_is_that_of_a_run_divided_there_by_hand(
     failing = Failing(getattr(home, name), call, NO_MEMORY)
     notes, usual = Notes(), Step.__call__
 
-    def step_of(step):
+    def step_of(step, clock):
         failing.armed = step.state.step == 2
-        return usual(step)
+        return usual(step, clock)
 
     with monkeypatch.context() as patch:
         patch.setattr(home, name, lambda *arguments, **named: failing(*arguments, **named))
