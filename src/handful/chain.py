@@ -7,6 +7,7 @@ of the gradient are means over. Eight images say little of either; with what was
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, final
@@ -45,8 +46,15 @@ def chain(
     """
     exact = x.float()
     size = torch.sqrt(shares.mean(exact.square().mean(dim=(0, 2, 3))) + EPSILON)
+    return scaled(x, chosen, size), off_centre(exact)
+
+
+def scaled(
+    x: Float[Tensor, "b c h w"], chosen: Bool[Tensor, "b c"], size: Float[Tensor, " c"]
+) -> Float[Tensor, "b c h w"]:
+    """Bring the chosen channels from their ``size`` to the smallest of all."""
     scale = torch.where(chosen, size.amin().detach() / size, 1.0)  # [b c]
-    return x * scale[:, :, None, None].to(x.dtype), off_centre(exact)
+    return x * scale[:, :, None, None].to(x.dtype)
 
 
 def off_centre(exact: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
@@ -68,15 +76,15 @@ class Running(nn.Module):
         super().__init__()
         self.square = nn.Buffer(torch.zeros(2, channels))
         self.along = nn.Buffer(torch.zeros(3, channels))
-        self.seen: list[tuple[Tensor, Tensor]] = []
-        """Places in them, and what was found there since the last update."""
+        self.seen: defaultdict[tuple[str, int], list[Float[Tensor, " c"]]] = defaultdict(list)
+        """What was found since the last update, by the mean that it belongs to: attribute and row."""
 
     @torch.no_grad()
-    def joined(self, kept: Float[Tensor, " c"], now: Float[Tensor, " c"], *, note: bool = True) -> Float[Tensor, " c"]:
-        """Give the mean that ``kept`` becomes by what is there now, which is noted for ``update``."""
+    def joined(self, kind: str, row: int, now: Float[Tensor, " c"], *, note: bool = True) -> Float[Tensor, " c"]:
+        """Give what a mean becomes by what is there now, which is noted for ``update``."""
         if note:
-            self.seen.append((kept, now.detach()))
-        return torch.lerp(kept, now, 1 - KEPT)
+            self.seen[kind, row].append(now.detach())
+        return torch.lerp(getattr(self, kind)[row], now, 1 - KEPT)
 
     def normalise(
         self, x: Float[Tensor, "b c h w"], chosen: Bool[Tensor, "b c"], role: Role
@@ -87,8 +95,7 @@ class Running(nn.Module):
         """
         exact = x.float()
         now = shares.mean(exact.detach().square().mean(dim=(0, 2, 3)))
-        kind = min(role, Role.FAKE)
-        square = self.joined(self.square[kind], now, note=role != Role.DECEIVING)
+        square = self.joined("square", min(role, Role.FAKE), now, note=role != Role.DECEIVING)
         size = torch.sqrt(square + EPSILON)
         changed: Tensor = ByRunningSize.apply(x, chosen, size, self, role)  # type: ignore[no-untyped-call]
         return changed, off_centre(exact)
@@ -112,8 +119,7 @@ class ByRunningSize(torch.autograd.Function):
     ) -> Float[Tensor, "b c h w"]:
         ctx.save_for_backward(x, chosen, size)
         ctx.running, ctx.role = running, role
-        scale = torch.where(chosen, size.amin() / size, 1.0)  # [b c]
-        return x * scale[:, :, None, None].to(x.dtype)
+        return scaled(x, chosen, size)
 
     @staticmethod
     def backward(ctx: Any, gradient: Float[Tensor, "b c h w"]) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401, D102
@@ -124,7 +130,7 @@ class ByRunningSize(torch.autograd.Function):
         # Each process's gradient is that of a mean over its own images, so several times what is remembered.
         count = shares.present.count
         now = shares.mean((inner * y).mean(dim=(0, 2, 3))) / count
-        along = count * ctx.running.joined(ctx.running.along[ctx.role], now)
+        along = count * ctx.running.joined("along", ctx.role, now)
         back = torch.where(chosen[:, :, None, None], inner / size[wide], mine) - (along / size)[wide] * y
         return back.to(gradient.dtype), None, None, None, None
 
@@ -144,9 +150,6 @@ def forget(running: Iterable[Running]) -> None:
 def update(running: Iterable[Running]) -> None:
     """Take in what was seen, each mean once, whatever the number of passes and of parts of a batch."""
     for place in running:
-        by_mean: dict[int, tuple[Tensor, list[Tensor]]] = {}
-        for kept, now in place.seen:
-            by_mean.setdefault(kept.data_ptr(), (kept, []))[1].append(now)
-        for kept, values in by_mean.values():
-            kept.lerp_(torch.stack(values).mean(dim=0), 1 - KEPT)
-    forget(running)
+        for (kind, row), values in place.seen.items():
+            getattr(place, kind)[row].lerp_(torch.stack(values).mean(dim=0), 1 - KEPT)
+        place.seen.clear()
