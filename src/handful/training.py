@@ -79,9 +79,10 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         state = begun(run, ranks)
         state.take_over(ranks)
         step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
-        while ranks.agree(run.ended is None and not stop.is_set()):
+        # All agree on what the lead's clock says, and on the end, where it says nothing.
+        while (clock := ranks.agree(None if run.ended or stop.is_set() else run.clock(state))) is not None:
             try:
-                losses = step(ranks.agree(run.clock(state)))
+                losses = step(clock)
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error):
                     raise
