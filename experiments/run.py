@@ -18,8 +18,10 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import statistics
 import sys
+import threading
 import tomllib
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 0
     threads = max(1, (os.cpu_count() or 1) // given.jobs)
     spawn = multiprocessing.get_context("spawn")  # a fork would share what torch has set up
-    with ProcessPoolExecutor(given.jobs, spawn, initializer=set_threads, initargs=(threads,)) as pool:
+    with ProcessPoolExecutor(given.jobs, spawn, initializer=prepare, initargs=(threads,)) as pool:
         waiting = {pool.submit(run, cell): cell for cell in cells}
         for done, future in enumerate(as_completed(waiting), 1):
             cell = waiting[future]
@@ -120,11 +122,20 @@ def plan(
     return cells
 
 
-def set_threads(count: int) -> None:
-    """Give a process its share of the processors."""
+def prepare(threads: int) -> None:
+    """Give a process its share of the processors, and let it end with the one that started it."""
     import torch
 
-    torch.set_num_threads(count)
+    torch.set_num_threads(threads)
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def leave_with_parent() -> None:
+    """Wait until the process that started this one is gone, then stop the run, which saves, and leave."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(cell: Cell) -> dict[str, Any]:
@@ -140,6 +151,9 @@ def run(cell: Cell) -> dict[str, Any]:
 
     watch, config = Quiet(), cell.config()
     handful.train(config, watch)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(1)  # an error would only bring the next run
     last = json.loads((cell.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     due = last["step"] >= config.steps or last["seconds"] >= 60 * (config.minutes or math.inf)
     if not due and config.stop_when == "never":

@@ -3,10 +3,14 @@
 import dataclasses
 import importlib.util
 import json
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import handful
 
@@ -102,6 +106,30 @@ def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypat
     assert not (cell.folder / "result.json").exists()
     monkeypatch.setattr("handful.train", train)
     assert experiments.run(cell)["steps"] == 2
+
+
+def test_runs_end_with_the_program_that_started_them(table, tmp_path):
+    from handful.drawings import draw
+
+    draw(tmp_path / "photos", 12, 32)
+    table.write_text(TABLE.replace("steps = 2", "steps = 1_000_000\nlog_every = 1"))
+    arguments = [str(table), "--sets", f"a={tmp_path / 'photos'}", "--out", str(tmp_path / "out")]
+    program = subprocess.Popen([sys.executable, str(PATH), *arguments], stderr=subprocess.DEVNULL)
+    first, second = (tmp_path / "out" / "a" / name / "seed-0" for name in ("plain", "held"))
+    wait_for(lambda: (first / "log.jsonl").exists())
+    program.kill()
+    program.wait()
+    with FileLock(first / ".lock", timeout=100):  # it has left
+        assert list((first / "checkpoints").iterdir())
+    time.sleep(1)
+    assert not second.exists()
+
+
+def wait_for(come: Callable[[], bool]) -> None:
+    end = time.monotonic() + 100
+    while not come():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def result(variant: str, seed: int, kid: float) -> dict:
