@@ -106,9 +106,9 @@ def test_a_changed_picture_stays_premultiplied_and_what_is_empty_stays_empty(kin
 
 def test_a_transparent_box_can_not_be_taught():
     with pytest.raises(UsageError, match="--augment cutout"):
-        TrainConfig("photos", channels=4, augment=("cutout",))
-    TrainConfig("photos", channels=4, augment=("cutout",), augment_probability=0.5)
-    TrainConfig("photos", channels=3, augment=("cutout",))
+        TrainConfig("photos", channels=4, augment=("cutout",), augment_probability=1.0)
+    TrainConfig("photos", channels=4, augment=("cutout",))
+    TrainConfig("photos", channels=3, augment=("cutout",), augment_probability=1.0)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])

@@ -113,7 +113,10 @@ WRONG = [
     ("train . --betas 0.5 1", "--betas 0.5 1.0: must be at least 0 and below 1"),
     ("train . --lecam -1", "--lecam -1.0: must be 0 or above"),
     ("train . --augment-probability 0", "--augment-probability 0.0: must be above 0 and at most 1"),
-    ("train . --augment color rotation", "--augment rotation: made of every image, the generator would learn it; add"),
+    (
+        "train . --augment color rotation --augment-probability 1",
+        "--augment rotation: made of every image, the generator would learn it; add",
+    ),
     ("train . --width 12", "--width 12: must be a multiple of 8"),
     ("train . --seed -1", "--seed -1: must not be negative"),
     ("train . --preset huge", "invalid choice 'huge' for argument '--preset'"),
@@ -200,7 +203,8 @@ def test_the_paper_preset_is_the_published_recipe():
     assert recipe == (2e-4, (0.5, 0.999), 8, 50_000, 0.999, 64)
     assert config.augment == ("color", "translation")
     assert (config.augment_schedule, config.augment_probability) == ("constant", 1)
-    assert config.reconstruction_weight == config.batch
+    assert config.weight_of_reconstruction == config.reconstruction_weight == config.batch
+    assert not config.smooth_discriminator
     assert config.sle
     assert config.reconstruction
     assert config.mirror

@@ -105,7 +105,7 @@ def test_linear_augmentation_reaches_its_probability_at_the_end_of_the_ramp():
 
 
 def test_what_a_run_does_not_have_does_not_move():
-    held = controls(augment_schedule="constant")
+    held = controls(augment_schedule="constant", augment_probability=1.0)
     assert held.probability is None
     held.see(SURE, UNSURE)
     held.update()

@@ -46,7 +46,7 @@ def test_the_blocks_of_a_description_hold_every_parameter(size):
     config = default("-", size=size, channels=3)
     report = describe(config)
     with torch.device("meta"):
-        generator, discriminator = Generator(config.generator), Discriminator(config.generator)
+        generator, discriminator = Generator(config.generator), Discriminator.of(config)
     for player, network in (("generator", generator), ("discriminator", discriminator)):
         assert report[player]["parameters"] == sum(parameter.numel() for parameter in network.parameters())
         assert report[player]["blocks"][-1]["parameters"] > 0

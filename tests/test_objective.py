@@ -225,7 +225,7 @@ def test_strengths_rise_when_a_discriminator_learns_its_images_by_heart_and_fall
         return seen
 
     # Four images against a flat grey: soon there is nothing left to doubt.
-    risen = show(60, lambda _: images, lambda step: 0.2 * noise(step + 1), learning=True)
+    risen = show(100, lambda _: images, lambda step: 0.2 * noise(step + 1), learning=True)
     assert state.controls.sign > target
     assert risen[-1] > risen[-20] > 0
     # What was real is now generated: all that was learned is wrong.

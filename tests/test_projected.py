@@ -330,7 +330,6 @@ def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path, 
         "normalisation chain": {"normalisation": "chain"},
         "nice": {"nice": 1.0},
         "augself": {"augself": 1.0},
-        "smooth-discriminator": {"smooth_discriminator": True},
         "emphasis": {"emphasis": 1.0},
     }.items():
         with pytest.raises(UsageError, match=f"--{name}: is not for --discriminator projected"):

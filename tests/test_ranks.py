@@ -25,7 +25,7 @@ import two_ranks
 from handful import shares
 from handful.average import calibrate
 from handful.checkpoint import State, every, restore
-from handful.config import TrainConfig, tiny
+from handful.config import PUBLISHED, TrainConfig, tiny
 from handful.data import load_folder
 from handful.errors import UsageError
 from handful.log import Quiet
@@ -113,7 +113,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
     folder = tmp_path_factory.mktemp("two")
     return {
         "adaptive": small(photos, folder / "adaptive", seed=2),
-        "plain": small(photos, folder / "plain", augment_schedule="constant"),
+        "plain": small(photos, folder / "plain", **PUBLISHED),
         "recipe": small(photos, folder / "recipe", **RECIPE),
         "large": small(photos, folder / "large", **RECIPE | LARGE),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),

@@ -144,7 +144,7 @@ def test_optimisers_and_strengths_start_fresh(source):
     assert not any(tensors[f"controls.{name}"] for name in ("steps", "sign", "augment"))
 
 
-LIKE_THE_SOURCE = {"freeze": 1, "normalisation": "batch", "smooth_discriminator": False}
+LIKE_THE_SOURCE = {"freeze": 1, "normalisation": "batch"}
 """What is to stay as it is must be there."""
 
 

@@ -234,7 +234,8 @@ class AveragedConv(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""
-        return F.conv2d(x, kernel_before_averaging(self.weight), stride=2, padding=1)
+        kernel = kernel_before_averaging(self.weight)
+        return F.conv2d(x, kernel.contiguous(memory_format=layout(kernel.dtype)), stride=2, padding=1)
 
 
 def halving(inputs: int, outputs: int, *, smoothly: bool = False) -> nn.Conv2d:

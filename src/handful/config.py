@@ -112,7 +112,7 @@ class TrainConfig:
     """Folder of the run: settings, log, samples, checkpoints, model. Default: runs/ and the name of the images."""
     preset: Preset = "default"
     """Where the other defaults come from. paper: the published method, 256 to 1024 px. tiny: small networks that learn
-    in minutes on a CPU. default: the paper's with adaptive augmentation, at any size."""
+    in minutes on a CPU. default: the paper's with what we found to be better, at any size."""
     size: int | str = 256
     """Of the generated images, in pixels: one number for squares, or width x height as in 768x512. Sides are 3 to 8
     times the same power of two, from 32 up. auto: like the images, up to 256 x 256 pixels on a CPU and 1024 x 1024 on a
@@ -170,15 +170,16 @@ class TrainConfig:
     perceptual: Literal["auto", "vgg16", "none"] = "auto"
     """How a reconstruction is judged. vgg16: LPIPS, as published, with weight files. none: mean absolute difference.
     auto: vgg16 where its files are found or can be downloaded, otherwise none, and says which."""
-    reconstruction_weight: float = 8.0
-    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8."""
+    reconstruction_weight: float | Literal["auto"] = "auto"
+    """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8, with
+    LPIPS. auto: 8 with that, 2 without."""
     weights: Path | None = None
     """Folder with the weight files of other networks (vgg16, projected). Default: $HANDFUL_WEIGHTS, then torch's own
     cache."""
     augment: tuple[Augmentation, ...] = ("color", "translation")
     """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout;
     and flip, zoom, rotation, which are for pictures that have no right way up or side."""
-    augment_probability: float = 1.0
+    augment_probability: float = LEAK_FREE
     """How often each change is made of each image; with another schedule than constant, the most that it comes to."""
     augment_schedule: Literal["constant", "linear", "adaptive"] = "adaptive"
     """How the probability moves from 0 to that. linear: evenly, over the ramp. adaptive: up while the discriminator is
@@ -217,8 +218,9 @@ class TrainConfig:
     smooth: bool = False
     """Let the generator enlarge its maps smoothly instead of by repeating pixels, at more than twice the work of these
     layers. In our runs it left no fewer grids."""
-    smooth_discriminator: bool = False
-    """Let the discriminator halve its maps by averaging instead of by leaving places out, at the same work."""
+    smooth_discriminator: bool = True
+    """Let the discriminator halve its maps by averaging instead of, as published, by leaving places out, at the same
+    work."""
     emphasis: float = 0.0
     """How many times more the discriminator sees of fine detail, which its spectral norms else keep it from heeding."""
     learning_rate: float = 2e-4
@@ -315,7 +317,7 @@ class TrainConfig:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
         weights = ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam", "emphasis")
         for name in weights:
-            if not 0 <= getattr(self, name) < math.inf:
+            if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
         if self.augself and "color" not in self.augment:
             raise UsageError(f"--augself {self.augself}: asks how colours were changed; add color to --augment")
@@ -330,7 +332,7 @@ class TrainConfig:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected":
             has = {f"normalisation {self.normalisation}": self.chained, "nice": self.nice, "augself": self.augself}
-            has |= {"smooth-discriminator": self.smooth_discriminator, "emphasis": self.emphasis}
+            has |= {"emphasis": self.emphasis}
             for name in (name for name, value in has.items() if value):
                 raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
         leaking = [name for name in LEAKING if name in self.augment]
@@ -375,6 +377,13 @@ class TrainConfig:
         return self.normalisation != "batch"
 
     @property
+    def weight_of_reconstruction(self) -> float:
+        """What the reconstruction loss is multiplied by; how it is judged is settled before anybody asks."""
+        if self.reconstruction_weight == "auto":
+            return 8.0 if self.perceptual == "vgg16" else 2.0
+        return self.reconstruction_weight
+
+    @property
     def shape(self) -> Shape:
         """Height and width of the images; ``--size auto`` is settled before anybody asks."""
         return shapes.parse(self.size)
@@ -406,21 +415,26 @@ class TrainConfig:
         if unknown:
             raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
         # What runs from before there were such options did.
-        saved = {"hold_back": 0.0, "augment_schedule": "constant", "channels": 3, **EAGER} | saved
+        saved = {"hold_back": 0.0, "channels": 3} | PUBLISHED | EAGER | saved
         return cls(**saved | {name: tuple(value) for name, value in saved.items() if isinstance(value, list)})
 
 
 EAGER: dict[str, Any] = {"precision": "fp32", "compile": "off"}
 TINY: dict[str, Any] = {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"}
 # Measured in LOG.md, 2026-11-24: at these lengths the published values leave the discriminator far behind.
-TINY |= {"learning_rate": 5e-4, "reconstruction_weight": 2.0}
-
-
-PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0, "augment_schedule": "constant"}
+TINY["learning_rate"] = 5e-4
+PUBLISHED: dict[str, Any] = {
+    "reconstruction_weight": 8.0,
+    "augment_schedule": "constant",
+    "augment_probability": 1.0,
+    "smooth_discriminator": False,
+}
+"""What the recipe of the paper has otherwise than ``default``."""
+PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0} | PUBLISHED
 
 
 def default(images: Path | str, **options: Any) -> TrainConfig:
-    """Give the paper's recipe with adaptive augmentation, at any size and for any number of images.
+    """Give the paper's recipe with what we found to be better than ``PUBLISHED``, at any size.
 
     What augmentation does depends on the images, and so on their number, through how sure the discriminator grows of
     them. ``docs/results.md`` has the experiments, and where it is no better.

@@ -177,7 +177,7 @@ class Objective:
             corner = torch.randint(4, (), device=total.device, generator=random)
             rebuilt = reconstruction_loss(network.decoders, view, real.images, real.small, corner, self.distance)
             parts["reconstruction"] = rebuilt
-            total = total + config.reconstruction_weight * rebuilt
+            total = total + config.weight_of_reconstruction * rebuilt
         if config.lecam:
             parts["lecam"] = lecam_loss(view.logits, other.logits, self.controls)
             total = total + config.lecam * parts["lecam"]

@@ -87,7 +87,8 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.reduced(machine.PRECISIONS[precision], config.recompute)
-    return dataclasses.replace(config, perceptual=perceptual, score_features=features), distance, extractor
+    config = dataclasses.replace(config, perceptual=perceptual, score_features=features)
+    return dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction), distance, extractor
 
 
 def in_vain(config: TrainConfig) -> list[str]:

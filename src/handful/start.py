@@ -196,7 +196,8 @@ def require_frozen(
     if new:
         raise UsageError(
             f"--freeze {count}: {', '.join(new)} cannot be carried over, so would never learn anything; leave --freeze"
-            f" out, or take the source's options (--size {source.config.size})"
+            f" out, or take the source's options (--size {source.config.size}, and --smooth-discriminator or"
+            " --no-smooth-discriminator, as it has)"
         )
 
 
