@@ -210,6 +210,12 @@ def test_the_paper_preset_is_the_published_recipe():
     assert config.mirror
 
 
+def test_reconstructions_weigh_what_suits_how_they_are_judged():
+    judged = {judge: TrainConfig("photos", perceptual=judge) for judge in ("vgg16", "none")}
+    assert {judge: config.weight_of_reconstruction for judge, config in judged.items()} == {"vgg16": 8, "none": 2}
+    assert TrainConfig("photos", perceptual="none", reconstruction_weight=3.0).weight_of_reconstruction == 3
+
+
 @pytest.mark.parametrize(
     ("text", "seeds"), [("3", [3]), ("0-2,100", [0, 1, 2, 100]), (" 5 , 1 - 2", [5, 1, 2]), ("4-4", [4])]
 )

@@ -343,7 +343,8 @@ def test_vgg16_without_its_files_is_an_error_and_auto_says_what_it_took(photos, 
     notes = Notes()
     train(small(photos, tmp_path / "run", perceptual="auto", steps=2), notes)
     assert any(line.startswith("--perceptual auto: taking none") for line in notes.lines)
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["options"]["perceptual"] == "none"
+    options = json.loads((tmp_path / "run" / "config.json").read_text())["options"]
+    assert (options["perceptual"], options["reconstruction_weight"]) == ("none", 2)
     # A resume with auto stays with what was taken, whatever is there by then.
     train(small(photos, tmp_path / "run", perceptual="auto", steps=3), Quiet())
 
@@ -353,7 +354,8 @@ def test_reconstructions_are_judged_by_vgg16_where_its_files_are(photos, tmp_pat
     runs = [small(photos, tmp_path / name, steps=2, perceptual=name) for name in ("auto", "none")]
     for config in runs:
         train(config, Quiet())
-    assert json.loads((tmp_path / "auto" / "config.json").read_text())["options"]["perceptual"] == "vgg16"
+    options = json.loads((tmp_path / "auto" / "config.json").read_text())["options"]
+    assert (options["perceptual"], options["reconstruction_weight"]) == ("vgg16", 8)
     losses = [json.loads((c.folder / "log.jsonl").read_text().splitlines()[0])["reconstruction"] for c in runs]
     assert losses[0] > 0
     assert losses[0] != pytest.approx(losses[1])
