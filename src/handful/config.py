@@ -331,8 +331,8 @@ class TrainConfig:
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
         if self.discriminator == "projected":
-            has = {f"normalisation {self.normalisation}": self.chained, "nice": self.nice, "augself": self.augself}
-            has |= {"emphasis": self.emphasis}
+            has = {f"normalisation {self.normalisation}": self.chained}
+            has |= {name: getattr(self, name) for name in ("nice", "augself", "emphasis")}
             for name in (name for name, value in has.items() if value):
                 raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
         leaking = [name for name in LEAKING if name in self.augment]
