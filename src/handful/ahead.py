@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from handful.machine import sent
 from handful.store import mapped_from
 
 Drawing = Callable[[Tensor, Tensor], Tensor]
@@ -21,7 +22,7 @@ Drawing = Callable[[Tensor, Tensor], Tensor]
 def drawing(images: UInt8[Tensor, "n c h w"], device: torch.device) -> Drawing:
     """Say how batches are drawn: at once from what lies where they are needed, and ahead from a file or elsewhere."""
     if images.device.type == device.type and mapped_from(images) is None:
-        return lambda picked, coming: images[picked.to(images.device)]
+        return lambda picked, coming: images[sent(picked, device)]
     return Ahead(images, pinned=device.type == "cuda")
 
 

@@ -29,9 +29,13 @@ def compile_networks(state: State, distance: Distance) -> None:
     if not isinstance(state.discriminator, Projected):
         state.discriminator.compile(dynamic=False)
     if state.discriminator.decoders is not None:
-        state.discriminator.decoders.compile(dynamic=False)
+        for decoder in state.discriminator.decoders.children():
+            decoder.compile(dynamic=False)
     if isinstance(distance, nn.Module):
         distance.compile(dynamic=False)
+    if next(state.generator.parameters()).device.type == "cuda":
+        state.generator_optimizer.compile()
+        state.discriminator_optimizer.compile()
 
 
 @final
@@ -64,7 +68,8 @@ class Captured:
         if self.calls == WARM_UP + 1:
             self.graph.register_generator_state(self.random)
             self.recording = True
-            with torch.cuda.graph(self.graph, stream=self.stream):
+            # A thread that reads images ahead may go on meanwhile; by default that would spoil the recording.
+            with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):
                 self.results = self.function()
             self.recording = False
         self.graph.replay()

@@ -18,6 +18,7 @@ from handful.blocks import Decoder, DownBlock, Excitation, conv, halving, leaky
 from handful.chain import Role
 from handful.config import GeneratorConfig, Norm, TrainConfig
 from handful.generator import small_size
+from handful.lanes import aside
 from handful.residual import Bias, LargeDownBlock, LargeHead, ResidualDownBlock, normalised_by
 
 BODY = 256
@@ -74,7 +75,9 @@ class Decoders(nn.Module):
 
     def forward(self, view: View, corner: Int64[Tensor, ""]) -> tuple[Tensor, Tensor, Tensor]:
         """Give the whole image, its quadrant number ``corner`` (0 to 3) and the small image, all ``[b c s t]``."""
-        return self.whole(view.deep), self.part(quadrant(view.wide, corner)), self.small(view.small)
+        part = aside(lambda: self.part(quadrant(view.wide, corner)), 1, corner.device)
+        small = aside(lambda: self.small(view.small), 2, corner.device)
+        return self.whole(view.deep), part(), small()
 
 
 class Discriminator(nn.Module):

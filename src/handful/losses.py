@@ -17,6 +17,7 @@ from handful.chain import Role
 from handful.config import TrainConfig
 from handful.controls import LECAM_START, Controls
 from handful.discriminator import Chance, Decoders, Discriminator, View, quadrant
+from handful.lanes import aside
 from handful.opponent import Opponent
 
 SMALLEST_MARGIN = 0.8
@@ -165,19 +166,19 @@ class Objective:
         roles = Role.REAL, Role.FAKE
         shown = real, fake
         chances = [network.chance(len(each.images), random, role) for each, role in zip(shown, roles, strict=True)]
+        generated = aside(lambda: network(fake.images, fake.small, chances[1], fake.labels), 0, real.images.device)
         view = network(real.images, real.small, chances[0], real.labels)
-        other = network(fake.images, fake.small, chances[1], fake.labels)
-        if config.loss == "hinge":
-            parts = {"discriminator": discriminator_loss(view.logits, other.logits, random)}
-        else:
-            parts = {"discriminator": relativistic_loss(view.logits, other.logits)}
-        total = parts["discriminator"]
-        parts["reconstruction"] = torch.zeros_like(total)
+        rebuilt = torch.zeros((), device=real.images.device)
         if network.decoders is not None:
-            corner = torch.randint(4, (), device=total.device, generator=random)
+            corner = torch.randint(4, (), device=real.images.device, generator=random)
             rebuilt = reconstruction_loss(network.decoders, view, real.images, real.small, corner, self.distance)
-            parts["reconstruction"] = rebuilt
-            total = total + config.weight_of_reconstruction * rebuilt
+        other = generated()
+        if config.loss == "hinge":
+            told_apart = discriminator_loss(view.logits, other.logits, random)
+        else:
+            told_apart = relativistic_loss(view.logits, other.logits)
+        total = told_apart + config.weight_of_reconstruction * rebuilt
+        parts = {"discriminator": told_apart, "reconstruction": rebuilt}
         if config.lecam:
             parts["lecam"] = lecam_loss(view.logits, other.logits, self.controls)
             total = total + config.lecam * parts["lecam"]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from torch import Tensor
 from handful.config import Precision
 from handful.files import cache_folder
 
+P = ParamSpec("P")
+R = TypeVar("R")
 PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """What convolutions compute in, by the option's name."""
 PAYS = 1.3
@@ -87,11 +90,24 @@ def wait() -> None:
         torch.accelerator.synchronize()
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Bring values from main memory to the device, without waiting until a GPU has them."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
 def can_compile(device: torch.device) -> bool:
     """Say whether there is what compiling needs: a C++ compiler for the CPU, Triton for CUDA; MPS is left alone."""
     if device.type == "cpu":
         return sys.platform != "win32" and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
     return device.type == "cuda" and torch.utils._triton.has_triton()
+
+
+def side_by_side(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that does the same to many small tensors, so that one kernel takes many of them.
+
+    Source: horizontal fusion, as Inductor's combo kernels have it.
+    """
+    return torch.compile(function, dynamic=False, options={"combo_kernels": True})
 
 
 def keep_compiled() -> None:
@@ -119,6 +135,8 @@ def keep_memory() -> None:
 
 def prepare(device: torch.device) -> None:
     """Set this process up to compute on the device: on the CPU, memory and threads."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # what names no device, as streams do, belongs to this one
     if device.type == "cpu":
         keep_memory()
         quota = cpu_quota(Path("/sys/fs/cgroup/cpu.max"))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from handful import shares
 from handful.blocks import layout
+from handful.machine import side_by_side
 
 WARM_UP = 15
 """Power iterations before the first step, which start from random vectors."""
@@ -55,6 +56,7 @@ class SpectralAdam:
         self.u = {name: unit_vector(len(matrix), random).to(matrix) for name, matrix in self.matrices.items()}
         self.v = {name: torch.empty_like(matrix[0]) for name, matrix in self.matrices.items()}
         self.sigma = {name: torch.empty_like(matrix[0, 0]) for name, matrix in self.matrices.items()}
+        self.kinds = self.matrices, self.u, self.v, self.sigma
         self.normalised = {f"{name}.weight" for name in self.layers}
         self.others = {name: value for name, value in network.named_parameters() if name not in self.normalised}
         for name, layer in self.layers.items():
@@ -64,6 +66,7 @@ class SpectralAdam:
         """Step size; a tensor, so that a captured step reads it anew."""
         self.adam = torch.optim.Adam(self.learned, self.rate, betas, fused=True, capturable=device.type == "cuda")
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+        self.keep, self.pull, self.approach, self.divide = keep, pull, approach, divide
         self.prepare()
         self.settle()
 
@@ -80,6 +83,7 @@ class SpectralAdam:
         if not more:
             self.network.zero_grad()
         torch.autograd.backward(self.scaler.scale(loss))
+        kept, found = [], []
         for name, layer in self.layers.items():
             master, gradient = self.masters[name], layer.weight.grad
             if gradient is None:  # no part of the loss, as the generator's small image where nobody judges it
@@ -87,8 +91,10 @@ class SpectralAdam:
                 continue
             if master.grad is None:
                 master.grad = torch.zeros_like(master)
-            (master.grad.add_ if more else master.grad.copy_)(outputs_first(layer, gradient))
+            kept.append(master.grad)
+            found.append(outputs_first(layer, gradient))
             layer.weight.grad = None
+        self.keep(kept, found, more)
 
     def descend(self) -> None:
         """Take one step down the gradients that were gathered."""
@@ -102,19 +108,9 @@ class SpectralAdam:
 
     @torch.no_grad()
     def pull_gradients(self) -> None:
-        """Turn the gradient ``G`` by each normalised weight ``N = W / sigma``, as gathered, into that by ``W``.
-
-        With ``sigma = u' W v`` for fixed ``u`` and ``v`` it is ``(G - <G, N> u v') / sigma``.
-
-        Source: Spectral normalisation (Miyato et al. 2018), equation 12.
-        """
-        for name, master in self.masters.items():
-            if master.grad is None:
-                continue
-            sigma = self.sigma[name]
-            gradient = as_matrix(master.grad.div_(sigma))
-            along = torch.dot(gradient.flatten(), self.matrices[name].flatten()) / sigma
-            gradient.addr_(self.u[name], self.v[name] * along, alpha=-1)
+        """Turn the gradients by the normalised weights, as gathered, into those by the masters (``pull``)."""
+        gradients = {name: as_matrix(master.grad) for name, master in self.masters.items() if master.grad is not None}
+        self.pull([*gradients.values()], *(listed(kind, gradients) for kind in self.kinds))
 
     def settle(self) -> None:
         """Find the singular vectors and values of weights that were just given, of those held still too."""
@@ -138,20 +134,13 @@ class SpectralAdam:
     @torch.no_grad()
     def iterate(self, names: Collection[str]) -> None:
         """Bring the singular vectors and values of these layers one power iteration nearer to the largest ones."""
-        kinds = (self.matrices, self.u, self.v, self.sigma)
-        matrices, u, v, sigma = ([kind[name] for name in names] for kind in kinds)
-        products = [vector @ matrix for matrix, vector in zip(matrices, u, strict=True)]
-        torch._foreach_copy_(v, torch._foreach_div(products, torch._foreach_norm(products)))
-        products = [matrix @ vector for matrix, vector in zip(matrices, v, strict=True)]
-        # u = W v / |W v|, and so sigma = u' W v = |W v|.
-        torch._foreach_copy_(sigma, torch._foreach_norm(products))
-        torch._foreach_copy_(u, torch._foreach_div(products, sigma))
+        self.approach(*(listed(kind, names) for kind in self.kinds))
 
     @torch.no_grad()
     def write(self) -> None:
         """Write the normalised weights into the network, in place."""
-        for name, layer in self.layers.items():
-            outputs_first(layer, layer.weight).copy_(self.masters[name] / self.sigma[name])
+        weights = [outputs_first(layer, layer.weight.detach()) for layer in self.layers.values()]
+        self.divide(weights, listed(self.masters, self.layers), [*self.sigma.values()])
 
     @torch.no_grad()
     def precise(self) -> list[Tensor]:
@@ -161,6 +150,11 @@ class SpectralAdam:
             for name, layer in self.layers.items()
         }
         return [exact.get(name, value) for name, value in self.network.named_parameters()]
+
+    def compile(self) -> None:
+        """Compile all but Adam, with the layers of a network side by side: one by one they are too little for a GPU."""
+        self.keep, self.pull = side_by_side(keep), side_by_side(pull)
+        self.approach, self.divide = side_by_side(approach), side_by_side(divide)
 
     def state(self) -> dict[str, Tensor]:
         """Give by name all that the next step depends on beside the network itself: the living tensors, not copies."""
@@ -184,6 +178,52 @@ class SpectralAdam:
                 "exp_avg_sq": torch.zeros_like(learned),
             }
         self.scaler.scale(torch.zeros((), device=self.learned[0].device))
+
+
+def keep(kept: list[Tensor], found: list[Tensor], more: bool) -> None:
+    """Keep the gradients that were found, or add them to those that are kept."""
+    for mine, new in zip(kept, found, strict=True):
+        (mine.add_ if more else mine.copy_)(new)
+
+
+def pull(
+    gradients: list[Tensor], matrices: list[Tensor], u: list[Tensor], v: list[Tensor], sigma: list[Tensor]
+) -> None:
+    """Turn the gradient ``G`` by each normalised weight ``N = W / sigma`` into that by ``W``, in place.
+
+    With ``sigma = u' W v`` for fixed ``u`` and ``v`` it is ``(G - <G, N> u v') / sigma``.
+
+    Source: Spectral normalisation (Miyato et al. 2018), equation 12.
+    """
+    for gradient, matrix, left, right, size in zip(gradients, matrices, u, v, sigma, strict=True):
+        gradient.div_(size)
+        along = torch.dot(gradient.flatten(), matrix.flatten()) / size
+        gradient.addr_(left, right * along, alpha=-1)
+
+
+def approach(matrices: list[Tensor], u: list[Tensor], v: list[Tensor], sigma: list[Tensor]) -> None:
+    """Take one power iteration for each matrix, in place.
+
+    Source: Spectral normalisation (Miyato et al. 2018), algorithm 1.
+    """
+    for matrix, left, right, size in zip(matrices, u, v, sigma, strict=True):
+        product = torch.mv(matrix.T, left)
+        right.copy_(product / torch.linalg.vector_norm(product))
+        product = torch.mv(matrix, right)
+        # u = W v / |W v|, and so sigma = u' W v = |W v|.
+        size.copy_(torch.linalg.vector_norm(product))
+        left.copy_(product / size)
+
+
+def divide(weights: list[Tensor], masters: list[Tensor], sigma: list[Tensor]) -> None:
+    """Write each master over its ``sigma`` into the weight that the network computes with."""
+    for weight, master, size in zip(weights, masters, sigma, strict=True):
+        weight.copy_(master / size)
+
+
+def listed(values: dict[str, Tensor], names: Collection[str]) -> list[Tensor]:
+    """Give the values of these names."""
+    return [values[name].detach() for name in names]
 
 
 def outputs_first(layer: nn.Module, weight: Float[Tensor, "i j k l"]) -> Float[Tensor, "o c k l"]:

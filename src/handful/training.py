@@ -38,7 +38,7 @@ from handful.images import from_bytes
 from handful.latent import Purpose, fold
 from handful.log import Console, Watch
 from handful.losses import Distance, Objective, Shown
-from handful.machine import arithmetic
+from handful.machine import arithmetic, sent, side_by_side
 from handful.memory import fewer, ran_out
 from handful.model import Model
 from handful.ranks import ALONE, Ranks, join
@@ -157,8 +157,11 @@ class Step:
         self.objective = Objective(config, state.controls, distance)
         self.running = chain.places(state.discriminator).values()
         alone = ranks.count == 1
+        self.apply, self.blend = apply, blend
         if config.compile == "on" and alone:
             compile_networks(state, distance)
+            if device.type == "cuda":
+                self.apply, self.blend = torch.compile(apply, dynamic=False), side_by_side(blend)
         self.made: Shown | None = None
         # Two kinds of steps, so two graphs; without a gradient penalty the second is never recorded.
         self.takes: list[Callable[[], Losses]] = [self.take, partial(self.take, penalise=True)]
@@ -177,8 +180,8 @@ class Step:
             steps = step, step + 1
             now, coming = (share(torch.tensor(picks(seed, at, config.whole_batch, self.members))) for at in steps)
             self.batch.copy_(self.draw(now, coming), non_blocking=True)
-            self.labels.copy_(self.numbers[now])
-            self.keep.copy_(torch.tensor(all_kept(config, step)))
+            self.labels.copy_(sent(self.numbers[now], self.labels.device))
+            self.keep.copy_(sent(torch.tensor(all_kept(config, step)), self.keep.device))
             rate = learning_rate(config, max(step / config.steps, clock))
             for optimizer in (self.state.generator_optimizer, self.state.discriminator_optimizer):
                 optimizer.rate.fill_(rate)
@@ -218,7 +221,7 @@ class Step:
         # Average: the network that pictures are drawn from.
         latest = generator.precise()
         for average, keep in zip(state.averages, self.keep.unbind(), strict=True):
-            blend([*average.parameters()], latest, keep)
+            self.blend([*average.parameters()], latest, keep)
 
         return means(losses)
 
@@ -228,7 +231,7 @@ class Step:
         images = from_bytes(self.batch)
         images = mirror(images, random) if config.mirror else images
         changes = self.changes()
-        changed = apply(images, config.augment, changes)
+        changed = self.apply(images, config.augment, changes)
         labels = self.labels if network.config.classes else None
         real = Shown(changed, shrink(changed, small_shape(network.config)), images, changes, labels)
         z, noise = latent.draw(len(images), network.config.latent, network.noise_shapes, random)
@@ -239,7 +242,7 @@ class Step:
         """Let the generator make what was drawn, and show it."""
         policy, labels = self.config.augment, drawn.real.labels
         images, small = self.state.generator(drawn.z, drawn.noise, labels)
-        changed, small = apply(images, policy, drawn.changes), apply(small, policy, drawn.small_changes)
+        changed, small = self.apply(images, policy, drawn.changes), self.apply(small, policy, drawn.small_changes)
         return Shown(changed, small, images, drawn.changes, labels)
 
     def judge(self, drawn: Drawn, *, penalise: bool) -> tuple[Float[Tensor, ""], Losses]:
