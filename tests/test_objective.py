@@ -1,5 +1,7 @@
 """The parts of the objective beyond the paper, and how their strengths follow the discriminator."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,10 @@ from handful.losses import Objective, Shown, absolute_difference, gradient_penal
 from handful.residual import LargeDownBlock, ResidualDownBlock
 
 CPU = torch.device("cpu")
+
+
+def given(fake: Shown) -> Callable[[], Shown]:
+    return lambda: fake
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -95,7 +101,7 @@ def test_a_step_that_has_the_penalty_has_it_for_those_between():
     results = []
     for penalise in (False, True):
         real, fake = shown(noise(0)), shown(noise(1))
-        results.append(objective.discriminator(state.discriminator, real, fake, seeded(), penalise=penalise))
+        results.append(objective.discriminator(state.discriminator, real, given(fake), seeded(), penalise=penalise))
     (without, parts), (penalised, more) = results
     assert parts["penalty"] == 0
     chances = state.discriminator.chance(4, seeded())
@@ -153,7 +159,7 @@ def test_nices_weight_asks_both_players_for_steadiness():
         state = state_of(nice=weight)
         state.controls.noise.fill_(0.3)
         objective, real, fake = objective_of(state), shown(noise(0)), shown(noise(1))
-        total, parts = objective.discriminator(state.discriminator, real, fake, seeded())
+        total, parts = objective.discriminator(state.discriminator, real, given(fake), seeded())
         generator = objective.generator(state.discriminator, real, fake, seeded())
         view = state.discriminator(fake.images, fake.small, state.discriminator.chance(4, seeded()))
         made.append((total, parts["nice"], generator, view.unsteady))
@@ -170,7 +176,7 @@ def test_augself_wants_the_change_of_real_images_and_the_opposite_of_generated_o
     centred = 2 * changes.T - 1
     monkeypatch.setattr(state.discriminator, "guessed", lambda deep, images, chance: centred)
     real, fake = shown(noise(0), changes), shown(noise(1), changes)
-    total, parts = objective_of(state).discriminator(state.discriminator, real, fake, seeded())
+    total, parts = objective_of(state).discriminator(state.discriminator, real, given(fake), seeded())
     right, wrong = F.mse_loss(centred, centred), F.mse_loss(centred, -centred)
     assert parts["augself"].item() == pytest.approx((right + wrong).item())
     assert total.item() == pytest.approx(
@@ -195,7 +201,7 @@ def test_what_augself_reads_off_is_learned():
             changes = draw(4, ("color",), random)
             changed = apply(plain, ("color",), changes)
             pair.append(Shown(changed, shrink(changed, (16, 16)), plain, changes))
-        total, parts = objective.discriminator(state.discriminator, *pair, random)
+        total, parts = objective.discriminator(state.discriminator, pair[0], given(pair[1]), random)
         first.append(parts["augself"].item())
         state.discriminator_optimizer.minimise(total)
     assert sum(first[-10:]) < 0.8 * sum(first[:10])
@@ -217,7 +223,7 @@ def test_strengths_rise_when_a_discriminator_learns_its_images_by_heart_and_fall
     def show(steps: int, real, fake, learning: bool) -> list[float]:
         seen = []
         for step in range(steps):
-            total, _ = objective.discriminator(network, shown(real(step)), shown(fake(step)), seeded(step))
+            total, _ = objective.discriminator(network, shown(real(step)), given(shown(fake(step))), seeded(step))
             state.controls.update()
             if learning:
                 state.discriminator_optimizer.minimise(total)

@@ -226,7 +226,8 @@ def count(config: TrainConfig, device: torch.device, images: Tensor, distance: D
     """
     counted: list[int] = []
     for batch in (2, 3):
-        plain = dataclasses.replace(config, batch=batch, compile="off", recompute=False)
+        # In float32 no layer is computed on blocks (thin.py), whose zeros would count as arithmetic.
+        plain = dataclasses.replace(config, batch=batch, precision="fp32", compile="off", recompute=False)
         step = Step(plain, State.fresh(plain, device), images, distance)
         with FlopCounterMode(display=False) as counter:
             step.take()

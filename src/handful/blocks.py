@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from handful import shares
+from handful import shares, thin
 from handful.shapes import Shape
 
 R = TypeVar("R")
@@ -28,9 +28,21 @@ SMALL_MAP = 4
 """Side, in pixels, of maps so small against their kernels that folding the upsampling into these costs more."""
 
 
+@final
+class Conv(nn.Conv2d):
+    """Convolve, on blocks of pixels where there are few channels."""
+
+    def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o _ _"]:
+        """Convolve."""
+        same_or_half = (self.kernel_size, self.stride, self.padding) in thin.KINDS
+        if same_or_half and thin.pays(x, min(self.weight.shape[:2]), thin.FEW):
+            return thin.conv_by_blocks(x, self.weight)
+        return super().forward(x)
+
+
 def conv(inputs: int, outputs: int, kernel: int | Shape, stride: int = 1, padding: int = 0) -> nn.Conv2d:
     """Make a convolution without bias, as all convolutions of the method are."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+    return Conv(inputs, outputs, kernel, stride, padding, bias=False)
 
 
 @final
@@ -216,7 +228,10 @@ class UpConv(nn.Conv2d):
             return F.conv2d(upsample_smoothly(x), self.weight, padding=1)
         if min(x.shape[2:]) <= SMALL_MAP:
             return F.conv2d(upsample(x), self.weight, padding=1)
-        return F.conv_transpose2d(x, kernel_after_upsampling(self.weight), stride=2, padding=1)
+        kernel = kernel_after_upsampling(self.weight)
+        if thin.pays(x, max(self.weight.shape[:2]), thin.FEW_ENLARGED):
+            return thin.up_by_blocks(x, kernel)
+        return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
 @final
@@ -235,6 +250,8 @@ class AveragedConv(nn.Conv2d):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""
         kernel = kernel_before_averaging(self.weight)
+        if thin.pays(x, min(self.weight.shape[:2]), thin.FEW):
+            return thin.conv_by_blocks(x, kernel)
         return F.conv2d(x, kernel.contiguous(memory_format=layout(kernel.dtype)), stride=2, padding=1)
 
 

@@ -39,4 +39,6 @@ def aside(work: Callable[[], R], lane: int, device: torch.device) -> Callable[[]
 @cache
 def stream_of(lane: int, device: torch.device) -> torch.cuda.Stream:
     """Give the stream of a lane."""
+    # Weights that two lanes use have gradients from both, which autograd takes for an oversight.
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

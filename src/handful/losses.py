@@ -155,24 +155,34 @@ class Objective:
         self.config, self.controls, self.distance = config, controls, distance
 
     def discriminator(
-        self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator, *, penalise: bool = False
+        self,
+        network: Opponent,
+        real: Shown,
+        generate: Callable[[], Shown],
+        random: torch.Generator,
+        *,
+        penalise: bool = False,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Tell real from fake, and reconstruct the real: what to minimise, and its parts for the log.
 
-        ``penalise`` says whether it is this step's turn to have the gradient penalty. The controls see the logits, and
-        move when they are told to.
+        ``generate`` makes the generated images, as many as there are real ones. ``penalise`` says whether it is this
+        step's turn to have the gradient penalty. The controls see the logits, and move when they are told to.
         """
-        config, fake = self.config, fake.detach()
-        roles = Role.REAL, Role.FAKE
-        shown = real, fake
-        chances = [network.chance(len(each.images), random, role) for each, role in zip(shown, roles, strict=True)]
-        generated = aside(lambda: network(fake.images, fake.small, chances[1], fake.labels), 0, real.images.device)
+        config = self.config
+        chances = [network.chance(len(real.images), random, role) for role in (Role.REAL, Role.FAKE)]
+
+        def look() -> tuple[Shown, View]:
+            fake = generate().detach()
+            return fake, network(fake.images, fake.small, chances[1], fake.labels)
+
+        generated = aside(look, 0, real.images.device)
         view = network(real.images, real.small, chances[0], real.labels)
         rebuilt = torch.zeros((), device=real.images.device)
         if network.decoders is not None:
             corner = torch.randint(4, (), device=real.images.device, generator=random)
             rebuilt = reconstruction_loss(network.decoders, view, real.images, real.small, corner, self.distance)
-        other = generated()
+        fake, other = generated()
+        shown = real, fake
         if config.loss == "hinge":
             told_apart = discriminator_loss(view.logits, other.logits, random)
         else:

@@ -80,20 +80,20 @@ class SpectralAdam:
 
         Gradients of convolutions are added up in float32, whatever the network computes in.
         """
-        if not more:
-            self.network.zero_grad()
-        torch.autograd.backward(self.scaler.scale(loss))
+        learning = {name: value for name, value in self.network.named_parameters() if value.requires_grad}
+        # Not gathered by autograd itself, which would bring each to the layout of its parameter first.
+        gradients = torch.autograd.grad(self.scaler.scale(loss), [*learning.values()], allow_unused=True)
         kept, found = [], []
-        for name, layer in self.layers.items():
-            master, gradient = self.masters[name], layer.weight.grad
+        for (name, parameter), gradient in zip(learning.items(), gradients, strict=True):
+            layer = self.layers.get(name.removesuffix(".weight"))
+            learned = parameter if layer is None else self.masters[name.removesuffix(".weight")]
             if gradient is None:  # no part of the loss, as the generator's small image where nobody judges it
-                master.grad = master.grad if more else None
+                learned.grad = learned.grad if more else None
                 continue
-            if master.grad is None:
-                master.grad = torch.zeros_like(master)
-            kept.append(master.grad)
-            found.append(outputs_first(layer, gradient))
-            layer.weight.grad = None
+            if learned.grad is None:
+                learned.grad = torch.zeros_like(learned)
+            kept.append(learned.grad)
+            found.append(gradient if layer is None else outputs_first(layer, gradient))
         self.keep(kept, found, more)
 
     def descend(self) -> None:

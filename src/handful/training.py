@@ -247,11 +247,15 @@ class Step:
 
     def judge(self, drawn: Drawn, *, penalise: bool) -> tuple[Float[Tensor, ""], Losses]:
         """Give the discriminator's loss, and its parts."""
-        fake = self.generate(drawn)
-        if self.parts == 1:
-            self.made = fake
-        fake = fake.detach()  # of a part, what the generator's gradient needs is given up here
-        return self.objective.discriminator(self.state.discriminator, drawn.real, fake, self.random, penalise=penalise)
+
+        def generate() -> Shown:
+            fake = self.generate(drawn)
+            if self.parts == 1:  # of a part, what the generator's gradient needs is given up
+                self.made = fake
+            return fake
+
+        network, objective = self.state.discriminator, self.objective
+        return objective.discriminator(network, drawn.real, generate, self.random, penalise=penalise)
 
     def deceive(self, drawn: Drawn) -> tuple[Float[Tensor, ""], Losses]:
         """Give the generator's loss."""
