@@ -5,8 +5,8 @@
 Our own networks have the released ones' layers; here they are run the way the released code runs them. In float32,
 operation by operation, each map enlarged before it is convolved, spectral norm by one power iteration at every forward
 pass, real and generated images passed backwards apart, the discriminator's weights not held still in the generator's
-step, the average taken parameter by parameter, LPIPS pair by pair, and glibc's allocator as it comes. Nothing is taken
-from the released code; the facts are those of docs/method.md. Prints JSON.
+step, the average taken parameter by parameter, LPIPS pair by pair, the allocator of glibc and the settings of cuDNN as
+they come. Nothing is taken from the released code; the facts are those of docs/method.md. Prints JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 
 import torch
 import torch.nn.functional as F
@@ -28,27 +27,30 @@ from handful.config import paper
 from handful.discriminator import Discriminator, quadrant
 from handful.generator import Generator, initialise, small_shape
 from handful.losses import discriminator_loss, generator_loss
+from handful.machine import seconds
+from handful.model import choose_device
 from handful.perceptual import Perceptual
 
 
 class Published:
     """Networks, optimisers and average of the published training loop, and its step."""
 
-    def __init__(self, size: int, batch: int, perceptual: bool) -> None:
+    def __init__(self, size: int, batch: int, perceptual: bool, device: torch.device) -> None:
         blocks.SMALL_MAP = 2**20  # every map is enlarged, then convolved
         blocks.glu = lambda x: F.glu(x, dim=1)
         self.config = paper("-", size=size, channels=3, batch=batch)
-        self.random = torch.Generator().manual_seed(0)
+        self.random = torch.Generator(device).manual_seed(0)
         self.generator, self.discriminator = Generator(self.config.generator), Discriminator(self.config.generator)
         for network in (self.generator, self.discriminator):
-            initialise(network, self.random)
+            initialise(network, torch.Generator().manual_seed(0))
+            network.to(device)
             for layer in network.modules():
                 if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                     nn.utils.spectral_norm(layer)
         self.average = [value.detach().clone() for value in self.generator.parameters()]
         adam = lambda network: torch.optim.Adam(network.parameters(), 2e-4, (0.5, 0.999), foreach=False)  # noqa: E731
         self.generator_adam, self.discriminator_adam = adam(self.generator), adam(self.discriminator)
-        self.lpips = Perceptual() if perceptual else None
+        self.lpips = Perceptual().to(device) if perceptual else None
 
     def distance(self, made: Tensor, target: Tensor) -> Tensor:
         """Compare one reconstruction with its target."""
@@ -59,7 +61,7 @@ class Published:
     def step(self) -> None:
         """Take a step."""
         config, random = self.config, self.random
-        real = torch.rand(config.batch, 3, *config.shape, generator=random) * 2 - 1
+        real = torch.rand(config.batch, 3, *config.shape, device=random.device, generator=random) * 2 - 1
         real = augment(real, config.augment, random)
         small = shrink(real, small_shape(config.generator))
         z, noise = latent.draw(config.batch, 256, self.generator.noise_shapes, random)
@@ -67,7 +69,7 @@ class Published:
 
         self.discriminator.zero_grad()
         view = self.discriminator(real, small)
-        corner = torch.randint(4, (), generator=random)
+        corner = torch.randint(4, (), device=random.device, generator=random)
         whole, quarter, reduced = self.discriminator.decoders(view, corner)
         part = shrink(quadrant(real, corner), (small.shape[2], small.shape[3]))
         loss = discriminator_loss(view.logits, torch.full_like(view.logits, -9.0), random)
@@ -92,16 +94,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--perceptual", action="store_true")
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    published = Published(options.size, options.batch, options.perceptual)
+    published = Published(options.size, options.batch, options.perceptual, choose_device(options.device))
     with FlopCounterMode(display=False) as counter:
         published.step()
-    times = []
-    for _ in range(options.steps):
-        start = time.perf_counter()
-        published.step()
-        times.append(time.perf_counter() - start)
-    median = statistics.median(times)
+    median = statistics.median(seconds(published.step) for _ in range(options.steps))
     gflop = counter.get_total_flops() / 1e9
     print(json.dumps({"seconds_per_step": median, "gflop_per_step": gflop, "gflops": gflop / median}))
 

@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py
 
-Each row is `handful bench` in a process of its own. On a CPU the published step (published_step.py) runs before and
-after it, so that both meet the machine in the same mood. Takes about a quarter of an hour. Tables of other machines in
+Each row is `handful bench` in a process of its own. The published step (published_step.py) runs before and after it, so
+that both meet the machine in the same mood. Takes about a quarter of an hour. Tables of other machines in
 the page are left as they are.
 """
 
@@ -50,12 +50,14 @@ def run(command: list[str]) -> dict[str, Any]:
     return result
 
 
-def measure(options: str, beside: bool) -> tuple[dict[str, Any], list[str]]:
-    """Measure one row, with the published step before and after it if it is to be held against that."""
-    published = ["benchmarks/published_step.py", "--steps", "3"] + ["--perceptual"] * ("--perceptual" in options)
-    steps = [run(published)["seconds_per_step"]] if beside else []
+def measure(options: str, on_cpu: bool) -> tuple[dict[str, Any], list[str]]:
+    """Measure one row, with the published step before and after it."""
+    size = re.search(r"--size \d+", options)
+    published = ["benchmarks/published_step.py", "--steps", "3" if on_cpu else "20", *(size[0].split() if size else [])]
+    published += ["--perceptual"] * ("--perceptual" in options)
+    steps = [run(published)["seconds_per_step"]]
     result = run(["-m", "handful", "bench", "--preset", "paper", "--json", *options.split()])
-    steps += [run(published)["seconds_per_step"]] if beside else []
+    steps += [run(published)["seconds_per_step"]]
     row = [
         f"`{options}`" if options else "",
         f"{result['train_seconds_per_step']:.3g}",
@@ -67,9 +69,8 @@ def measure(options: str, beside: bool) -> tuple[dict[str, Any], list[str]]:
         f"{result['peak_memory_mb']:,.0f}",
         f"{result['first_step_seconds']:.0f}",
     ]
-    if beside:
-        before = statistics.mean(steps)
-        row += [f"{before:.3g}", f"{before / result['train_seconds_per_step']:.2f}"]
+    before = statistics.mean(steps)
+    row += [f"{before:.3g}", f"{before / result['train_seconds_per_step']:.2f}"]
     return result, row
 
 
@@ -78,7 +79,7 @@ def main() -> None:
     on_cpu = not torch.cuda.is_available()
     measured = [measure(options, on_cpu) for options in (CPU if on_cpu else CUDA)]
     first = measured[0][0]
-    head = HEAD + PUBLISHED * on_cpu
+    head = [*HEAD, *PUBLISHED]
     lines = [f"### {first['hardware']}", ""]
     lines += [f"{datetime.date.today()}, {first['versions']}. `handful bench --preset paper` and:", ""]
     lines += [
