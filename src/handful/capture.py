@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import final
 
@@ -67,6 +68,7 @@ class Captured:
             return results
         if self.calls == WARM_UP + 1:
             self.graph.register_generator_state(self.random)
+            gc.collect()  # an earlier recording that was found to be garbage in this one would spoil it
             self.recording = True
             # A thread that reads images ahead may go on meanwhile; by default that would spoil the recording.
             with torch.cuda.graph(self.graph, stream=self.stream, capture_error_mode="thread_local"):

@@ -152,7 +152,7 @@ def choose_compile(
         if config.compile == "on":
             watch.note("--compile on has no effect in several processes")
         return "on" if config.compile == "on" else "off"
-    short = config.steps < machine.COMPILE_STEPS or (device.type == "cpu" and config.width < NARROW)
+    short = config.steps < machine.COMPILE_STEPS.get(device.type, 0) or (device.type == "cpu" and config.width < NARROW)
     remembers = config.normalisation == "chain-cumulative"  # which is not for compiling
     if config.compile == "off" or (config.compile == "auto" and (short or remembers)):
         return "off"
