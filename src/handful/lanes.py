@@ -15,8 +15,9 @@ def aside(work: Callable[[], R], lane: int, device: torch.device) -> Callable[[]
     """Do work in a lane of its own, beside what comes after it, until its result is asked for.
 
     It begins after all that was given to the device before. The backward pass of what it computes goes to that lane
-    too, as autograd has it. Two works that are to be side by side need two lanes. Elsewhere than on CUDA the work is
-    done at once.
+    too, as autograd has it. Two works that are to be side by side need two lanes. What the work draws at random it must
+    draw itself: memory that only it holds on to, and that is not its lane's, could be given away while it is read.
+    Elsewhere than on CUDA the work is done at once.
 
     Returns:
         What gives the result, and has all that is given to the device afterwards wait for it.

@@ -169,20 +169,19 @@ class Objective:
         step's turn to have the gradient penalty. The controls see the logits, and move when they are told to.
         """
         config = self.config
-        chances = [network.chance(len(real.images), random, role) for role in (Role.REAL, Role.FAKE)]
 
-        def look() -> tuple[Shown, View]:
-            fake = generate().detach()
-            return fake, network(fake.images, fake.small, chances[1], fake.labels)
+        def look(shown: Shown, role: Role) -> tuple[Shown, Chance, View]:
+            chance = network.chance(len(shown.images), random, role)
+            return shown, chance, network(shown.images, shown.small, chance, shown.labels)
 
-        generated = aside(look, 0, real.images.device)
-        view = network(real.images, real.small, chances[0], real.labels)
+        generated = aside(lambda: look(generate().detach(), Role.FAKE), 0, real.images.device)
+        _, chance, view = look(real, Role.REAL)
         rebuilt = torch.zeros((), device=real.images.device)
         if network.decoders is not None:
             corner = torch.randint(4, (), device=real.images.device, generator=random)
             rebuilt = reconstruction_loss(network.decoders, view, real.images, real.small, corner, self.distance)
-        fake, other = generated()
-        shown = real, fake
+        fake, other_chance, other = generated()
+        shown, chances = (real, fake), (chance, other_chance)
         if config.loss == "hinge":
             told_apart = discriminator_loss(view.logits, other.logits, random)
         else:
