@@ -17,4 +17,5 @@ EVERY_PART = {
     "gradient_penalty": 0.1,
     "penalty_every": 2,
     "learning_rate_fall": 0.5,
+    "spectrum": 1.0,
 }

@@ -213,6 +213,9 @@ class TrainConfig:
     """Steps between two that have the gradient penalty, which is then as many times as heavy."""
     lecam: float = 0.0
     """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
+    spectrum: float = 0.0
+    """Weight of what the generator is charged for power that its pictures have at frequencies where the training
+    images have less, as grids and fine grain do. 0: without."""
     normalised_latent: bool = False
     """Bring latents to the sphere, so that all are equally long."""
     smooth: bool = False
@@ -316,7 +319,7 @@ class TrainConfig:
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
         weights = ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam", "emphasis")
-        for name in weights:
+        for name in (*weights, "spectrum"):
             if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
         if self.augself and "color" not in self.augment:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from handful import shares
 from handful.config import TrainConfig
+from handful.spectrum import power
 
 SIGN_KEPT = 0.9
 """Share of the mean sign that a step keeps (CHAIN's code)."""
 LOGIT_KEPT = 0.99
-"""Share of the mean logits that a step keeps (LeCam's code)."""
+"""Share of the mean logits that a step keeps (LeCam's code), and of the mean power."""
 CHAIN_TARGET = 0.5
 """Mean sign of real logits that CHAIN aims at (its code)."""
 CHAIN_SPEED = 0.001
@@ -39,6 +40,7 @@ class Controls:
         augment: Probability of each change of augmentation.
         chain: Probability that CHAIN normalises; the discriminator's own.
         noise: Deviation of NICE's noise; the discriminator's own.
+        power: Running mean power of generated images at each frequency; none without ``--spectrum``.
     """
 
     def __init__(self, config: TrainConfig, chain: Float[Tensor, ""], noise: Float[Tensor, ""]) -> None:
@@ -48,6 +50,11 @@ class Controls:
         self.augment = torch.full_like(chain, first)
         self.chain, self.noise = chain, noise
         self.seen: list[Float[Tensor, " 3"]] = []
+        self.power: Float[Tensor, "h f"] | None = None
+        if config.spectrum:
+            height, width = config.shape
+            self.power = torch.zeros(height, width // 2 + 1, device=chain.device)
+        self.spectra: list[Float[Tensor, "h f"]] = []
 
     @property
     def probability(self) -> Float[Tensor, ""] | None:
@@ -67,24 +74,35 @@ class Controls:
         return moving
 
     @torch.no_grad()
-    def see(self, real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> None:
-        """Note the logits of a step, or of one of the equal parts of its batch, for ``update``."""
+    def see(
+        self, real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], generated: Float[Tensor, "b c h w"] | None = None
+    ) -> None:
+        """Note the logits of a step, or of one of the equal parts of its batch, and what was generated."""
         self.seen.append(torch.stack([real.sign().mean(), real.mean(), fake.mean()]))
+        if self.power is not None and generated is not None:
+            self.spectra.append(power(generated))
+
+    def forget(self) -> None:
+        """Forget what was noted since the last update."""
+        self.seen.clear()
+        self.spectra.clear()
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the logits of a step that were seen.
+        """Take in what was seen of a step.
 
         Source: ADA (Karras et al. 2020), section 3, and its released schedules; CHAIN (Ni and Koniusz 2024) and LeCam
         (Tseng et al. 2021), as their code has them; NICE (Ni and Koniusz 2023), whose constants are not published.
         """
         self.steps += 1
         sign, *logits = shares.mean(torch.stack(self.seen).mean(dim=0))
-        self.seen.clear()
+        first = torch.clamp(1 / self.steps, min=1 - LOGIT_KEPT)  # a running mean would start from zero
+        if self.power is not None:
+            self.power.lerp_(shares.mean(torch.stack(self.spectra).mean(dim=0)), first)
+        self.forget()
         self.sign.lerp_(sign, 1 - SIGN_KEPT)
         for mean, logit in zip((self.real, self.fake), logits, strict=True):
-            # A plain mean at first: a running one would start from zero.
-            mean.lerp_(logit, torch.clamp(1 / self.steps, min=1 - LOGIT_KEPT))
+            mean.lerp_(logit, first)
         most, ramp = self.config.augment_probability, self.config.augment_ramp
         if self.config.augment_schedule == "linear":
             self.augment.copy_(torch.clamp(self.steps / ramp, max=1) * most)
@@ -98,7 +116,8 @@ class Controls:
             self.noise += (self.sign - NICE_TARGET).sign() * (self.config.whole_batch / NICE_IMAGES)
             self.noise.clamp_(0, 1)
 
-    def state(self) -> dict[str, Float[Tensor, ""]]:
+    def state(self) -> dict[str, Tensor]:
         """Give by name all that the next step depends on: the living tensors, not copies."""
         names = ("steps", "sign", "real", "fake", "augment", "chain", "noise")
-        return {name: getattr(self, name) for name in names}
+        state = {name: getattr(self, name) for name in names}
+        return state if self.power is None else state | {"power": self.power}

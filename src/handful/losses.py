@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from handful import shares
+from handful import shares, spectrum
 from handful.augment import Changes
 from handful.blocks import shrink
 from handful.chain import Role
@@ -151,8 +151,12 @@ def accuracy(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> dict[str
 class Objective:
     """What the two networks are trained to do, with all the parts that a run has."""
 
-    def __init__(self, config: TrainConfig, controls: Controls, distance: Distance) -> None:
+    def __init__(
+        self, config: TrainConfig, controls: Controls, distance: Distance, wanted: Float[Tensor, "h f"] | None = None
+    ) -> None:
         self.config, self.controls, self.distance = config, controls, distance
+        self.wanted = wanted
+        """The power of the training images at each frequency; none without ``--spectrum``."""
 
     def discriminator(
         self,
@@ -209,8 +213,10 @@ class Objective:
                 steep = [gradient_penalty(network, *each) for each in zip(shown, chances, strict=True)]
                 parts["penalty"] = config.penalty_every * (steep[0] + steep[1])
                 total = total + config.gradient_penalty / 2 * parts["penalty"]
+        if self.wanted is not None and self.controls.power is not None:
+            parts["spectrum"] = spectrum.decibels(self.controls.power, self.wanted)
         parts |= accuracy(view.logits, other.logits) | self.controls.moving()
-        self.controls.see(view.logits, other.logits)
+        self.controls.see(view.logits, other.logits, fake.plain)
         return total, parts
 
     def generator(self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
@@ -224,6 +230,8 @@ class Objective:
                 other = network.chance(len(real.images), random)
                 known = network(real.images, real.small, other, real.labels).logits
             total = relativistic_loss(view.logits, known)
+        if self.wanted is not None and self.controls.power is not None:
+            total = total + config.spectrum * spectrum.charge(fake.plain, self.controls.power, self.wanted)
         if config.nice:
             total = total + config.nice * view.unsteady
         if config.augself:

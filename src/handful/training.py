@@ -46,6 +46,7 @@ from handful.run import Run
 from handful.schedule import learning_rate
 from handful.shares import means, parting, share, sharing, uniform
 from handful.spectral import SpectralAdam
+from handful.spectrum import wanted
 
 Losses = dict[str, Float[Tensor, ""]]
 Lose = Callable[[Drawn], tuple[Float[Tensor, ""], Losses]]
@@ -154,7 +155,8 @@ class Step:
         self.labels = torch.empty(len(self.batch), dtype=torch.int64, device=device)
         self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
-        self.objective = Objective(config, state.controls, distance)
+        power = wanted(images, device, mirror=config.mirror) if config.spectrum else None
+        self.objective = Objective(config, state.controls, distance, power)
         self.running = chain.places(state.discriminator).values()
         alone = ranks.count == 1
         self.apply, self.blend = apply, blend
@@ -288,7 +290,7 @@ class Step:
         """Try once; each part draws from ``start`` on, for the whole batch, and takes its own."""
         count = self.parts
         so_far: Losses = {}
-        self.state.controls.seen.clear()
+        self.state.controls.forget()
         chain.forget(self.running)
         for number in range(count):
             if start is not None and number:

@@ -56,7 +56,7 @@ PARTS = (
         "Unless scheduled, up while the discriminator is sure of the images it trains on, and down while it is not.",
         ("augment_probability", "chain_probability", "nice_noise"),
     ),
-    ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty")),
+    ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty", "spectrum")),
 )
 """Curves of what only some runs have: title, text, names in the log."""
 CONTACTS = 120
