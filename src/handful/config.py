@@ -213,9 +213,9 @@ class TrainConfig:
     """Steps between two that have the gradient penalty, which is then as many times as heavy."""
     lecam: float = 0.0
     """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
-    spectrum: float = 0.0
+    spectrum: float = 0.3
     """Weight of what the generator is charged for power that its pictures have at frequencies where the training
-    images have less, as grids and fine grain do. 0: without."""
+    images have less, as grids and fine grain do. 0: without, as published."""
     normalised_latent: bool = False
     """Bring latents to the sphere, so that all are equally long."""
     smooth: bool = False
@@ -431,6 +431,7 @@ PUBLISHED: dict[str, Any] = {
     "augment_schedule": "constant",
     "augment_probability": 1.0,
     "smooth_discriminator": False,
+    "spectrum": 0.0,
 }
 """What the recipe of the paper has otherwise than ``default``."""
 PAPER: dict[str, Any] = {"preset": "paper", "hold_back": 0.0} | PUBLISHED
