@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from handful.metrics.periodicity import Spectrum, excess_periodicity
+from handful.metrics.periodicity import Spectrum, excess_detail, excess_periodicity
 
 
 def smooth(count: int, seed: int, size: int = 64) -> torch.Tensor:
@@ -58,3 +58,13 @@ def test_flat_and_very_small_images_are_no_error():
     assert excess_periodicity(flat, flat) == 0
     tiny = spectrum(torch.full((3, 3, 8, 8), 128.0))
     assert excess_periodicity(tiny, tiny) is None
+    assert excess_detail(flat, flat) == excess_detail(tiny, tiny) == 0
+
+
+def test_detail_is_above_zero_for_grain_below_for_blur_and_zero_for_other_pictures_of_the_same_kind():
+    images, training = smooth(60, 1), spectrum(smooth(60, 0))
+    assert abs(excess_detail(spectrum(images), training)) < 0.5
+    # Noise of deviation 8 is the detail that there is; twice its power is 3 dB.
+    grain = 8 * torch.randn(images.shape, generator=torch.Generator().manual_seed(9))
+    assert 2 < excess_detail(spectrum((images + grain).clamp(0, 255)), training) < 4
+    assert excess_detail(spectrum(F.avg_pool2d(images, 3, 1, 1)), training) < -3

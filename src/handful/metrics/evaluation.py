@@ -28,7 +28,7 @@ from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import Gathered, batches, gather
 from handful.metrics.latents import path_length
 from handful.metrics.manifold import density_coverage, precision_recall
-from handful.metrics.periodicity import excess_periodicity
+from handful.metrics.periodicity import excess_detail, excess_periodicity
 from handful.metrics.protocol import PROTOCOLS, FeatureName, Protocol, ProtocolName, Resize
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, open_source
@@ -83,6 +83,8 @@ class Evaluation:
     swd_levels: dict[int, float] = field(default_factory=dict)
     periodicity: float | None = None
     """Decibels by which grids stand out beyond those of the training images."""
+    detail: float | None = None
+    """Decibels by which the finest octave has more power than that of the training images."""
     path_length: float | None = None
     copies: float | None = None
     """Share of samples, 0 to 1."""
@@ -225,6 +227,7 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
     scores.periodicity = excess_periodicity(samples.spectrum, of_training.spectrum)
     if scores.periodicity is None:
         scores.why["periodicity"] = f"images of {scores.size} px are too small to tell a grid from what they show"
+    scores.detail = excess_detail(samples.spectrum, of_training.spectrum)
 
     matches, among = reference.match(samples.features, samples.thumbnails), reference.among
     scores.copies, scores.novelty = matches.share, matches.novelty
