@@ -5,6 +5,7 @@
 A table is a TOML file (parts.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` what
 each differs by; both are options of ``TrainConfig``, beside ``preset``. The first variant is what the others are
 compared with. With ``minutes`` among the common options the comparison is at equal time, otherwise at equal steps.
+``--with steps=8000 width=32`` runs a table with other common options, under another ``--out``.
 
 Each run has a folder of its own and its scores in ``result.json`` there. What is done is not done again, and a run that
 was stopped goes on, so the same command finishes what was begun; ``table.md`` is written anew after each run. Runs of
@@ -65,10 +66,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs and the tables")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; the others are left out")
+    parser.add_argument("--with", nargs="+", default=[], metavar="OPTION=VALUE", dest="changes", help="common options")
     parser.add_argument("--features", default="random", help="what scores look through, as in handful evaluate")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each with its share of the processors")
     given = parser.parse_args(arguments)
-    cells = plan(given.table, given.sets, given.out, given.seeds, given.only, given.features)
+    cells = plan(given.table, given.sets, given.out, given.seeds, given.only, given.features, given.changes)
     failed = 0
     threads = max(1, (os.cpu_count() or 1) // given.jobs)
     spawn = multiprocessing.get_context("spawn")  # a fork would share what torch has set up
@@ -94,7 +96,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def plan(
-    table: Path, sets: list[str], out: Path, seeds: list[int], only: list[str] | None, features: str
+    table: Path,
+    sets: list[str],
+    out: Path,
+    seeds: list[int],
+    only: list[str] | None,
+    features: str,
+    changes: list[str],
 ) -> list[Cell]:
     """List the runs in the order of their doing.
 
@@ -102,7 +110,7 @@ def plan(
         SystemExit: if the table or an argument makes no sense; before anything is done.
     """
     read = tomllib.loads(table.read_text(encoding="utf-8"))
-    common, variants = read.get("common", {}), read["variants"]
+    common, variants = read.get("common", {}) | dict(map(changed, changes)), read["variants"]
     unknown = sorted(set(only or ()) - variants.keys())
     if unknown:
         raise SystemExit(f"--only {' '.join(unknown)}: {table} has {', '.join(variants)}")
@@ -118,9 +126,21 @@ def plan(
                     continue
                 place = out / name / variant / f"seed-{seed}"
                 cell = Cell(variant, Path(folder), name, seed, place, common | options, features)
-                cell.config()  # a wrong option is found before hours have gone by
+                try:
+                    cell.config()  # a wrong option is found before hours have gone by
+                except (TypeError, ValueError) as error:
+                    raise SystemExit(f"{table}, {variant}: {error}") from None
                 cells.append(cell)
     return cells
+
+
+def changed(words: str) -> tuple[str, Any]:
+    """Read ``OPTION=VALUE``, where a value is as in a table; a word needs no quotes."""
+    name, _, value = words.partition("=")
+    try:
+        return name, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, value
 
 
 def prepare(threads: int) -> None:

@@ -44,7 +44,8 @@ def table(tmp_path) -> Path:
 
 
 def planned(table: Path, tmp_path: Path, **changes):
-    given = {"sets": [f"a={tmp_path}", f"b={tmp_path}"], "seeds": [0, 1], "only": None, "features": "random"} | changes
+    given = {"sets": [f"a={tmp_path}", f"b={tmp_path}"], "seeds": [0, 1], "only": None, "features": "random"}
+    given |= {"changes": []} | changes
     return experiments.plan(table, out=tmp_path / "out", **given)
 
 
@@ -66,12 +67,21 @@ def test_all_of_one_seed_comes_before_the_next(table, tmp_path):
     [
         ({"only": ["lost"]}, "--only lost: .* has plain, held"),
         ({"sets": ["a=nowhere"]}, "--sets a=nowhere: there is no"),
+        ({"changes": ["wide=32"]}, "table.toml, plain: .*'wide'"),
+        ({"changes": ["steps=0"]}, "table.toml, plain: --steps 0: must"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(table, tmp_path, changes, message):
     with pytest.raises(SystemExit, match=message):
         planned(table, tmp_path, **changes)
     assert not (tmp_path / "out").exists()
+
+
+def test_common_options_can_be_changed_and_those_of_a_variant_stay(table, tmp_path):
+    changes = ["steps=3", "precision=bf16", 'augment=["translation"]', "lecam=0.1"]
+    plain, held = (cell.config() for cell in planned(table, tmp_path, changes=changes)[:2])
+    assert (plain.steps, plain.precision, plain.augment, plain.width) == (3, "bf16", ("translation",), 8)
+    assert (plain.lecam, held.lecam) == (0.1, 0.3)
 
 
 def test_every_table_in_the_repository_can_be_planned(tmp_path):
