@@ -136,7 +136,9 @@ def plan(
 
 def changed(words: str) -> tuple[str, Any]:
     """Read ``OPTION=VALUE``, where a value is as in a table; a word needs no quotes."""
-    name, _, value = words.partition("=")
+    name, sign, value = words.partition("=")
+    if not sign:
+        raise SystemExit(f"--with {words}: write OPTION=VALUE")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

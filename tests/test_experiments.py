@@ -67,6 +67,7 @@ def test_all_of_one_seed_comes_before_the_next(table, tmp_path):
     [
         ({"only": ["lost"]}, "--only lost: .* has plain, held"),
         ({"sets": ["a=nowhere"]}, "--sets a=nowhere: there is no"),
+        ({"changes": ["steps"]}, "--with steps: write OPTION=VALUE"),
         ({"changes": ["wide=32"]}, "table.toml, plain: .*'wide'"),
         ({"changes": ["steps=0"]}, "table.toml, plain: --steps 0: must"),
     ],
