@@ -66,7 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs and the tables")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="variants to run; the others are left out")
-    parser.add_argument("--with", nargs="+", default=[], metavar="OPTION=VALUE", dest="changes", help="common options")
+    parser.add_argument(
+        "--with", nargs="+", default=[], metavar="OPTION=VALUE", dest="changes", help="common options to change"
+    )
     parser.add_argument("--features", default="random", help="what scores look through, as in handful evaluate")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each with its share of the processors")
     given = parser.parse_args(arguments)
