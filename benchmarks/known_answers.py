@@ -1,6 +1,6 @@
 """Spoil a folder of images in known ways, score each version against the other half of it, and print a table.
 
-    .venv/bin/python benchmarks/known_answers.py PHOTOS [--size 64] [--features random]
+    .venv/bin/python benchmarks/known_answers.py PHOTOS [--size 64] [--features efficientnet]
 
 The even images of the folder are the training images, the odd ones are what a perfect generator would give. Each row
 spoils the odd ones, but for the first and the last rows, which are made of the training images themselves.
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--features", default="random")
+    parser.add_argument("--features", default="efficientnet")
     options = parser.parse_args()
     images = load_folder(options.photos, (options.size, options.size)).images
     training, fresh = images[::2], images[1::2]

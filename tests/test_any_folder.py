@@ -110,7 +110,8 @@ def trained(request, tmp_path_factory):
     fill(photos, ["RGBA"], 2 if request.param == "classes" else 0, 24)
     config = tiny(
         photos, run=place / "run", steps=4, batch=4, score_every=2, checkpoint_every=2, sample_every=4, keep=9,
-        precision="fp32", compile="off", perceptual="none", report=False, **options,
+        precision="fp32", compile="off", perceptual="none", report=False, score_features="random",
+        **options,
     )  # fmt: skip
     train(config, Quiet())
     return config

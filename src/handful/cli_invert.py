@@ -39,7 +39,7 @@ class Neighbours:
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: they grow more alike."""
     features: FeatureName = "random"
-    """What to look through beside the pixels: inception, vgg16, dino, or random, which needs no file."""
+    """What to look through beside the pixels: efficientnet, inception, vgg16, dino, or random, the quickest."""
     weights: Path | None = None
     """Folder with the weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
     device: str = "auto"

@@ -250,8 +250,9 @@ class TrainConfig:
     """Checkpoints kept; older ones are deleted."""
     score_every: int | None = None
     """Steps between two scores, 0 for none. Default: every 500, or as few as take under 5 % of the time."""
-    score_features: Literal["auto", "inception", "vgg16", "dino", "random"] = "auto"
-    """The network that scores look through. auto: vgg16 where training uses it anyway, otherwise random (no file)."""
+    score_features: Literal["auto", "efficientnet", "inception", "vgg16", "dino", "random"] = "auto"
+    """The network that scores look through. auto: vgg16 where training uses it anyway, otherwise efficientnet; random,
+    which has never seen a photo, where --discriminator projected has seen as many."""
     hold_back: float = 0.05
     """Share of the images that is not trained on, at most 32 and none of fewer than 40 images: only with these can be
     seen whether the discriminator learns the others by heart. 0 trains on all."""

@@ -22,11 +22,12 @@ from handful.config import Precision, TrainConfig, option
 from handful.data import Dataset
 from handful.doctor.examine import in_brief
 from handful.doctor.words import in_a_line
-from handful.errors import UsageError, WeightsError
+from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.latent import Purpose, fold
 from handful.log import Watch
 from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
+from handful.metrics.protocol import FeatureName
 from handful.model import choose_device
 from handful.perceptual import Perceptual, Trunk
 from handful.photos import readable
@@ -77,18 +78,34 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
                 raise
             watch.note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
             perceptual = "none"
-    features = config.score_features
-    if features == "auto":
-        features = "random" if network is None else "vgg16"
-    if features == "vgg16" and network is not None:
-        extractor = vgg16(network, device)
-    else:
-        extractor = load_extractor(features, device, config.weights, progress=bar)
+    features, extractor = score_features(config, network, device, watch)
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.reduced(machine.PRECISIONS[precision], config.recompute)
     config = dataclasses.replace(config, perceptual=perceptual, score_features=features)
     return dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction), distance, extractor
+
+
+def score_features(
+    config: TrainConfig, network: Perceptual | None, device: torch.device, watch: Watch
+) -> tuple[FeatureName, Extractor]:
+    """Choose and load what scores look through.
+
+    Raises:
+        WeightsError: if what was asked for by name cannot be had.
+    """
+    bar = downloading(watch)
+    named = config.score_features
+    if network is not None and named in ("auto", "vgg16"):
+        return "vgg16", vgg16(network, device)
+    if named != "auto":
+        return named, load_extractor(named, device, config.weights, progress=bar)
+    if config.discriminator != "projected":  # which has seen ImageNet too
+        try:
+            return "efficientnet", load_extractor("efficientnet", device, config.weights, progress=bar)
+        except MissingWeightsError as error:
+            watch.note(f"--score-features auto: taking random, which has never seen a photo, since {error}")
+    return "random", load_extractor("random", device)
 
 
 def in_vain(config: TrainConfig) -> list[str]:
@@ -99,7 +116,7 @@ def in_vain(config: TrainConfig) -> list[str]:
         idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
         if idle:
             lines.append(f"without effect with --discriminator projected: {', '.join(idle)}")
-        if config.score_features in ("vgg16", "inception"):
+        if config.score_features in ("efficientnet", "inception", "vgg16"):
             lines.append(
                 f"--score-features {config.score_features} comes from ImageNet, as does what --discriminator projected"
                 " looks through, so its scores flatter the run; those of random and dino do so less"

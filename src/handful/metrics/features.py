@@ -1,12 +1,13 @@
 """What an image looks like to a network, as a vector: one contract for all that compare sets of images by features.
 
-``inception``  the 2015 network behind every published FID, 2048 numbers; a weight file
-``vgg16``      the trunk of LPIPS: mean and deviation of each channel of its five taps, 2944 numbers; weight files
-``dino``       DINOv2's class token, 1024 numbers: knows objects, not ImageNet's classes; the package transformers
-``random``     a fixed random network on every octave, mean and deviation of each channel in a 3 x 3 grid; no file
+``efficientnet``  EfficientNet-Lite0's last layer before ImageNet's classes, 1280 numbers; its file is installed with us
+``inception``     the 2015 network behind every published FID, 2048 numbers; a weight file
+``vgg16``         the trunk of LPIPS: mean and deviation of each channel of its five taps, 2944 numbers; weight files
+``dino``          DINOv2's class token, 1024 numbers: knows objects, not ImageNet's classes; the package transformers
+``random``        a fixed random network on every octave, mean and deviation of each channel in a 3 x 3 grid; no file
 
 Figures of two extractors have nothing to do with each other. ``random`` tells sets of one kind apart (blurred, noisy,
-recoloured, repeated) but has never seen an object: use it to compare models of one folder, not to publish.
+recoloured, repeated) but has never seen an object, and can take the right texture without a thing in it for better.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from handful import weights
 from handful.channels import over_white
 from handful.errors import MissingWeightsError
 from handful.images import from_bytes
+from handful.metrics import efficientnet
 from handful.metrics.inception import Inception, prepare
 from handful.metrics.protocol import FeatureName, Resize
 from handful.metrics.wasserstein import halvings, pyramid
@@ -77,6 +79,9 @@ def load_extractor(
     if name == "inception":
         inception = Inception.pretrained(folder, progress=progress).to(device)
         return Extractor(f"inception ({resize})", lambda images: inception(prepare(images, resize)), device)
+    if name == "efficientnet":
+        photos = efficientnet.EfficientNet.pretrained(folder, progress=progress).to(device)
+        return Extractor(name, lambda images: photos(efficientnet.prepare(images)), device)
     if name == "vgg16":
         return vgg16(Perceptual.pretrained(folder, progress=progress).to(device), device)
     if name == "dino":

@@ -177,7 +177,8 @@ class Inception(nn.Module):
         """
         path = weights.locate(weights.INCEPTION, folder, download, progress)
         inception = cls()
-        weights.fill(_used(inception.state_dict()), _used(weights.read(path)), path)
+        values = weights.without_classifier(weights.read(path), "fc")
+        weights.fill(weights.without_classifier(inception.state_dict(), "fc"), values, path)
         return inception
 
     def forward(self, x: Float[Tensor, "b 3 299 299"]) -> Float[Tensor, "b 2048"]:
@@ -235,12 +236,3 @@ def _pool(x: Float[Tensor, "b c h w"], pool: Pool) -> Float[Tensor, "b c H W"]:
             return F.max_pool2d(x, 3, stride=1, padding=1)
         case "halve":
             return F.max_pool2d(x, 3, stride=2)
-
-
-def _used(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out the classifier and BatchNorm's counters, which do not bear on the features."""
-    return {
-        name: value
-        for name, value in tensors.items()
-        if not name.startswith("fc.") and not name.endswith(".num_batches_tracked")
-    }

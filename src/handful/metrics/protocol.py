@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FeatureName = Literal["inception", "vgg16", "dino", "random"]
+FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
 DistanceName = Literal["auto", "lpips", "pixels"]
 """What ``handful project`` makes small."""
 Resize = Literal["tf", "pytorch", "clean"]
@@ -35,7 +35,7 @@ class Protocol:
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {
-    "quick": Protocol("quick", 1_000, "random", "tf", pairs=200, paths=16, fetch=False),
+    "quick": Protocol("quick", 1_000, "efficientnet", "tf", pairs=200, paths=16, fetch=False),
     # The published few-shot figures (DiffAugment's fid5k-train and all that followed it).
     "5k-train": Protocol("5k-train", 5_000, "inception", "tf", pairs=1_000, paths=64, fetch=True),
     # The published figures of larger sets (StyleGAN2-ADA's fid50k_full).

@@ -64,7 +64,8 @@ def table(scores: Sequence[Evaluation]) -> Iterator[Table | Text]:
             yield Text(holdout(each.holdout), style="dim")
     if first.features == RELATIVE:
         yield Text(
-            "features random: compare models of this one folder with these figures, and nothing else", style="dim"
+            "features random have never seen a photo: only for models of this one folder, and look at pictures as well",
+            style="dim",
         )
     for reason in dict.fromkeys(reason for each in scores for reason in each.why.values()):
         keys = sorted({key for each in scores for key, why in each.why.items() if why == reason} - {"kid_error"})
