@@ -216,6 +216,12 @@ def test_reconstructions_weigh_what_suits_how_they_are_judged():
     assert TrainConfig("photos", perceptual="none", reconstruction_weight=3.0).weight_of_reconstruction == 3
 
 
+def test_narrow_networks_take_larger_steps():
+    sizes = {width: TrainConfig("photos", width=width).step_size for width in (8, 16, 64)}
+    assert sizes == pytest.approx({8: 5.657e-4, 16: 4e-4, 64: 2e-4}, rel=1e-4)
+    assert (paper("photos", width=8).step_size, tiny("photos", learning_rate=1e-3).step_size) == (2e-4, 1e-3)
+
+
 @pytest.mark.parametrize(
     ("text", "seeds"), [("3", [3]), ("0-2,100", [0, 1, 2, 100]), (" 5 , 1 - 2", [5, 1, 2]), ("4-4", [4])]
 )

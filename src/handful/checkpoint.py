@@ -80,7 +80,7 @@ class State:
                 module.recompute = config.recompute
         adam = partial(
             SpectralAdam,
-            learning_rate=config.learning_rate,
+            learning_rate=config.step_size,
             betas=config.betas,
             random=random,
             precision=PRECISIONS[config.precision],

@@ -82,7 +82,7 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.reduced(machine.PRECISIONS[precision], config.recompute)
-    config = dataclasses.replace(config, perceptual=perceptual, score_features=features)
+    config = dataclasses.replace(config, perceptual=perceptual, score_features=features, learning_rate=config.step_size)
     return dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction), distance, extractor
 
 

@@ -335,7 +335,7 @@ class Run:
         left = f"the last good checkpoint is {found[-1]}" if found else "there was no checkpoint yet"
         raise TrainingError(
             f"step {step}: {what}; {left}. Start a new run with a lower --learning-rate (it is "
-            f"{self.config.learning_rate:g}), a larger --batch (it is {self.config.whole_batch}) or another --seed"
+            f"{self.config.step_size:g}), a larger --batch (it is {self.config.whole_batch}) or another --seed"
         )
 
     def show(self, state: State) -> None:
