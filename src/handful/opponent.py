@@ -6,16 +6,18 @@ import torch
 
 from handful.config import TrainConfig
 from handful.discriminator import Discriminator
+from handful.efficientnet import EfficientNet
 from handful.latent import Purpose, fold
 from handful.machine import PRECISIONS
-from handful.perceptual import Trunk
 from handful.projected import Features, Projected
 
 Opponent = Discriminator | Projected
 """A discriminator of either kind."""
 
 
-def opponent(config: TrainConfig, device: torch.device, trunk: Trunk | None, classes: tuple[str, ...] = ()) -> Opponent:
+def opponent(
+    config: TrainConfig, device: torch.device, trunk: EfficientNet | None, classes: tuple[str, ...] = ()
+) -> Opponent:
     """Make the discriminator that a run asks for; its weights are still to be drawn.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from itertools import pairwise
 from typing import final
 
@@ -16,7 +15,7 @@ from handful.chain import Role
 from handful.channels import views
 from handful.config import GeneratorConfig
 from handful.discriminator import SURE, Chance, View
-from handful.perceptual import BLOCKS, SCALE, SHIFT, Trunk
+from handful.efficientnet import TAPS, EfficientNet
 from handful.shapes import Shape, map_shape
 
 SMALLEST = 128
@@ -27,32 +26,34 @@ LARGEST = 256
 are. So memory and time stop growing there."""
 MIXED = (64, 128, 256, 512)
 """Channels that the maps are mixed to, from the widest map to the deepest (Projected GAN's)."""
-FAINTEST = 1e-4
-"""Added to a map's root mean square before dividing by it: in a map where nothing fires it is 0."""
 
 
 @final
 class Features:
-    """What VGG16 and a random mixing of its maps make of an image; nothing of it is ever learned.
+    """What EfficientNet-Lite0 and a random mixing of its maps make of an image; nothing of it is ever learned.
 
-    The taps relu2_2 to relu5_3, 1/2 to 1/16 of the image's side, are brought to one size of their numbers. Each goes
-    through a random 1x1 convolution. Then, from the deepest up, a map goes through a random 3x3 convolution, is
-    enlarged and added to the next one. So every map holds what all deeper ones see.
+    Four maps, 1/2 to 1/16 of the image's side, each go through a random 1x1 convolution. Then, from the deepest up, a
+    map goes through a random 3x3 convolution, is enlarged and added to the next one. So every map holds what all deeper
+    ones see.
 
     Not a module, and so no part of the discriminator's: what a module holds is trained, normalised and saved.
 
-    Source: Projected GAN (Sauer et al. 2021), section 3. It has EfficientNet-lite0 in place of VGG16, whose maps need
-    no bringing to one size, and enlarges each map once more.
+    Source: Projected GAN (Sauer et al. 2021), section 3, which has the same network, and takes its maps one halving
+    deeper, of images twice as large.
     """
 
     def __init__(
-        self, trunk: Trunk, random: torch.Generator, device: torch.device, precision: torch.dtype, recompute: bool
+        self,
+        trunk: EfficientNet,
+        random: torch.Generator,
+        device: torch.device,
+        precision: torch.dtype,
+        recompute: bool,
     ) -> None:
         """Copy the trunk, and draw the mixing: the same for the same ``random``, whatever the device."""
         self.trunk = copy.deepcopy(trunk)
         self.trunk.recompute = recompute
-        taps = [channels for channels, _ in BLOCKS[1:]]
-        self.channels = nn.ModuleList(conv(tap, mixed, 1) for tap, mixed in zip(taps, MIXED, strict=True))
+        self.channels = nn.ModuleList(conv(tap, mixed, 1) for tap, mixed in zip(TAPS, MIXED, strict=True))
         self.scales = nn.ModuleList(conv(deep, wide, 3, padding=1) for wide, deep in pairwise(MIXED))
         for layer in (*self.channels, *self.scales):
             assert isinstance(layer.weight, Tensor)
@@ -60,26 +61,13 @@ class Features:
         for part in (self.trunk, self.channels, self.scales):
             part.to(device, precision, memory_format=layout(precision))  # type: ignore[call-overload]
             part.requires_grad_(False)
-        self.precision = precision
-        self.shift, self.scale = (torch.tensor(value, device=device)[:, None, None] for value in (SHIFT, SCALE))
 
     def __call__(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Give the mixed maps of images in [-1, 1], from the widest to the deepest; gradients reach the images."""
-        _, *taps = self.trunk(((images - self.shift) / self.scale).to(self.precision))
-        maps = [mix(even(tap)) for mix, tap in zip(self.channels, taps, strict=True)]
+        maps = [mix(tap) for mix, tap in zip(self.channels, self.trunk.taps(images), strict=True)]
         for level in reversed(range(len(self.scales))):
             maps[level] = maps[level] + upsample_smoothly(self.scales[level](maps[level + 1]))
         return maps
-
-
-def even(tap: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Bring the map of each image to root mean square 1.
-
-    VGG16 has no normalisation, and its taps differ many times in size: added up, only the largest would be heard.
-    """
-    precision = torch.promote_types(tap.dtype, torch.float32)
-    norm: Tensor = torch.linalg.vector_norm(tap, dim=(1, 2, 3), keepdim=True, dtype=precision)
-    return (tap / (norm / math.sqrt(tap[0].numel()) + FAINTEST)).to(tap.dtype)
 
 
 class Projected(nn.Module):

@@ -22,6 +22,7 @@ from handful.config import Precision, TrainConfig, option
 from handful.data import Dataset
 from handful.doctor.examine import in_brief
 from handful.doctor.words import in_a_line
+from handful.efficientnet import EfficientNet
 from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.latent import Purpose, fold
 from handful.log import Watch
@@ -29,7 +30,7 @@ from handful.losses import Distance, absolute_difference
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.metrics.protocol import FeatureName
 from handful.model import choose_device
-from handful.perceptual import Perceptual, Trunk
+from handful.perceptual import Perceptual
 from handful.photos import readable
 from handful.ranks import ALONE, Ranks
 from handful.survey import fitted
@@ -126,7 +127,7 @@ def in_vain(config: TrainConfig) -> list[str]:
     return lines
 
 
-def pretrained(config: TrainConfig, watch: Watch) -> Trunk | None:
+def pretrained(config: TrainConfig, watch: Watch) -> EfficientNet | None:
     """Load what a projected discriminator looks through; none for another one.
 
     Raises:
@@ -134,7 +135,7 @@ def pretrained(config: TrainConfig, watch: Watch) -> Trunk | None:
     """
     if config.discriminator != "projected":
         return None
-    return Trunk.pretrained(config.weights, progress=downloading(watch))
+    return EfficientNet.pretrained(config.weights, progress=downloading(watch))
 
 
 def downloading(watch: Watch) -> Progress:

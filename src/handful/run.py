@@ -30,6 +30,7 @@ from handful.checkpoint import State
 from handful.classes import Classes, label
 from handful.config import TrainConfig
 from handful.data import Dataset, load_folder
+from handful.efficientnet import EfficientNet
 from handful.errors import TrainingError, UsageError
 from handful.files import sweep, write_json
 from handful.gauge import WORTH_TELLING, Gauge
@@ -38,7 +39,6 @@ from handful.log import Journal, Watch, peak_memory
 from handful.losses import Distance
 from handful.metrics.features import Extractor
 from handful.model import Model, choose_device
-from handful.perceptual import Trunk
 from handful.photos import open_photos
 from handful.ranks import ALONE, Ranks
 from handful.reporting.build import report
@@ -67,7 +67,7 @@ class Run:
         classes: Classes,
         distance: Distance,
         extractor: Extractor,
-        trunk: Trunk | None,
+        trunk: EfficientNet | None,
         watch: Watch,
     ) -> None:
         self.config = config

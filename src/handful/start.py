@@ -22,12 +22,12 @@ from handful.adapt import fit
 from handful.checkpoint import State
 from handful.config import GeneratorConfig, TrainConfig
 from handful.discriminator import Discriminator
+from handful.efficientnet import EfficientNet
 from handful.errors import UsageError
 from handful.generator import Generator, small_size
 from handful.log import Watch
 from handful.model import WEIGHTS, find_weights, load
 from handful.opponent import opponent
-from handful.perceptual import Trunk
 
 ENOUGH = 0.5
 """Share of the generator's parameters below which it is hardly the same model."""
@@ -138,7 +138,7 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def compare(
-    source: Source, config: TrainConfig, trunk: Trunk | None, watch: Watch, classes: tuple[str, ...] = ()
+    source: Source, config: TrainConfig, trunk: EfficientNet | None, watch: Watch, classes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Say what of a source fits a run's networks, and give it as config.json has it.
 

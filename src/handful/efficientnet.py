@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0: a small network trained on photos, whose weight file a package of 17 MB carries."""
+"""EfficientNet-Lite0: a small network trained on photos, whose weight file is installed with us."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import final
 
@@ -11,9 +12,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from handful import weights
+from handful.blocks import kept_or_recomputed
+from handful.fold import scale_and_shift
 
 SIDE = 224
-"""Pixels a side of the images that the network reads."""
+"""Pixels a side of the images that the network was trained on."""
 FEATURES = 1280
 EPSILON = 0.001
 STAGES = (
@@ -26,6 +29,12 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+TAPPED = (0, 1, 2, 4)
+"""Stages whose maps ``taps`` gives: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
+TAPS = tuple(STAGES[stage][3] for stage in TAPPED)
+"""Their channels."""
+SHIFT, SCALE = -1 / 255, 256 / 255
+"""For images in [-1, 1]: the network was trained on bytes, less 127 and over 128."""
 
 
 def convolution(channels: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -72,30 +81,40 @@ class Block(nn.Module):
 
 @final
 class EfficientNet(nn.Module):
-    """Describe an image by 1280 numbers: the last layer before the classes of an ImageNet network.
+    """Describe an image by 1280 numbers, the last layer before the classes of an ImageNet network, or by maps.
 
-    The names in the state dict are those of the file. Frozen and in evaluation mode.
+    Frozen and in evaluation mode, each normalisation folded into the convolution before it.
 
     Source: EfficientNet (Tan and Le 2019), table 1, in the kind that Google released in 2020 as Lite0: no squeeze and
     excitation, and ReLU6.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        """Build with random weights, the same for the same seed; ``pretrained`` is what a score wants."""
+    def __init__(self, seed: int = 0, file: Path | None = None) -> None:
+        """Build with the weights of a file, or with random ones, the same for the same seed; see ``pretrained``."""
         super().__init__()
+        # By the names of the file.
         self._conv_stem, self._bn0 = convolution(3, 32, 3, 2), norm(32)
         self._blocks = nn.ModuleList()
+        self.ends: list[int] = []
+        """Number of blocks up to the end of each stage."""
         channels = 32
         for kernel, stride, widening, out, count in STAGES:
             for place in range(count):
                 self._blocks.append(Block(channels, out, kernel, stride if place == 0 else 1, widening))
                 channels = out
+            self.ends.append(len(self._blocks))
         self._conv_head, self._bn1 = convolution(channels, FEATURES), norm(FEATURES)
-        generator = torch.Generator().manual_seed(seed)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        self.recompute = False
         self.requires_grad_(False).eval()
+        if file is not None:
+            values = weights.without_classifier(weights.read(file), "_fc")
+            weights.fill(weights.without_classifier(self.state_dict(), "_fc"), values, file)
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            for layer in self.modules():
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        absorb(self)
 
     @classmethod
     def pretrained(
@@ -106,19 +125,42 @@ class EfficientNet(nn.Module):
         Raises:
             WeightsError: The file is missing, damaged, or holds other tensors than this network has.
         """
-        path = weights.locate(weights.EFFICIENTNET, folder, download, progress)
-        network = cls()
-        values = weights.without_classifier(weights.read(path), "_fc")
-        weights.fill(weights.without_classifier(network.state_dict(), "_fc"), values, path)
-        return network
+        return cls(file=weights.locate(weights.EFFICIENTNET, folder, download, progress))
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280"]:
         """Return the features of images that ``prepare`` made, each a mean over pixels."""
-        x = x.contiguous(memory_format=torch.channels_last)  # a fifth faster on a CPU
-        x = F.relu6(self._bn0(self._conv_stem(padded(x, self._conv_stem))))
+        x = self.stem(x)
         for block in self._blocks:
             x = block(x)
         return F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
+
+    def taps(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Return maps of images in [-1, 1], of ``TAPS`` channels, the first of half the image's side."""
+        x = self.stem((x - SHIFT) / SCALE)
+        maps = []
+        for stage in range(TAPPED[-1] + 1):
+            blocks = nn.Sequential(*self._blocks[self.ends[stage - 1] if stage else 0 : self.ends[stage]])
+            x = kept_or_recomputed(blocks, x, recompute=self.recompute)
+            if stage in TAPPED:
+                maps.append(x)
+        return maps
+
+    def stem(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 32 _ _"]:
+        """Give the first map; it and all after it lie channels last, which is a fifth faster on a CPU."""
+        x = x.to(self._conv_stem.weight.dtype, memory_format=torch.channels_last)
+        return F.relu6(self._bn0(self._conv_stem(padded(x, self._conv_stem))))
+
+
+def absorb(network: nn.Module) -> None:
+    """Let each convolution do what the normalisation after it does, and take that one out."""
+    for part in list(network.modules()):
+        layers = [(name, layer) for name, layer in part.named_children() if not isinstance(layer, nn.ModuleList)]
+        for (_, before), (name, normalisation) in pairwise(layers):
+            if isinstance(before, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
+                scale, shift = scale_and_shift(normalisation)
+                before.weight.mul_(scale[:, None, None, None])
+                before.bias = nn.Parameter(shift, requires_grad=False)
+                setattr(part, name, nn.Identity())
 
 
 def prepare(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 224 224"]:
