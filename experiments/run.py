@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--with", nargs="+", default=[], metavar="OPTION=VALUE", dest="changes", help="common options to change"
     )
-    parser.add_argument("--features", default="random", help="what scores look through, as in handful evaluate")
+    parser.add_argument("--features", default="efficientnet", help="what scores look through, as in handful evaluate")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each with its share of the processors")
     given = parser.parse_args(arguments)
     cells = plan(given.table, given.sets, given.out, given.seeds, given.only, given.features, given.changes)
