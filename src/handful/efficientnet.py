@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import final
@@ -19,6 +20,7 @@ SIDE = 224
 """Pixels a side of the images that the network was trained on."""
 FEATURES = 1280
 EPSILON = 0.001
+"""Of the normalisations, as TensorFlow has it."""
 STAGES = (
     # kernel, stride of the first block, widening, channels, blocks
     (3, 1, 1, 16, 1),
@@ -29,6 +31,7 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+BLOCKS = tuple(stage[-1] for stage in STAGES)
 TAPPED = (0, 1, 2, 4)
 """Stages whose maps ``taps`` gives: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
 TAPS = tuple(STAGES[stage][3] for stage in TAPPED)
@@ -95,14 +98,11 @@ class EfficientNet(nn.Module):
         # By the names of the file.
         self._conv_stem, self._bn0 = convolution(3, 32, 3, 2), norm(32)
         self._blocks = nn.ModuleList()
-        self.ends: list[int] = []
-        """Number of blocks up to the end of each stage."""
         channels = 32
         for kernel, stride, widening, out, count in STAGES:
             for place in range(count):
                 self._blocks.append(Block(channels, out, kernel, stride if place == 0 else 1, widening))
                 channels = out
-            self.ends.append(len(self._blocks))
         self._conv_head, self._bn1 = convolution(channels, FEATURES), norm(FEATURES)
         self.recompute = False
         self.requires_grad_(False).eval()
@@ -130,18 +130,17 @@ class EfficientNet(nn.Module):
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280"]:
         """Return the features of images that ``prepare`` made, each a mean over pixels."""
         x = self.stem(x)
-        for block in self._blocks:
-            x = block(x)
+        for number in range(len(STAGES)):
+            x = self.stage(x, number)
         return F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
 
     def taps(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return maps of images in [-1, 1], of ``TAPS`` channels, the first of half the image's side."""
         x = self.stem((x - SHIFT) / SCALE)
         maps = []
-        for stage in range(TAPPED[-1] + 1):
-            blocks = nn.Sequential(*self._blocks[self.ends[stage - 1] if stage else 0 : self.ends[stage]])
-            x = kept_or_recomputed(blocks, x, recompute=self.recompute)
-            if stage in TAPPED:
+        for number in range(TAPPED[-1] + 1):
+            x = kept_or_recomputed(partial(self.stage, number=number), x, recompute=self.recompute)
+            if number in TAPPED:
                 maps.append(x)
         return maps
 
@@ -149,6 +148,12 @@ class EfficientNet(nn.Module):
         """Give the first map; it and all after it lie channels last, which is a fifth faster on a CPU."""
         x = x.to(self._conv_stem.weight.dtype, memory_format=torch.channels_last)
         return F.relu6(self._bn0(self._conv_stem(padded(x, self._conv_stem))))
+
+    def stage(self, x: Float[Tensor, "b c h w"], number: int) -> Float[Tensor, "b k _ _"]:
+        """Go through the blocks of one stage."""
+        for block in self._blocks[sum(BLOCKS[:number]) : sum(BLOCKS[: number + 1])]:
+            x = block(x)
+        return x
 
 
 def absorb(network: nn.Module) -> None:
