@@ -33,7 +33,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("source", type=Path, help="a run folder or a model")
     options.add_argument("images", type=Path, help="the folder of training images")
-    options.add_argument("--features", default=None, help="what evaluate looks through; default: what its protocol does")
+    options.add_argument("--features", default=None, help="what evaluate looks through; default: as its protocol")
     options.add_argument("--curve", type=Path, default=None, help="file for the curve (SVG)")
     given = options.parse_args()
     print("| truncation | KID | precision | recall | density | coverage | copies |")
