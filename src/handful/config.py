@@ -161,8 +161,8 @@ class TrainConfig:
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
     discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
     """What the generator is trained against. fastgan: the paper's. large: with residual blocks that convolve before
-    they halve, several times the work, for --normalisation chain. projected: small networks that look through a
-    frozen EfficientNet-Lite0, trained on photos; it does well in scores by such features."""
+    they halve, several times the work, for CHAIN. projected: small networks that look through a frozen
+    EfficientNet-Lite0, trained on photos; it does well in scores by such features."""
     sle: bool = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: bool = True

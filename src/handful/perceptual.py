@@ -59,7 +59,7 @@ class Trunk(nn.Module):
         """
         path = weights.locate(weights.VGG16, folder, download, progress)
         trunk = cls().to_empty(device="cpu").requires_grad_(False).eval()
-        values = {name: value for name, value in weights.read(path).items() if not name.startswith("classifier.")}
+        values = weights.without_classifier(weights.read(path), "classifier")
         weights.fill(dict(trunk.named_parameters()), values, path)
         return trunk
 
