@@ -217,6 +217,8 @@ def test_the_end_is_scored_at_any_step_past_the_first_five_hundred(run):
     opened.ended = "done"
     state.step = 777
     assert opened.score_due(state)
+    opened.history = scores_that_cost(400.0)
+    assert opened.score_due(state)
     state.step = 77
     assert not opened.score_due(state)
 

@@ -254,7 +254,11 @@ class Run:
         config, step = self.config, state.step
         if config.score_every is not None:
             return config.score_every > 0 and (step % config.score_every == 0 or self.ended is not None)
-        if step < SCORE_EVERY or (step % SCORE_EVERY and self.ended is None):
+        if step < SCORE_EVERY:
+            return False
+        if self.ended is not None:
+            return True  # whatever it costs: what the person is left with goes by it
+        if step % SCORE_EVERY:
             return False
         spent = [score.score_seconds for score in self.history]
         total = 60 * self.minutes(state)
