@@ -250,7 +250,7 @@ class TrainConfig:
     keep: int = 2
     """Checkpoints kept; older ones are deleted."""
     score_every: int | None = None
-    """Steps between two scores, 0 for none. Default: every 500, or as few as take under 5 % of the time, and the end."""
+    """Steps between two scores, 0 for none. Default: 500, or as many as take under 5 % of the time, and the end."""
     score_features: Literal["auto", "efficientnet", "inception", "vgg16", "dino", "random"] = "auto"
     """The network that scores look through. auto: vgg16 where training uses it anyway, otherwise efficientnet; random,
     which has never seen a photo, where --discriminator projected has seen as many."""
