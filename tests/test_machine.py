@@ -66,6 +66,13 @@ def test_long_runs_of_wide_networks_are_compiled_and_others_only_when_asked():
     assert choose(tiny("-", compile="on")) == "on"
 
 
+def test_whether_a_gpu_can_compile_can_be_asked_first_of_all():
+    """In a new process, where nothing else has loaded the part of PyTorch that knows."""
+    asked = "import torch; from handful.machine import can_compile; can_compile(torch.device('cuda'))"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_a_compiler_auto_says_so_and_on_is_refused(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)

@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._triton import has_triton
 
 from handful.config import Precision
 from handful.files import cache_folder
@@ -99,7 +100,7 @@ def can_compile(device: torch.device) -> bool:
     """Say whether there is what compiling needs: a C++ compiler for the CPU, Triton for CUDA; MPS is left alone."""
     if device.type == "cpu":
         return sys.platform != "win32" and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
-    return device.type == "cuda" and torch.utils._triton.has_triton()
+    return device.type == "cuda" and has_triton()
 
 
 def side_by_side(function: Callable[P, R]) -> Callable[P, R]:
