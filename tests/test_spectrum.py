@@ -45,11 +45,63 @@ def test_the_charge_is_its_formula_and_nothing_where_spectra_agree():
     images, mean, wanted = noise(3), spectrum.power(noise(20, 1)), spectrum.power(noise(20, 2) * 0.5)
     floor = 1e-3 * wanted.median()
     excess = torch.log((mean + floor) / (wanted + floor)).clamp(min=0)
-    expected = (excess * spectrum.power(images) / (mean + floor)).mean()
-    assert spectrum.charge(images, mean, wanted) == pytest.approx(expected.item(), rel=1e-5)
+    charged = excess * spectrum.power(images) / (mean + floor)
+    lines = charged[::8, ::12]  # two pixels apart, along each side and both; there is more than is wanted around them
+    assert spectrum.charge(images, mean, wanted) == pytest.approx((charged.mean() + lines.mean()).item(), rel=1e-5)
     assert spectrum.charge(images, wanted, wanted) == 0
     assert spectrum.charge(images, wanted / 2, wanted) == 0
     assert spectrum.decibels(mean, wanted).item() == pytest.approx(10 * math.log10(4), abs=1.0)
+
+
+def test_images_too_small_for_grids_are_charged_for_their_spectrum_alone():
+    images, mean, wanted = (spectrum.power(noise(3, seed, (8, 12))) for seed in range(3))
+    images = noise(3, 0, (8, 12))
+    floor = 1e-3 * wanted.median()
+    charged = torch.log((mean + floor) / (wanted + floor)).clamp(min=0) * spectrum.power(images) / (mean + floor)
+    assert spectrum.charge(images, mean, wanted) == pytest.approx(charged.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("size", "longest"), [((64, 128), 8), ((48, 32), 4), ((128, 128), 16)])
+def test_surroundings_are_those_in_the_whole_plane(size, longest):
+    images = noise(2, 3, size)
+    window = np.hanning(size[0])[:, None] * np.hanning(size[1])
+    exact = images.double().numpy()
+    whole = (np.abs(np.fft.fft2((exact - exact.mean(axis=(2, 3), keepdims=True)) * window)) ** 2).mean(axis=(0, 1))
+    half = spectrum.power(images)
+    at, around = spectrum.grids(half, longest)
+    found, here = spectrum.surroundings(half, around), half[at]
+    assert found.shape == (longest, longest // 2 + 1)
+    near = [(y, x) for y in range(-3, 4) for x in range(-3, 4) if max(abs(y), abs(x)) > 1]
+    for row in range(longest):
+        for column in range(longest // 2 + 1):
+            y, x = row * size[0] // longest, column * size[1] // longest
+            assert here[row, column] == pytest.approx(whole[y, x], rel=1e-3, abs=1e-6)
+            ring = [whole[(y + dy) % size[0], (x + dx) % size[1]] for dy, dx in near]
+            assert found[row, column] == pytest.approx(np.mean(ring), rel=1e-3)
+
+
+def checkered(size: int, contrast: float, ground: float = 1.0) -> torch.Tensor:
+    places = torch.arange(size)
+    return ground * noise(24, 4, (size, size)) + contrast * (1 - 2 * ((places + places[:, None]) % 2))
+
+
+def test_a_grid_costs_about_as_much_in_a_large_image():
+    """Whose frequencies are 16 times as many."""
+    costs = []
+    for size in (64, 256):
+        with_grid, wanted = checkered(size, 8 / size), spectrum.power(noise(24, 4, (size, size)))
+        costs.append(spectrum.charge(with_grid, spectrum.power(with_grid), wanted).item())
+    assert costs[0] > 0.05
+    assert 0.25 < costs[1] / costs[0] < 4
+
+
+def test_a_grid_on_ground_that_is_too_smooth_costs_too():
+    wanted = spectrum.power(noise(24, 4, (128, 128)))
+    smooth, with_grid = checkered(128, 0.0, ground=0.2), checkered(128, 0.005, ground=0.2)
+    mean = spectrum.power(with_grid)
+    assert (mean < wanted).all(), "less than is wanted everywhere"
+    assert spectrum.charge(with_grid, mean, wanted) > 0.01
+    assert spectrum.charge(smooth, spectrum.power(smooth), wanted) == pytest.approx(0, abs=1e-6)
 
 
 def test_following_the_charge_removes_a_grid():

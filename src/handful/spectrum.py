@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from handful.images import from_bytes
+from handful.metrics.periodicity import AROUND, CORE, longest_period
 
 MOST = 1_000
 """Training images that are looked at, evenly spread: the mean of so many is known well, and takes seconds."""
@@ -39,15 +40,15 @@ def wanted(images: UInt8[Tensor, "n c h w"], device: torch.device, *, mirror: bo
     return (mean + mean.flip(0).roll(1, 0)) / 2 if mirror else mean
 
 
-def excess(mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"]) -> Float[Tensor, "h f"]:
-    """Say how far a mean power is above the one that is wanted, as a logarithm."""
-    floor = FLOOR * wanted.median()
-    return torch.log((mean + floor) / (wanted + floor))
+def floor(wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
+    """Give the power that is too little to be seen."""
+    return FLOOR * wanted.median()
 
 
 def decibels(mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
     """Give the mean over frequencies of how far the power is off, either way."""
-    return excess(mean, wanted).abs().mean() * (10 / math.log(10))
+    least = floor(wanted)
+    return torch.log((mean + least) / (wanted + least)).abs().mean() * (10 / math.log(10))
 
 
 def charge(
@@ -55,13 +56,58 @@ def charge(
 ) -> Float[Tensor, ""]:
     """Charge a batch for its power at frequencies where images have had more than is wanted.
 
-    ``mean(max(0, log(m / w)) * p / m)`` over frequencies, with the batch's power ``p``, the running mean ``m`` of
-    generated images and the power ``w`` of the training images. A batch says little about its spectrum, many say
-    enough; and where the two agree nothing is charged, whatever a batch has. Power that is wanting is not credited:
-    a grid is the easiest way to have it.
+    ``mean(max(0, log(m / w)) * p / m)``, with the batch's power ``p``, the running mean ``m`` of generated images and
+    the power ``w`` of the training images; over all frequencies, and again over those of the grids that upsampling
+    leaves, which in a large image are a vanishing share of all. There ``w`` is less where the surroundings of a
+    frequency have less than is wanted: on blurred ground a grid shows that would not on the training images'.
+
+    A batch says little about its spectrum, many say enough; and where the two agree nothing is charged, whatever a
+    batch has. Power that is wanting is not credited: a grid is the easiest way to have it.
 
     Source: ours. That generators miss the spectrum, and that they can be trained on it: Durall et al. 2020, "Watch
     your up-convolution", with means over circles and single images.
     """
-    floor = FLOOR * wanted.median()
-    return (excess(mean, wanted).clamp(min=0) * power(images) / (mean + floor)).mean()
+    least, had = floor(wanted), power(images)
+
+    def charged(
+        had: Float[Tensor, "r c"], mean: Float[Tensor, "r c"], wanted: Float[Tensor, "r c"]
+    ) -> Float[Tensor, ""]:
+        over = torch.log((mean + least) / (wanted + least)).clamp(min=0)
+        return (over * had / (mean + least)).mean()
+
+    everywhere = charged(had, mean, wanted)
+    height, width = images.shape[2:]
+    longest = longest_period((height, width))
+    if longest is None:
+        return everywhere
+    at, around = grids(mean, longest)
+    fair = wanted[at] * (surroundings(mean, around) / surroundings(wanted, around)).clamp(max=1)
+    return everywhere + charged(had[at], mean[at], fair)
+
+
+Places = tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]
+"""Rows and columns."""
+
+
+def grids(power: Float[Tensor, "h f"], longest: int) -> tuple[Places, Places]:
+    """Give the places of the frequencies whose periods divide the longest one, and those around each of them.
+
+    Rows and columns are of half a plane, as powers are; the other half is mirrored in its middle.
+    """
+    height, half = power.shape
+    width = 2 * (half - 1)
+    device = power.device
+    rows = torch.arange(0, height, height // longest, device=device)[:, None]
+    columns = torch.arange(0, half, width // longest, device=device)
+    near = torch.arange(-AROUND, AROUND + 1, device=device)
+    y, x = rows[..., None, None] + near[:, None], columns[:, None, None] + near  # [r 1 n 1] and [c 1 n]
+    y = torch.where((x < 0) | (x >= half), -y, y) % height
+    x = torch.where(x >= half, width - x, x.abs())
+    return (rows, columns), (y, x)
+
+
+def surroundings(power: Float[Tensor, "h f"], around: Places) -> Float[Tensor, "r c"]:
+    """Give the mean power around each frequency, without those that are so near that they share in it."""
+    far = torch.arange(-AROUND, AROUND + 1, device=power.device).abs()
+    ring = torch.maximum(far[:, None], far) > CORE
+    return (power[around] * ring).sum(dim=(-1, -2)) / ring.sum()

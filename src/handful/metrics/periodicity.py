@@ -46,6 +46,13 @@ class Spectrum:
         return float(self.window.square().sum()) / 12
 
 
+def longest_period(shape: Shape) -> int | None:
+    """Give the longest of the ``PERIODS`` that divides both sides and repeats often enough; None if none does."""
+    height, width = shape
+    fitting = (period for period in PERIODS if height % period == width % period == 0)
+    return max((period for period in fitting if min(shape) // period >= FEWEST_CYCLES), default=None)
+
+
 def excess_periodicity(samples: Spectrum, reference: Spectrum) -> float | None:
     """Say by how many decibels samples stand out at the frequencies of a grid, beyond the training images.
 
@@ -57,16 +64,12 @@ def excess_periodicity(samples: Spectrum, reference: Spectrum) -> float | None:
     Durall et al. 2020, "Watch your up-convolution"; the figure is ours.
     """
     height, width = samples.total.shape
-    periods = [
-        period
-        for period in PERIODS
-        if height % period == width % period == 0 and min(height, width) // period >= FEWEST_CYCLES
-    ]
-    if not periods:
+    longest = longest_period((height, width))
+    if longest is None:
         return None
-    rows = range(0, height, height // max(periods))
+    rows = range(0, height, height // longest)
     # A frequency and its negative are the same; those on the axes are looked at once.
-    columns = range(0, width // 2 + 1, width // max(periods))
+    columns = range(0, width // 2 + 1, width // longest)
     places = [(row, column) for row in rows for column in columns if (row, column) != (0, 0)]
     offsets = range(-AROUND, AROUND + 1)
     ring = [(dy, dx) for dy in offsets for dx in offsets if max(abs(dy), abs(dx)) > CORE]
