@@ -215,7 +215,7 @@ class TrainConfig:
     """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
     spectrum: float = 0.3
     """Weight of what the generator is charged for power that its pictures have at frequencies where the training
-    images have less, as grids and fine grain do. 0: without, as published."""
+    images have less, as fine grain does, and for grids by themselves. 0: without, as published."""
     normalised_latent: bool = False
     """Bring latents to the sphere, so that all are equally long."""
     smooth: bool = False

@@ -20,6 +20,9 @@ MOST = 1_000
 FLOOR = 1e-3
 """What is added to each power, of the median of all: less is nothing that can be seen."""
 
+Places = tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]
+"""Rows and columns."""
+
 
 def power(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:
     """Give the mean power at each frequency, of half the plane: the other half is the same.
@@ -83,10 +86,6 @@ def charge(
     at, around = grids(mean, longest)
     fair = wanted[at] * (surroundings(mean, around) / surroundings(wanted, around)).clamp(max=1)
     return everywhere + charged(had[at], mean[at], fair)
-
-
-Places = tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]
-"""Rows and columns."""
 
 
 def grids(power: Float[Tensor, "h f"], longest: int) -> tuple[Places, Places]:
