@@ -121,7 +121,7 @@ def test_the_average_in_use_is_the_one_that_starts_where_a_run_has_several(photo
 
 
 def test_the_trained_generator_starts_near_the_average_and_the_discriminator_as_it_was(source):
-    state, theirs = begun(source), State.fresh(small(Path("-"), Path("-")), torch.device("cpu"))
+    state, theirs = begun(source, seed=1), State.fresh(small(Path("-"), Path("-")), torch.device("cpu"))
     checkpoint.restore(theirs, every(source / "checkpoints")[-1])
     for live, drawing in zip(state.generator.parameters(), state.average.parameters(), strict=True):
         assert F.cosine_similarity(live.flatten(), drawing.flatten(), dim=0) > 0.999 or not drawing.any()
@@ -130,10 +130,13 @@ def test_the_trained_generator_starts_near_the_average_and_the_discriminator_as_
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     logits = [each.discriminator(images, images[..., ::2, ::2]).logits for each in (state, theirs)]
     assert torch.allclose(*logits, rtol=0.02, atol=0.02)
-    # The estimates of the norms are the source's, and nearer to the truth than those from random vectors.
-    for name, sigma in state.discriminator_optimizer.sigma.items():
-        exact = torch.linalg.svdvals(state.discriminator_optimizer.matrices[name].detach())[0]
-        assert sigma.item() == pytest.approx(exact.item(), rel=0.02)
+    # The estimates of the norms go on from the source's vectors, so they keep their sign, which random ones would not
+    # have, and only come nearer to the truth, from below.
+    ours, theirs = state.discriminator_optimizer, theirs.discriminator_optimizer
+    for name, sigma in ours.sigma.items():
+        exact = torch.linalg.svdvals(ours.matrices[name].detach())[0]
+        assert theirs.sigma[name] * (1 - 1e-5) <= sigma <= exact * (1 + 1e-5), name
+        assert F.cosine_similarity(ours.u[name], theirs.u[name], dim=0) > 0.5, name
 
 
 def test_optimisers_and_strengths_start_fresh(source):
