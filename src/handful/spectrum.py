@@ -48,10 +48,14 @@ def floor(wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
     return FLOOR * wanted.median()
 
 
+def excess(mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"], least: Float[Tensor, ""]) -> Float[Tensor, "h f"]:
+    """Say how far a mean power is above the one that is wanted, as a logarithm."""
+    return torch.log((mean + least) / (wanted + least))
+
+
 def decibels(mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
     """Give the mean over frequencies of how far the power is off, either way."""
-    least = floor(wanted)
-    return torch.log((mean + least) / (wanted + least)).abs().mean() * (10 / math.log(10))
+    return excess(mean, wanted, floor(wanted)).abs().mean() * (10 / math.log(10))
 
 
 def charge(
@@ -75,8 +79,7 @@ def charge(
     def charged(
         had: Float[Tensor, "r c"], mean: Float[Tensor, "r c"], wanted: Float[Tensor, "r c"]
     ) -> Float[Tensor, ""]:
-        over = torch.log((mean + least) / (wanted + least)).clamp(min=0)
-        return (over * had / (mean + least)).mean()
+        return (excess(mean, wanted, least).clamp(min=0) * had / (mean + least)).mean()
 
     everywhere = charged(had, mean, wanted)
     height, width = images.shape[2:]
