@@ -33,9 +33,9 @@ from handful.config import PRESETS, TrainConfig
 from handful.files import replacing, write_json
 
 SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty")
-SCORES += ("periodicity", "detail")
-SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3, "periodicity": 1, "detail": 1}
-SHOWN |= {"steps": 0, "seconds": 0}
+SCORES += ("periodicity", "unevenness", "detail")
+SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3}
+SHOWN |= {"periodicity": 1, "unevenness": 2, "detail": 1, "steps": 0, "seconds": 0}
 """What the table shows, and decimals."""
 
 

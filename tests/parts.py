@@ -18,4 +18,5 @@ EVERY_PART = {
     "penalty_every": 2,
     "learning_rate_fall": 0.5,
     "spectrum": 1.0,
+    "lattice": 1.0,
 }

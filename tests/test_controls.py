@@ -8,6 +8,7 @@ from handful.chain import Role, places, update
 from handful.config import GeneratorConfig, tiny
 from handful.controls import CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
 from handful.discriminator import Discriminator
+from handful.lattice import sampled
 from handful.losses import lecam_loss
 from handful.residual import LargeDownBlock, ResidualDownBlock
 from handful.spectrum import power
@@ -16,8 +17,8 @@ SURE, UNSURE = torch.ones(4, 5), -torch.ones(4, 5)
 
 
 def controls(**options) -> Controls:
-    """Those of a run without a spectrum to follow, unless it is asked for."""
-    return Controls(tiny("-", **{"spectrum": 0.0} | options), torch.zeros(()), torch.zeros(()))
+    """Those of a run that watches nothing of what is generated, unless it is asked to."""
+    return Controls(tiny("-", **{"spectrum": 0.0, "lattice": 0.0} | options), torch.zeros(()), torch.zeros(()))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -131,20 +132,22 @@ def test_the_mean_logits_are_plain_means_at_first_and_running_ones_later():
     assert held.real.item() == pytest.approx(1.01, abs=1e-3)
 
 
-def test_the_power_is_that_of_all_that_was_generated_at_first_and_a_running_mean_later():
-    held = controls(spectrum=0.3, size=32)
+@pytest.mark.parametrize(("option", "name", "measure"), [("spectrum", "power", power), ("lattice", "detail", sampled)])
+def test_what_images_have_is_that_of_all_generated_at_first_and_a_running_mean_later(option, name, measure):
+    held = controls(**{option: 0.3}, size=32)
+    mean = held.means[name]
     shown = [torch.randn(2, 3, 32, 32, generator=seeded(seed)) for seed in range(4)]
     for pair in (shown[:2], shown[2:]):
         for part in pair:  # a batch in parts
             held.see(SURE[:2], UNSURE[:2], part)
         held.update()
-    assert torch.allclose(held.power, power(torch.cat(shown)), rtol=1e-4)
-    assert held.state()["power"] is held.power
+    assert torch.allclose(mean, torch.stack([*map(measure, shown)]).mean(dim=0), rtol=1e-4)
+    assert held.state()[name] is mean
     held.steps.fill_(1_000)
-    before = held.power.clone()
+    before = mean.clone()
     held.see(SURE[:2], UNSURE[:2], shown[0])
     held.update()
-    assert torch.allclose(held.power, torch.lerp(before, power(shown[0]), 0.01), rtol=1e-4)
+    assert torch.allclose(mean, torch.lerp(before, measure(shown[0]), 0.01), rtol=1e-4)
 
 
 def test_lecam_is_its_formula_and_waits_for_its_means():

@@ -216,6 +216,9 @@ class TrainConfig:
     spectrum: float = 0.3
     """Weight of what the generator is charged for power that its pictures have at frequencies where the training
     images have less, as fine grain does, and for grids by themselves. 0: without, as published."""
+    lattice: float = 0.3
+    """Weight of what the generator is charged for detail that depends on where in the lattice of pixels it lies, as
+    dots and checkers do that enlarging leaves. 0: without, as published."""
     normalised_latent: bool = False
     """Bring latents to the sphere, so that all are equally long."""
     smooth: bool = False
@@ -321,7 +324,7 @@ class TrainConfig:
             if getattr(self, name) != "auto" and not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
         weights = ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam", "emphasis")
-        for name in (*weights, "spectrum"):
+        for name in (*weights, "spectrum", "lattice"):
             if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
         if self.augself and "color" not in self.augment:
@@ -437,6 +440,7 @@ PUBLISHED: dict[str, Any] = {
     "augment_probability": 1.0,
     "smooth_discriminator": False,
     "spectrum": 0.0,
+    "lattice": 0.0,
     "learning_rate": 2e-4,
 }
 """What the recipe of the paper has otherwise than ``default``."""

@@ -6,11 +6,13 @@ it back, augmentation and CHAIN, can follow how sure it is of the images that it
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from handful import shares
+from handful import lattice, shares
 from handful.config import TrainConfig
 from handful.spectrum import power
 
@@ -30,6 +32,16 @@ LECAM_START = 1_000
 """Steps after which the mean logits are worth holding to (LeCam's code)."""
 
 
+def measures(config: TrainConfig) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Give by name what a run watches of its generated images, and holds against the training images'."""
+    found: dict[str, Callable[[Tensor], Tensor]] = {}
+    if config.spectrum:
+        found["power"] = power
+    if config.lattice:
+        found["detail"] = lattice.sampled
+    return found
+
+
 class Controls:
     """Numbers that a step reads and moves; all of them stay on the device and where they are in memory.
 
@@ -40,7 +52,8 @@ class Controls:
         augment: Probability of each change of augmentation.
         chain: Probability that CHAIN normalises; the discriminator's own.
         noise: Deviation of NICE's noise; the discriminator's own.
-        power: Running mean power of generated images at each frequency; none without ``--spectrum``.
+        means: Running means of what generated images have: ``power`` at each frequency with ``--spectrum``, ``detail``
+            at each place with ``--lattice``.
     """
 
     def __init__(self, config: TrainConfig, chain: Float[Tensor, ""], noise: Float[Tensor, ""]) -> None:
@@ -50,11 +63,10 @@ class Controls:
         self.augment = torch.full_like(chain, first)
         self.chain, self.noise = chain, noise
         self.seen: list[Float[Tensor, " 3"]] = []
-        self.power: Float[Tensor, "h f"] | None = None
-        if config.spectrum:
-            height, width = config.shape
-            self.power = torch.zeros(height, width // 2 + 1, device=chain.device)
-        self.spectra: list[Float[Tensor, "h f"]] = []
+        self.measures = measures(config)
+        blank = torch.zeros(1, 1, *config.shape, device=chain.device)
+        self.means = {name: measure(blank) for name, measure in self.measures.items()}
+        self.measured: dict[str, list[Tensor]] = {name: [] for name in self.measures}
 
     @property
     def probability(self) -> Float[Tensor, ""] | None:
@@ -79,13 +91,15 @@ class Controls:
     ) -> None:
         """Note the logits of a step, or of one of the equal parts of its batch, and what was generated."""
         self.seen.append(torch.stack([real.sign().mean(), real.mean(), fake.mean()]))
-        if self.power is not None and generated is not None:
-            self.spectra.append(power(generated))
+        if generated is not None:
+            for name, measure in self.measures.items():
+                self.measured[name].append(measure(generated))
 
     def forget(self) -> None:
         """Forget what was noted since the last update."""
         self.seen.clear()
-        self.spectra.clear()
+        for values in self.measured.values():
+            values.clear()
 
     @torch.no_grad()
     def update(self) -> None:
@@ -97,8 +111,8 @@ class Controls:
         self.steps += 1
         sign, *logits = shares.mean(torch.stack(self.seen).mean(dim=0))
         first = torch.clamp(1 / self.steps, min=1 - LOGIT_KEPT)  # a running mean would start from zero
-        if self.power is not None:
-            self.power.lerp_(shares.mean(torch.stack(self.spectra).mean(dim=0)), first)
+        for name, mean in self.means.items():
+            mean.lerp_(shares.mean(torch.stack(self.measured[name]).mean(dim=0)), first)
         self.forget()
         self.sign.lerp_(sign, 1 - SIGN_KEPT)
         for mean, logit in zip((self.real, self.fake), logits, strict=True):
@@ -119,5 +133,4 @@ class Controls:
     def state(self) -> dict[str, Tensor]:
         """Give by name all that the next step depends on: the living tensors, not copies."""
         names = ("steps", "sign", "real", "fake", "augment", "chain", "noise")
-        state = {name: getattr(self, name) for name in names}
-        return state if self.power is None else state | {"power": self.power}
+        return {name: getattr(self, name) for name in names} | self.means

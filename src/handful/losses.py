@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from handful import shares, spectrum
+from handful import lattice, shares, spectrum
 from handful.augment import Changes
 from handful.blocks import shrink
 from handful.chain import Role
@@ -152,11 +152,11 @@ class Objective:
     """What the two networks are trained to do, with all the parts that a run has."""
 
     def __init__(
-        self, config: TrainConfig, controls: Controls, distance: Distance, wanted: Float[Tensor, "h f"] | None = None
+        self, config: TrainConfig, controls: Controls, distance: Distance, wanted: dict[str, Tensor] | None = None
     ) -> None:
         self.config, self.controls, self.distance = config, controls, distance
-        self.wanted = wanted
-        """The power of the training images at each frequency; none without ``--spectrum``."""
+        self.wanted = wanted or {}
+        """What the training images have of what the controls watch, by the same names."""
 
     def discriminator(
         self,
@@ -213,8 +213,10 @@ class Objective:
                 steep = [gradient_penalty(network, *each) for each in zip(shown, chances, strict=True)]
                 parts["penalty"] = config.penalty_every * (steep[0] + steep[1])
                 total = total + config.gradient_penalty / 2 * parts["penalty"]
-        if self.wanted is not None and self.controls.power is not None:
-            parts["spectrum"] = spectrum.decibels(self.controls.power, self.wanted)
+        if "power" in self.wanted:
+            parts["spectrum"] = spectrum.decibels(self.controls.means["power"], self.wanted["power"])
+        if "detail" in self.wanted:
+            parts["lattice"] = lattice.decibels(self.controls.means["detail"], self.wanted["detail"])
         parts |= accuracy(view.logits, other.logits) | self.controls.moving()
         self.controls.see(view.logits, other.logits, fake.plain)
         return total, parts
@@ -230,8 +232,12 @@ class Objective:
                 other = network.chance(len(real.images), random)
                 known = network(real.images, real.small, other, real.labels).logits
             total = relativistic_loss(view.logits, known)
-        if self.wanted is not None and self.controls.power is not None:
-            total = total + config.spectrum * spectrum.charge(fake.plain, self.controls.power, self.wanted)
+        if "power" in self.wanted:
+            charged = spectrum.charge(fake.plain, self.controls.means["power"], self.wanted["power"])
+            total = total + config.spectrum * charged
+        if "detail" in self.wanted:
+            charged = lattice.charge(fake.plain, self.controls.means["detail"], self.wanted["detail"])
+            total = total + config.lattice * charged
         if config.nice:
             total = total + config.nice * view.unsteady
         if config.augself:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from handful.ranks import ALONE, Ranks
@@ -66,6 +66,16 @@ def share(whole: Tensor, dim: int = 0) -> Tensor:
     return mine.flatten(dim, dim + 1) if part is None else mine.select(dim, part)
 
 
+def numbers(count: int, device: torch.device) -> Int64[Tensor, " b"]:
+    """Give the numbers that the ``count`` images at hand have in the whole batch."""
+    return share(torch.arange(count * times_as_many(), device=device))
+
+
+def times_as_many() -> int:
+    """How many times as large as what is at hand the whole batch is."""
+    return present.count * (1 if part is None else parts)
+
+
 def uniform(shape: Sequence[int], random: torch.Generator, dim: int = 0) -> Tensor:
     """Draw from U(0, 1) for the images at hand, of which there are ``shape[dim]``: their share of a whole draw."""
     return drawn(torch.rand, shape, random, dim)
@@ -78,8 +88,7 @@ def normal(shape: Sequence[int], random: torch.Generator, dim: int = 0) -> Tenso
 
 def drawn(draw: Callable[..., Tensor], shape: Sequence[int], random: torch.Generator, dim: int) -> Tensor:
     """Draw for the whole batch, and keep what belongs to the images at hand."""
-    count = present.count * (1 if part is None else parts)
-    whole = [length * count if place == dim else length for place, length in enumerate(shape)]
+    whole = [length * times_as_many() if place == dim else length for place, length in enumerate(shape)]
     return share(draw(whole, device=random.device, generator=random), dim)
 
 

@@ -7,6 +7,7 @@ examples, through convolutions whose gain is held at one. But the mean spectrum 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -37,10 +38,21 @@ def power(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:
 
 def wanted(images: UInt8[Tensor, "n c h w"], device: torch.device, *, mirror: bool) -> Float[Tensor, "h _"]:
     """Give the mean power of the training images, with their mirror images if they are shown too."""
+    return mean_over(images, device, power, mirror=mirror)
+
+
+def mean_over(
+    images: UInt8[Tensor, "n c h w"], device: torch.device, measure: Callable[[Tensor], Tensor], *, mirror: bool
+) -> Float[Tensor, "*shape"]:
+    """Give the mean of a measure over the training images, or many of them, and their mirror images."""
     chosen = images[:: -(-len(images) // MOST)]
-    total = sum(power(from_bytes(batch.to(device))) * len(batch) for batch in torch.split(chosen, 64))
-    mean = torch.as_tensor(total) / len(chosen)
-    return (mean + mean.flip(0).roll(1, 0)) / 2 if mirror else mean
+
+    def of(batch: UInt8[Tensor, "b c h w"]) -> Tensor:
+        shown = from_bytes(batch.to(device))
+        return (measure(shown) + measure(shown.flip(-1))) / 2 if mirror else measure(shown)
+
+    total = sum(of(batch) * len(batch) for batch in torch.split(chosen, 16))
+    return torch.as_tensor(total) / len(chosen)
 
 
 def floor(wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:

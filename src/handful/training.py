@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from handful import chain, latent
+from handful import chain, latent, lattice, spectrum
 from handful.ahead import drawing
 from handful.augment import Changes, apply, draw
 from handful.average import all_kept, blend
@@ -46,11 +46,12 @@ from handful.run import Run
 from handful.schedule import learning_rate
 from handful.shares import means, parting, share, sharing, uniform
 from handful.spectral import SpectralAdam
-from handful.spectrum import wanted
 
 Losses = dict[str, Float[Tensor, ""]]
 Lose = Callable[[Drawn], tuple[Float[Tensor, ""], Losses]]
 """From a part of a batch to a player's loss, and what it is made of."""
+WANTED = {"power": spectrum.wanted, "detail": lattice.wanted}
+"""How the training images are looked at for what the controls watch."""
 
 
 def train(config: TrainConfig, watch: Watch | None = None) -> Model:
@@ -155,8 +156,8 @@ class Step:
         self.labels = torch.empty(len(self.batch), dtype=torch.int64, device=device)
         self.keep = torch.empty(len(state.averages), device=device)
         self.random = torch.Generator(device)
-        power = wanted(images, device, mirror=config.mirror) if config.spectrum else None
-        self.objective = Objective(config, state.controls, distance, power)
+        wanted = {name: WANTED[name](images, device, mirror=config.mirror) for name in state.controls.means}
+        self.objective = Objective(config, state.controls, distance, wanted)
         self.running = chain.places(state.discriminator).values()
         alone = ranks.count == 1
         self.apply, self.blend = apply, blend

@@ -24,6 +24,7 @@ from handful.metrics import diversity
 from handful.metrics.by_class import FEWEST, drawn_like, scores_by_class
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import fid, kid
+from handful.metrics.evenness import excess_unevenness
 from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import Gathered, batches, gather
 from handful.metrics.latents import path_length
@@ -83,6 +84,8 @@ class Evaluation:
     swd_levels: dict[int, float] = field(default_factory=dict)
     periodicity: float | None = None
     """Decibels by which grids stand out beyond those of the training images."""
+    unevenness: float | None = None
+    """Decibels by which detail differs from place to place in the lattice of pixels, beyond the training images."""
     detail: float | None = None
     """Decibels by which the finest octave has more power than that of the training images."""
     path_length: float | None = None
@@ -225,8 +228,10 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
     scores.swd_levels = swd(samples.patches, of_training.patches)
     scores.swd = statistics.fmean(scores.swd_levels.values())
     scores.periodicity = excess_periodicity(samples.spectrum, of_training.spectrum)
-    if scores.periodicity is None:
-        scores.why["periodicity"] = f"images of {scores.size} px are too small to tell a grid from what they show"
+    scores.unevenness = excess_unevenness(samples.detail, of_training.detail)
+    for name in ("periodicity", "unevenness"):
+        if getattr(scores, name) is None:
+            scores.why[name] = f"images of {scores.size} px are too small to tell a grid from what they show"
     scores.detail = excess_detail(samples.spectrum, of_training.spectrum)
 
     matches, among = reference.match(samples.features, samples.thumbnails), reference.among

@@ -11,6 +11,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from handful.metrics.copying import thumbnails
+from handful.metrics.evenness import Detail
 from handful.metrics.features import Extractor
 from handful.metrics.periodicity import Spectrum
 from handful.metrics.wasserstein import Patches
@@ -31,6 +32,7 @@ class Gathered:
     thumbnails: Float64[Tensor, "n t"]
     patches: Patches
     spectrum: Spectrum
+    detail: Detail
     kept: UInt8[Tensor, "k c h w"]
 
 
@@ -42,7 +44,7 @@ def gather(
     progress: Callable[[int, int], None],
 ) -> Gathered:
     """Go through ``count`` images of these channels, height and width, a batch in memory at a time."""
-    patches, spectrum = Patches(count, shape), Spectrum(shape[1:])
+    patches, spectrum, detail = Patches(count, shape), Spectrum(shape[1:]), Detail()
     wanted = {place * count // KEPT for place in range(KEPT)} if count > KEPT else range(count)
     features: list[Tensor] = []
     small: list[Tensor] = []
@@ -54,10 +56,12 @@ def gather(
         small.append(thumbnails(batch))
         patches.add(batch)
         spectrum.add(batch)
+        detail.add(batch)
         kept += [image.clone() for place, image in enumerate(batch, start=done) if place in wanted]
         done += len(batch)
         progress(done, count)
-    return Gathered(torch.cat(features) if features else None, torch.cat(small), patches, spectrum, torch.stack(kept))
+    vectors = torch.cat(features) if features else None
+    return Gathered(vectors, torch.cat(small), patches, spectrum, detail, torch.stack(kept))
 
 
 def batches(images: UInt8[Tensor, "n c h w"], size: int = BATCH) -> Iterator[UInt8[Tensor, "b c h w"]]:

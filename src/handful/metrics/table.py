@@ -21,6 +21,7 @@ ROWS = (
     ("spread", "spread", "the same in the features"),
     ("swd", "SWD x 1000", "distance of small patches at each scale; 0 is best"),
     ("periodicity", "periodicity, dB", "how far grids stand out, beyond the training images; 0 to 2 is none"),
+    ("unevenness", "unevenness, dB", "how much detail goes by the place of a pixel, likewise; 0 to 0.3 is none"),
     ("detail", "detail, dB", "power of the finest detail, over the training images'; above 0 grain, below blur"),
     ("path_length", "path length", "1 where pictures change evenly between two latents, 8 where they jump"),
     ("copies", "copies", "share of samples that are copies of a training image"),
