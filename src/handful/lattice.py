@@ -9,6 +9,8 @@ pictures are busy. Where their sign changes with what is drawn, no frequency sta
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,14 @@ from handful.spectrum import mean_over
 
 CELL = 4
 """Side of the cells within which places are told apart, in pixels of the image and of each smaller one."""
+FILTERS = (
+    ((1, -1, 0), (1, -1, 0), (0, 0, 0)),
+    ((1, 1, 0), (-1, -1, 0), (0, 0, 0)),
+    ((1, -1, 0), (-1, 1, 0), (0, 0, 0)),
+    ((0, -1, 0), (-1, 4, -1), (0, -1, 0)),
+)
+"""The kinds of detail: how neighbours differ along rows, along columns and across, as the Haar transform has it, which
+sees what lies in squares; and how a pixel differs from the four around it, which sees what lies around points."""
 ROUNDING = (2 / 255) ** 2 / 12
 """Energy of rounding to 8 bits, added to each: less is nothing that can be seen."""
 
@@ -28,9 +38,7 @@ ROUNDING = (2 / 255) ** 2 / 12
 def energies(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "k p p"]:
     """Give the mean energy of each kind of detail by its place in cells of 4 x 4 pixels.
 
-    In the images, and in them halved and quartered, four kinds: how neighbours differ along rows, along columns and
-    across, as the Haar transform has it, and how a pixel differs from the four around it. The former see what lies in
-    squares, the latter what lies around points. So cells are of 4, 8 and 16 pixels, where they repeat often enough;
+    Of the images, and of them halved and quartered. So cells are of 4, 8 and 16 pixels, where they repeat often enough;
     there are none in images below 32 px.
 
     Source: the Haar transform, undecimated (Mallat 1999, "A wavelet tour of signal processing", section 5.5); that
@@ -38,23 +46,25 @@ def energies(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "k p p"]:
     statistical properties of random signals".
     """
     longest = longest_period((images.shape[2], images.shape[3])) or 0
-    now, found = images.float(), []
+    now, found = images.float().flatten(0, 1)[:, None], []
     for level in range((longest // CELL).bit_length()):
         now = F.avg_pool2d(now, 2) if level else now
-        left, right = now[..., :-1], now[..., 1:]
-        along, across = left + right, left - right
-        (upper, lower), (above, below) = ((each[:, :, :-1], each[:, :, 1:]) for each in (along, across))
-        beside = along[:, :, 1:-1, :-1] + along[:, :, 1:-1, 1:]  # twice the middle, and both sides
-        point = 6 * now[:, :, 1:-1, 1:-1] - beside - now[:, :, :-2, 1:-1] - now[:, :, 2:, 1:-1]
-        found += [by_place(each) for each in (above + below, upper - lower, above - below, point)]
-    return torch.stack(found) if found else images.new_zeros(0, CELL, CELL)
+        # Pixels of one place become one channel, so that each place has its own output.
+        detail = F.conv2d(F.pixel_unshuffle(now, CELL), kernel(now.device))  # [b 4*16 h/4-1 w/4-1]
+        found.append(detail.square().mean(dim=(0, 2, 3)).view(len(FILTERS), CELL, CELL))
+    return torch.cat(found) if found else images.new_zeros(0, CELL, CELL)
 
 
-def by_place(detail: Float[Tensor, "b c h w"]) -> Float[Tensor, "p p"]:
-    """Give the mean energy at each place of a cell; what is left at the edge is no whole cell, and not counted."""
-    energy = detail.square().mean(dim=(0, 1))
-    rows, columns = (side // CELL for side in energy.shape)
-    return energy[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL).mean(dim=(0, 2))
+@lru_cache(maxsize=8)
+def kernel(device: torch.device) -> Float[Tensor, "o 16 2 2"]:
+    """Make the kernel that has a filter at each place of a cell, whose pixels are channels, and of those beside it."""
+    weight = torch.zeros(
+        len(FILTERS), CELL, CELL, 2, CELL, 2, CELL
+    )  # of a place, from cells and pixels, by rows and columns
+    for kind, row, column, y, x in product(range(len(FILTERS)), range(CELL), range(CELL), range(3), range(3)):
+        (down, y_there), (right, x_there) = divmod(row + y, CELL), divmod(column + x, CELL)
+        weight[kind, row, column, down, y_there, right, x_there] = FILTERS[kind][y][x]
+    return weight.permute(0, 1, 2, 4, 6, 3, 5).reshape(-1, CELL * CELL, 2, 2).to(device)
 
 
 def sampled(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "k p p"]:
