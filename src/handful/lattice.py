@@ -57,14 +57,11 @@ def energies(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "k p p"]:
 
 @lru_cache(maxsize=8)
 def kernel(device: torch.device) -> Float[Tensor, "o 16 2 2"]:
-    """Make the kernel that has a filter at each place of a cell, whose pixels are channels, and of those beside it."""
-    weight = torch.zeros(
-        len(FILTERS), CELL, CELL, 2, CELL, 2, CELL
-    )  # of a place, from cells and pixels, by rows and columns
-    for kind, row, column, y, x in product(range(len(FILTERS)), range(CELL), range(CELL), range(3), range(3)):
-        (down, y_there), (right, x_there) = divmod(row + y, CELL), divmod(column + x, CELL)
-        weight[kind, row, column, down, y_there, right, x_there] = FILTERS[kind][y][x]
-    return weight.permute(0, 1, 2, 4, 6, 3, 5).reshape(-1, CELL * CELL, 2, 2).to(device)
+    """Make the kernel that has each filter at each place of a cell, and reaches into those right of it and below."""
+    placed = torch.zeros(len(FILTERS), CELL, CELL, 2 * CELL, 2 * CELL)
+    for row, column in product(range(CELL), repeat=2):
+        placed[:, row, column, row : row + 3, column : column + 3] = torch.tensor(FILTERS)
+    return F.pixel_unshuffle(placed.flatten(0, 2)[:, None], CELL).to(device)
 
 
 def sampled(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "k p p"]:
