@@ -3,6 +3,8 @@
 A set's manifold is the union of a ball around each row, which reaches to the k-th nearest other row of the set.
 """
 
+import statistics
+
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -14,7 +16,7 @@ def precision_recall(
 ) -> tuple[float, float]:
     """Give the share of samples in the manifold of the reference, and of the reference in that of the samples.
 
-    Fidelity and variety, 1 at best. Recall grows with the number of samples, and one outlier's ball can hold much.
+    Fidelity and variety, 1 at best. One outlier's ball can hold much.
 
     Raises:
         ValueError: A set has ``k`` rows or fewer.
@@ -26,6 +28,24 @@ def precision_recall(
     precision = within(samples, reference, _radii(reference, k)).any(dim=1)
     recall = within(reference, samples, _radii(samples, k)).any(dim=1)
     return float(precision.double().mean()), float(recall.double().mean())
+
+
+def recall_in_equal_numbers(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"], k: int = 3) -> float:
+    """Give the recall of as many samples as the reference has rows, the mean over the sets of so many that there are.
+
+    The more samples, the smaller their balls: while samples are still at some distance from the reference, a thousand
+    reach next to none of a hundred images, however varied they are. Of fewer samples than the reference has rows, all
+    are taken at once.
+
+    Raises:
+        ValueError: A set has ``k`` rows or fewer.
+
+    Source: the published comparisons (Kynkaanniemi et al. 2019, section 4) are of sets of one size.
+    """
+    require_rows(k + 1, samples, reference)
+    count = min(len(samples), len(reference))
+    starts = range(0, len(samples) - count + 1, count)
+    return statistics.fmean(precision_recall(samples[start : start + count], reference, k)[1] for start in starts)
 
 
 def density_coverage(
