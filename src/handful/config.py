@@ -217,7 +217,7 @@ class TrainConfig:
     """Weight of what the generator is charged for power that its pictures have at frequencies where the training
     images have less, as fine grain does, and for grids by themselves. 0: without, as published."""
     lattice: float = 0.3
-    """Weight of what the generator is charged for detail that depends on where in the lattice of pixels it lies, as
+    """Weight of what the generator is charged for detail that goes by the place of a pixel in the lattice of pixels, as
     dots and checkers do that enlarging leaves. 0: without, as published."""
     normalised_latent: bool = False
     """Bring latents to the sphere, so that all are equally long."""
