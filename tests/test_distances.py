@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from handful.images import from_bytes
 from handful.metrics import distances, wasserstein
 from handful.metrics.distances import fid, kid, nearest, within
-from handful.metrics.manifold import density_coverage, precision_recall, recall_in_equal_numbers
+from handful.metrics.manifold import density_coverage, precision_recall, precision_recall_in_equal_numbers
 from handful.metrics.wasserstein import Patches, enlarge, pyramid, swd
 
 SIZES = [(20, 30, 50), (200, 90, 12), (30, 150, 40), (64, 64, 64)]
@@ -225,13 +225,15 @@ def test_the_manifold_scores_agree_with_prdc(n, m, d, k):
 def test_recall_is_that_of_as_many_samples_as_the_reference_has_rows():
     samples, reference = cloud(65, 6, 0), cloud(20, 6, 1)
     thirds = [precision_recall(samples[start : start + 20], reference)[1] for start in (0, 20, 40)]
-    assert recall_in_equal_numbers(samples, reference) == pytest.approx(sum(thirds) / 3)
-    assert recall_in_equal_numbers(reference, samples) == precision_recall(reference, samples)[1], (
+    assert precision_recall_in_equal_numbers(samples, reference) == pytest.approx(
+        (precision_recall(samples, reference)[0], sum(thirds) / 3)
+    )
+    assert precision_recall_in_equal_numbers(reference, samples) == precision_recall(reference, samples), (
         "where there are fewer"
     )
     # Beside the reference, the more samples the fewer of it lie in their balls.
     beside, images = (F.pad(cloud(rows, 2, rows), (0, 1), value=at) for rows, at in ((2_000, 0.3), (100, 0.0)))
-    assert precision_recall(beside, images)[1] < recall_in_equal_numbers(beside, images) - 0.1
+    assert precision_recall(beside, images)[1] < precision_recall_in_equal_numbers(beside, images)[1] - 0.1
 
 
 def test_a_set_fills_its_own_manifold():
@@ -254,7 +256,7 @@ def test_samples_that_repeat_one_image_have_precision_without_recall_and_coverag
 
 @pytest.mark.parametrize(
     ("score", "least"),
-    [(fid, 2), (kid, 3), (precision_recall, 4), (recall_in_equal_numbers, 4), (density_coverage, 6)],
+    [(fid, 2), (kid, 3), (precision_recall, 4), (precision_recall_in_equal_numbers, 4), (density_coverage, 6)],
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_a_set_too_small_for_a_score_is_named_with_the_number_it_needs(score, least):

@@ -10,7 +10,7 @@ from torch import Tensor
 from handful.classes import classes_of, in_proportion
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import kid
-from handful.metrics.manifold import density_coverage, precision_recall, recall_in_equal_numbers
+from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers
 from handful.metrics.sources import Source, drawn
 
 FEWEST = 10
@@ -71,8 +71,8 @@ def scores_by_class(
         }
         if samples is not None and reference is not None:
             score["kid"], score["kid_error"] = kid(samples[mine], reference[others])
-            score["precision"], _ = precision_recall(samples[mine], reference[others])
-            score["recall"] = recall_in_equal_numbers(samples[mine], reference[others])
+            both = precision_recall_in_equal_numbers(samples[mine], reference[others])
+            score["precision"], score["recall"] = both
             score["density"], score["coverage"] = density_coverage(samples[mine], reference[others])
         found[name] = score
     return found

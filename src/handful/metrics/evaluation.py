@@ -28,7 +28,7 @@ from handful.metrics.evenness import excess_unevenness
 from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import Gathered, batches, gather
 from handful.metrics.latents import path_length
-from handful.metrics.manifold import density_coverage, precision_recall, recall_in_equal_numbers
+from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers
 from handful.metrics.periodicity import excess_detail, excess_periodicity
 from handful.metrics.protocol import PROTOCOLS, FeatureName, Protocol, ProtocolName, Resize
 from handful.metrics.reference import Reference
@@ -261,8 +261,7 @@ def compare(scores: Evaluation, samples: Float64[Tensor, "n d"], reference: Floa
     """Fill in what compares two sets of vectors."""
     scores.kid, scores.kid_error = kid(samples, reference)
     scores.fid = fid(samples, reference)
-    scores.precision, _ = precision_recall(samples, reference)
-    scores.recall = recall_in_equal_numbers(samples, reference)
+    scores.precision, scores.recall = precision_recall_in_equal_numbers(samples, reference)
     scores.density, scores.coverage = density_coverage(samples, reference)
     scores.spread = diversity.relative_spread(samples, reference)
 

@@ -25,13 +25,13 @@ def precision_recall(
     ball is outside, as in the package prdc (Naeem et al. 2020); the paper counts it in.
     """
     require_rows(k + 1, samples, reference)
-    precision = within(samples, reference, _radii(reference, k)).any(dim=1)
-    recall = within(reference, samples, _radii(samples, k)).any(dim=1)
-    return float(precision.double().mean()), float(recall.double().mean())
+    return _inside(samples, reference, k), _inside(reference, samples, k)
 
 
-def recall_in_equal_numbers(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"], k: int = 3) -> float:
-    """Give the recall of as many samples as the reference has rows, the mean over the sets of so many that there are.
+def precision_recall_in_equal_numbers(
+    samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"], k: int = 3
+) -> tuple[float, float]:
+    """Give precision, and the recall of as many samples as the reference has rows, the mean over such sets.
 
     The more samples, the smaller their balls: while samples are still at some distance from the reference, a thousand
     reach next to none of a hundred images, however varied they are. Of fewer samples than the reference has rows, all
@@ -45,7 +45,8 @@ def recall_in_equal_numbers(samples: Float64[Tensor, "n d"], reference: Float64[
     require_rows(k + 1, samples, reference)
     count = min(len(samples), len(reference))
     starts = range(0, len(samples) - count + 1, count)
-    return statistics.fmean(precision_recall(samples[start : start + count], reference, k)[1] for start in starts)
+    recall = statistics.fmean(_inside(reference, samples[start : start + count], k) for start in starts)
+    return _inside(samples, reference, k), recall
 
 
 def density_coverage(
@@ -67,6 +68,11 @@ def density_coverage(
     density = within(samples, reference, radii).double().sum(dim=1).mean() / k
     closest, _ = nearest(reference, samples, k=1)
     return float(density), float((closest[:, 0] < radii).double().mean())
+
+
+def _inside(rows: Float64[Tensor, "n d"], others: Float64[Tensor, "m d"], k: int) -> float:
+    """Return the share of rows in the manifold of the others."""
+    return float(within(rows, others, _radii(others, k)).any(dim=1).double().mean())
 
 
 def _radii(rows: Float64[Tensor, "n d"], k: int) -> Float64[Tensor, " n"]:
