@@ -218,7 +218,7 @@ def test_reconstructions_weigh_what_suits_how_they_are_judged():
 
 def test_narrow_networks_take_larger_steps():
     sizes = {width: TrainConfig("photos", width=width).step_size for width in (8, 16, 64)}
-    assert sizes == pytest.approx({8: 5.657e-4, 16: 4e-4, 64: 2e-4}, rel=1e-4)
+    assert sizes == pytest.approx({8: 8e-4, 16: 5.04e-4, 64: 2e-4}, rel=1e-3)
     assert (paper("photos", width=8).step_size, tiny("photos", learning_rate=1e-3).step_size) == (2e-4, 1e-3)
 
 

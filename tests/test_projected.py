@@ -300,15 +300,14 @@ def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path):
         "normalisation chain": {"normalisation": "chain"},
         "nice": {"nice": 1.0},
         "augself": {"augself": 1.0},
-        "emphasis": {"emphasis": 1.0},
     }.items():
         with pytest.raises(UsageError, match=f"--{name}: is not for --discriminator projected"):
             config(**options)
-    options = {"perceptual": "vgg16", "augment_together": True, "score_features": "vgg16", "steps": 1}
+    options = {"perceptual": "vgg16", "augment_together": True, "score_features": "vgg16", "emphasis": 1.0, "steps": 1}
     notes = Notes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=2))
         train(short(photos, tmp_path / "run", **options), notes)
-    idle = "--reconstruction, --augment-together, --perceptual vgg16"
+    idle = "--reconstruction, --augment-together, --emphasis, --perceptual vgg16"
     assert f"without effect with --discriminator projected: {idle}" in notes.lines
     assert any(line.startswith("--score-features vgg16 comes from ImageNet") for line in notes.lines)

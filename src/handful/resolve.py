@@ -114,6 +114,7 @@ def in_vain(config: TrainConfig) -> list[str]:
     lines = []
     if config.discriminator == "projected":
         idle = [option(name) for name in ("reconstruction", "augment_together") if getattr(config, name)]
+        idle += ["--emphasis"] * (config.emphasis not in (0, TrainConfig.emphasis))
         idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
         if idle:
             lines.append(f"without effect with --discriminator projected: {', '.join(idle)}")
