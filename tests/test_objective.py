@@ -235,6 +235,6 @@ def test_strengths_rise_when_a_discriminator_learns_its_images_by_heart_and_fall
     assert state.controls.sign > target
     assert risen[-1] > risen[-20] > 0
     # What was real is now generated: all that was learned is wrong.
-    fallen = show(20, lambda step: 0.2 * noise(step + 1), lambda _: images, learning=False)
+    fallen = show(40, lambda step: 0.2 * noise(step + 1), lambda _: images, learning=False)
     assert state.controls.sign < target
     assert fallen[-1] < fallen[-5]
