@@ -54,8 +54,10 @@ class Cell:
     def config(self) -> TrainConfig:
         """Give the options of the run."""
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
-        make = PRESETS[options.pop("preset", "default")]
-        return make(self.images, run=self.folder, seed=self.seed, **options)
+        preset = options.pop("preset", "default")
+        if preset not in PRESETS:
+            raise ValueError(f"preset: {preset!r} is none of {', '.join(PRESETS)}")
+        return PRESETS[preset](self.images, run=self.folder, seed=self.seed, **options)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -70,6 +70,7 @@ def test_all_of_one_seed_comes_before_the_next(table, tmp_path):
         ({"changes": ["steps"]}, "--with steps: write OPTION=VALUE"),
         ({"changes": ["wide=32"]}, "table.toml, plain: .*'wide'"),
         ({"changes": ["steps=0"]}, "table.toml, plain: --steps 0: must"),
+        ({"changes": ["preset=best"]}, "table.toml, plain: preset: 'best' is none of default"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(table, tmp_path, changes, message):
