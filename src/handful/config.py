@@ -216,7 +216,7 @@ class TrainConfig:
     spectrum: float = 0.3
     """Weight of what the generator is charged for power that its pictures have at frequencies where the training
     images have less, as fine grain does, and for grids by themselves. 0: without, as published."""
-    lattice: float = 0.3
+    lattice: float = 1.0
     """Weight of what the generator is charged for detail that goes by the place of a pixel in the lattice of pixels, as
     dots and checkers do that enlarging leaves. 0: without, as published."""
     normalised_latent: bool = False
