@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from handful.data import load_folder
-from handful.images import to_image, write_png
-from handful.log import Quiet
+from handful.data.dataset import load_folder
+from handful.images.grid import to_image, write_png
 from handful.metrics.evaluation import Evaluation, evaluate
+from handful.progress import Quiet
 
 Images = Float[Tensor, "n 3 h w"]
 

@@ -20,16 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from handful import blocks, latent
-from handful.augment import augment
-from handful.blocks import shrink
-from handful.config import paper
-from handful.discriminator import Discriminator, quadrant
-from handful.generator import Generator, initialise, small_shape
-from handful.losses import discriminator_loss, generator_loss
-from handful.machine import seconds
-from handful.model import choose_device
-from handful.perceptual import Perceptual
+from handful.compute.device import choose_device
+from handful.compute.precision import seconds
+from handful.config.presets import paper
+from handful.networks import latent
+from handful.networks import layers as blocks
+from handful.networks.discriminator import Discriminator, quadrant
+from handful.networks.generator import Generator, initialise, small_shape
+from handful.networks.layers import shrink
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective.augment import augment
+from handful.objective.losses import discriminator_loss, generator_loss
 
 
 class Published:

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from handful import Evaluation, evaluate
-from handful.log import Quiet
+from handful.progress import Quiet
 from handful.reporting.charts import Curve, Series, chart
 
 TRUNCATIONS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.2, 0.0)

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handful.config import PRESETS, TrainConfig
+from handful.config.presets import PRESETS
+from handful.config.train import TrainConfig
 from handful.files import replacing, write_json
 
 SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty")
@@ -174,7 +175,7 @@ def run(cell: Cell) -> dict[str, Any]:
             raise ValueError(f"{result} is of other options; delete its folder or use another --out")
         return known
     import handful
-    from handful.log import Quiet
+    from handful.progress import Quiet
 
     watch, config = Quiet(), cell.config()
     handful.train(config, watch)

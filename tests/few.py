@@ -3,10 +3,10 @@
 import pkgutil
 
 FEW = {
-    "handful.average.CALIBRATION_IMAGES": 16,
-    "handful.truncation.CALIBRATION_IMAGES": 16,
-    "handful.run.SAMPLES": range(2),
-    "handful.scoring.SAMPLES": range(12),
+    "handful.networks.calibrate.CALIBRATION_IMAGES": 16,
+    "handful.sampling.truncation.CALIBRATION_IMAGES": 16,
+    "handful.training.run.SAMPLES": range(2),
+    "handful.training.scoring.SAMPLES": range(12),
     "handful.reporting.build.SAMPLES": range(2),
     "handful.reporting.build.WALK_STEPS": 2,
 }

@@ -1,6 +1,6 @@
 """Listens to what a user is told."""
 
-from handful.log import Quiet
+from handful.progress import Quiet
 
 
 class Notes(Quiet):

@@ -13,15 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful import shapes
-from handful.config import tiny
+from handful.config import sizes as shapes
+from handful.config.presets import tiny
 from handful.errors import UsageError
-from handful.log import Quiet
 from handful.metrics.evaluation import evaluate
-from handful.model import load
+from handful.progress import Quiet
 from handful.reporting.build import report
-from handful.sample import generate
-from handful.training import train
+from handful.sampling.generate import generate
+from handful.sampling.model import load
+from handful.training.loop import train
 
 SMALL = [shapes.spelled(shape) for shape in shapes.every() if math.prod(shape) <= 64 * 48]
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"]

@@ -12,17 +12,22 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
-from handful import shares, training
-from handful.blocks import BatchNorm
-from handful.checkpoint import State, every
-from handful.config import TrainConfig, default, tiny
+from handful.compute import shared_batch as shares
+from handful.compute.memory import fewer, ran_out
+from handful.compute.processes import Ranks
+from handful.config.presets import default, tiny
+from handful.config.train import TrainConfig
 from handful.errors import TrainingError, UsageError
-from handful.log import Quiet
-from handful.losses import Objective, absolute_difference
-from handful.memory import fewer, ran_out
-from handful.ranks import Ranks
-from handful.spectral import SpectralAdam
-from handful.training import Step, train
+from handful.networks.layers import BatchNorm
+from handful.objective.losses import absolute_difference
+from handful.objective.objective import Objective
+from handful.optim.spectral_adam import SpectralAdam
+from handful.progress import Quiet
+from handful.training import loop as training
+from handful.training.checkpoint import every
+from handful.training.loop import train
+from handful.training.state import State
+from handful.training.step import Step
 from notes import Notes
 from parts import EVERY_PART
 

@@ -7,7 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handful.augment import LARGEST_SCALING, POLICIES, apply, augment, color, draw, rotation, translation, zoom
+from handful.objective.augment import (
+    LARGEST_SCALING,
+    POLICIES,
+    apply,
+    augment,
+    color,
+    draw,
+    rotation,
+    translation,
+    zoom,
+)
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from handful import latent
-from handful.average import CALIBRATION_IMAGES, CALIBRATION_SEED, blend, calibrate, exponent, kept, power_kept
-from handful.config import GeneratorConfig
-from handful.generator import Generator, initialise
+from handful.config.generator import GeneratorConfig
+from handful.networks import latent
+from handful.networks.calibrate import CALIBRATION_IMAGES, CALIBRATION_SEED, calibrate
+from handful.networks.generator import Generator, initialise
+from handful.optim.average import blend, exponent, kept, power_kept
 
 CONFIG = GeneratorConfig(size=32, width=8)
 pytestmark = pytest.mark.usefixtures("all_pictures")

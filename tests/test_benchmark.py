@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import handful
-from handful import benchmark, cli
-from handful.config import tiny
+from handful.cli import main as cli
+from handful.config.presets import tiny
 from handful.errors import UsageError
-from handful.log import Quiet
-from handful.losses import absolute_difference
+from handful.objective.losses import absolute_difference
+from handful.progress import Quiet
+from handful.training import benchmark
 
 SMALL = {"preset": "tiny", "size": 32, "batch": 2, "device": "cpu", "rounds": 2, "watch": Quiet()}
 

@@ -5,10 +5,11 @@ import itertools
 import pytest
 import torch
 
-from handful import chain as module
-from handful.chain import Role, Running, chain, forget, update
-from handful.config import TrainConfig, tiny
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
 from handful.errors import UsageError
+from handful.networks import chain as module
+from handful.networks.chain import Role, Running, chain, forget, update
 
 ROLES = list(Role)
 

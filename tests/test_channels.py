@@ -7,16 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful.augment import apply, draw
-from handful.channels import over_white, views
-from handful.config import TrainConfig
-from handful.data import load_folder
+from handful.config.train import TrainConfig
+from handful.data.dataset import load_folder
+from handful.data.survey import fitted
 from handful.errors import UsageError
-from handful.images import grid, to_image
-from handful.log import Quiet
-from handful.perceptual import Perceptual
-from handful.pictures import decode, resize, to_rgba
-from handful.survey import fitted
+from handful.images.channels import over_white, views
+from handful.images.decode import decode, resize, to_rgba
+from handful.images.grid import grid, to_image
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective.augment import apply, draw
+from handful.progress import Quiet
 
 CPU = torch.device("cpu")
 KINDS = ("color", "translation", "cutout", "flip", "zoom", "rotation")

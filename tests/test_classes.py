@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handful.classes import FEWEST, LEFT_OUT, OTHER, by_folder, classes_of, folders, in_proportion
-from handful.config import tiny
+from handful.config.presets import tiny
+from handful.data.classes import FEWEST, LEFT_OUT, OTHER, by_folder, classes_of, folders, in_proportion
+from handful.data.holdout import hold_back
+from handful.data.order import picks
 from handful.errors import UsageError
-from handful.resolve import hold_back
-from handful.training import picks
 
 
 def images(**counts):

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 from rich.console import Console as Terminal
 
-from handful import cli
-from handful.config import PRESETS, TrainConfig, default, paper, parse_seeds, tiny
+from handful.cli import main as cli
+from handful.config.presets import PRESETS, default, paper, tiny
+from handful.config.text import parse_seeds
+from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.log import Console, duration
+from handful.progress import Console, duration
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from handful.blocks import upsample_smoothly
-from handful.chain import Role, places, update
-from handful.config import GeneratorConfig, tiny
-from handful.controls import CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
-from handful.discriminator import Discriminator
-from handful.lattice import sampled
-from handful.losses import lecam_loss
-from handful.residual import LargeDownBlock, ResidualDownBlock
-from handful.spectrum import power
+from handful.config.generator import GeneratorConfig
+from handful.config.presets import tiny
+from handful.networks.chain import Role, places, update
+from handful.networks.discriminator import Discriminator
+from handful.networks.layers import upsample_smoothly
+from handful.networks.residual import LargeDownBlock, ResidualDownBlock
+from handful.objective.controls import CHAIN_SPEED, CHAIN_TARGET, LECAM_START, Controls
+from handful.objective.lattice import sampled
+from handful.objective.losses import lecam_loss
+from handful.objective.spectrum import power
 
 SURE, UNSURE = torch.ones(4, 5), -torch.ones(4, 5)
 

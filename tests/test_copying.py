@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handful.data import load_folder
+from handful.data.dataset import load_folder
 from handful.metrics.copying import COPY, Matches, Space, nearer, thumbnails
 from handful.metrics.features import load_extractor
 from handful.metrics.reference import Reference

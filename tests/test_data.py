@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from handful.data import ENDINGS, Dataset, Problem, load_folder, readable
+from handful.data.dataset import ENDINGS, Dataset, Problem, load_folder, readable
 from handful.errors import UsageError
-from handful.pictures import decode, resize, to_rgb
+from handful.images.decode import decode, resize, to_rgb
 
 EMOJI = Path(__file__).parents[2] / "shared" / "data" / "emoji"
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

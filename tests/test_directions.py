@@ -9,24 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful import cli
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.explore.directions import (
-    along,
-    from_examples,
-    from_maps,
-    from_weights,
-    load_directions,
-    moved,
-    regressed,
-)
+from handful.explore.directions import from_examples, from_maps, from_weights, regressed
 from handful.explore.editing import blended, write_points
 from handful.explore.strips import read_scores, write_directions
-from handful.generator import Generator, initialise
-from handful.model import Model
-from handful.points import Points, load_points, read_points
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.sampling.directions import along, load_directions, moved
+from handful.sampling.latent_files import Points, load_points, read_points
+from handful.sampling.model import Model
 
 pytestmark = pytest.mark.usefixtures("all_pictures")
 ENOUGH = 400

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handful.images import from_bytes
+from handful.images.grid import from_bytes
 from handful.metrics import distances, wasserstein
 from handful.metrics.distances import fid, kid, nearest, within
 from handful.metrics.manifold import density_coverage, precision_recall, precision_recall_in_equal_numbers

@@ -9,19 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from handful import cli
-from handful.config import TrainConfig
-from handful.data import load_folder
-from handful.doctor.bars import bars
-from handful.doctor.examine import Checkup, check, in_brief
-from handful.doctor.look import sight
-from handful.doctor.outliers import outliers
-from handful.doctor.page import CASES, render
-from handful.doctor.rules import better_shape
-from handful.doctor.sheet import cut
-from handful.doctor.twins import twins
-from handful.drawings import draw, flower
+from handful.cli import main as cli
+from handful.config.train import TrainConfig
+from handful.data.checkup.bars import bars
+from handful.data.checkup.examine import Checkup, check, in_brief
+from handful.data.checkup.look import sight
+from handful.data.checkup.outliers import outliers
+from handful.data.checkup.page import CASES, render
+from handful.data.checkup.rules import better_shape
+from handful.data.checkup.sheet import cut
+from handful.data.checkup.twins import twins
+from handful.data.dataset import load_folder
 from handful.errors import UsageError
+from handful.example.flowers import draw, flower
 
 SIZE = 128
 

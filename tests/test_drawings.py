@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.drawings import draw, flower
+from handful.example.flowers import draw, flower
 
 
 def bytes_of(folder):

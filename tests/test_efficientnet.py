@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from handful import weights
-from handful.efficientnet import EfficientNet, padded, prepare
 from handful.errors import MissingWeightsError, WeightsError
 from handful.metrics.features import load_extractor
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.efficientnet import EfficientNet, padded, prepare
 
 CPU = torch.device("cpu")
 MEANS = [0.158662, 0.158796, 0.138983, 0.146101, 0.139013]

@@ -14,21 +14,22 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import cli, weights
-from handful.config import GeneratorConfig
-from handful.data import load_folder
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
+from handful.data.dataset import load_folder
 from handful.errors import MissingWeightsError, UsageError, WeightsError
-from handful.generator import Generator, initialise
-from handful.log import Quiet
 from handful.metrics import evaluation, gather, reference
 from handful.metrics.distances import fid, kid
 from handful.metrics.evaluation import evaluate
 from handful.metrics.features import load_extractor
-from handful.metrics.inception import Inception
 from handful.metrics.protocol import PROTOCOLS
 from handful.metrics.table import table
-from handful.model import Model, load
-from handful.perceptual import Perceptual
+from handful.networks.generator import Generator, initialise
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.inception import Inception
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Quiet
+from handful.sampling.model import Model, load
 
 KEYS = "samples reference protocol features kid kid_error fid precision recall density coverage"
 KEYS += " diversity swd copies novelty"

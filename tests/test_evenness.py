@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from handful.lattice import energies
 from handful.metrics.evenness import Detail, excess_unevenness
 from handful.metrics.periodicity import Spectrum, excess_periodicity
+from handful.objective.lattice import energies
 
 
 def smooth(count: int, seed: int, size: int = 64) -> torch.Tensor:

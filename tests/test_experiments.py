@@ -92,7 +92,7 @@ def test_every_table_in_the_repository_can_be_planned(tmp_path):
 
 
 def test_a_run_is_done_once_and_only_for_its_own_options(table, tmp_path, monkeypatch):
-    from handful.drawings import draw
+    from handful.example.flowers import draw
 
     draw(tmp_path / "photos", 12, 32)
     (cell,) = planned(table, tmp_path, sets=[f"a={tmp_path / 'photos'}"], seeds=[0], only=["held"])
@@ -107,7 +107,7 @@ def test_a_run_is_done_once_and_only_for_its_own_options(table, tmp_path, monkey
 
 
 def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypatch):
-    from handful.drawings import draw
+    from handful.example.flowers import draw
 
     draw(tmp_path / "photos", 12, 32)
     (cell,) = planned(table, tmp_path, sets=[f"a={tmp_path / 'photos'}"], seeds=[0], only=["plain"])
@@ -121,7 +121,7 @@ def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypat
 
 
 def test_runs_end_with_the_program_that_started_them(table, tmp_path):
-    from handful.drawings import draw
+    from handful.example.flowers import draw
 
     draw(tmp_path / "photos", 12, 32)
     table.write_text(TABLE.replace("steps = 2", "steps = 1_000_000\nlog_every = 1"))

@@ -11,14 +11,18 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from handful import losses, perceptual, thin, training
-from handful.blocks import AveragedConv, PixelConv, UpConv, halving, kernel_after_upsampling, layout, upsample
-from handful.checkpoint import State
-from handful.config import TrainConfig, tiny
-from handful.losses import absolute_difference
-from handful.machine import PRECISIONS
-from handful.perceptual import Perceptual
-from handful.training import Step
+from handful.compute.precision import PRECISIONS, layout
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
+from handful.networks import pixel_blocks as thin
+from handful.networks.layers import AveragedConv, PixelConv, UpConv, halving, kernel_after_upsampling, upsample
+from handful.networks.pretrained import lpips as perceptual
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective import losses
+from handful.objective.losses import absolute_difference
+from handful.training import loop as training
+from handful.training.state import State
+from handful.training.step import Step
 from parts import EVERY_PART
 
 CPU = torch.device("cpu")
@@ -407,14 +411,14 @@ def test_nothing_grows_from_step_to_step():
 def test_memory_does_not_grow_over_thousands_of_steps(precision):
     script = f"""
 import torch
-from handful import machine
-from handful.checkpoint import State
-from handful.config import tiny
-from handful.losses import absolute_difference
-from handful.machine import PRECISIONS
-from handful.training import Step
+from handful.compute import device as machine
+from handful.training.state import State
+from handful.config.presets import tiny
+from handful.objective.losses import absolute_difference
+from handful.compute.precision import PRECISIONS
+from handful.training.step import Step
 from pathlib import Path
-machine.keep_memory()
+at_memory.keep_memory()
 config = tiny("-", size=32, channels=3, batch=4, device="cpu", precision="{precision}", compile="off")
 images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
 step = Step(config, State.fresh(config, torch.device("cpu")), images, absolute_difference)
@@ -434,11 +438,11 @@ print(start, steps(4_000))
 
 COMPILED = """
 import torch
-from handful.checkpoint import State
-from handful.config import tiny
-from handful.losses import absolute_difference
-from handful.machine import PRECISIONS
-from handful.training import Step
+from handful.training.state import State
+from handful.config.presets import tiny
+from handful.objective.losses import absolute_difference
+from handful.compute.precision import PRECISIONS
+from handful.training.step import Step
 
 def run(compile, precision, steps=2):
     config = tiny("-", size=32, channels=3, width=8, batch=4, device="cpu", precision=precision, compile=compile)

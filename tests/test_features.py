@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from handful import weights
-from handful.config import GeneratorConfig
+from handful.config.generator import GeneratorConfig
 from handful.errors import MissingWeightsError
-from handful.generator import Generator, initialise
-from handful.latent import from_seeds, slerp
 from handful.metrics import diversity, features
 from handful.metrics.features import Extractor, RandomNetwork, load_extractor, pixels, statistics, vgg16
 from handful.metrics.latents import STEPS, path_length, walk
-from handful.model import Model
-from handful.perceptual import Perceptual
+from handful.networks.generator import Generator, initialise
+from handful.networks.latent import from_seeds, slerp
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.lpips import Perceptual
+from handful.sampling.model import Model
 
 CPU = torch.device("cpu")
 

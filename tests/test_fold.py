@@ -6,12 +6,12 @@ import sys
 import pytest
 import torch
 
-from handful import latent
-from handful.average import calibrate
-from handful.blocks import layout
-from handful.config import GeneratorConfig
-from handful.fold import Folded
-from handful.generator import Generator, initialise
+from handful.compute.precision import layout
+from handful.config.generator import GeneratorConfig
+from handful.networks import latent
+from handful.networks.calibrate import calibrate
+from handful.networks.folded import Folded
+from handful.networks.generator import Generator, initialise
 
 CPU = torch.device("cpu")
 
@@ -94,11 +94,11 @@ def test_nothing_of_the_small_image_is_left():
 
 COMPILED = """
 import torch
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.networks.calibrate import calibrate
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.generator import Generator, initialise
-from handful.model import Model
+from handful.networks.generator import Generator, initialise
+from handful.sampling.model import Model
 
 network = Generator(GeneratorConfig(size=32, width=8))
 initialise(network, torch.Generator().manual_seed(0))

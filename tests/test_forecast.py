@@ -11,12 +11,16 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import handful
-from handful import cli, gauge, memory
-from handful.checkpoint import State, every
-from handful.config import TrainConfig, tiny
-from handful.gauge import Gauge
-from handful.log import Quiet
-from handful.training import train
+from handful.cli import main as cli
+from handful.compute import memory
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
+from handful.progress import Quiet
+from handful.training import forecast as gauge
+from handful.training.checkpoint import every
+from handful.training.forecast import Gauge
+from handful.training.loop import train
+from handful.training.state import State
 from notes import Notes
 
 MB = 2**20
@@ -92,7 +96,7 @@ def test_a_forecast_leaves_no_trace_and_a_run_tells_its_own(photos, tmp_path, mo
     assert told["memory_mb"] > 100
     assert not (tmp_path / "run").exists()
     notes, config = Notes(), small(photos, tmp_path / "run", steps=6)
-    monkeypatch.setattr("handful.run.WORTH_TELLING", 0.0)
+    monkeypatch.setattr("handful.training.run.WORTH_TELLING", 0.0)
     train(config, notes)
     assert sum(line.startswith("forecast: ") for line in notes.lines) == 1
     left = handful.preflight(dataclasses.replace(config, steps=10), Quiet())

@@ -10,13 +10,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from handful.checkpoint import State, every
-from handful.config import TrainConfig, tiny
-from handful.losses import absolute_difference
-from handful.machine import arithmetic, can_compile
-from handful.model import load
-from handful.sample import generate
-from handful.training import Step, train
+from handful.compute.compiling import can_compile
+from handful.compute.precision import arithmetic
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
+from handful.objective.losses import absolute_difference
+from handful.sampling.generate import generate
+from handful.sampling.model import load
+from handful.training.checkpoint import every
+from handful.training.loop import train
+from handful.training.state import State
+from handful.training.step import Step
 from notes import Notes
 from parts import EVERY_PART
 
@@ -125,14 +129,14 @@ def test_the_first_step_is_that_of_the_cpu():
 
 COMPILED = """
 import torch
-from handful import latent
-from handful.average import calibrate
-from handful.checkpoint import State
-from handful.config import tiny
-from handful.losses import absolute_difference
-from handful.machine import arithmetic
-from handful.model import Model
-from handful.training import Step
+from handful.networks import latent
+from handful.networks.calibrate import calibrate
+from handful.training.state import State
+from handful.config.presets import tiny
+from handful.objective.losses import absolute_difference
+from handful.compute.precision import arithmetic
+from handful.sampling.model import Model
+from handful.training.step import Step
 
 GPU = torch.device("cuda")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import weights
 from handful.errors import MissingWeightsError, WeightsError
-from handful.metrics.inception import SIDE, Inception, _pool, prepare
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.inception import SIDE, Inception, _pool, prepare
 
 ALSO = "weights-inception-2015-12-05-6726825d.pth"
 

@@ -12,18 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from handful import checkpoint, cli
-from handful.average import calibrate
-from handful.config import tiny
+from handful.cli import main as cli
+from handful.config.presets import tiny
 from handful.errors import UsageError
-from handful.film import write_film
-from handful.growth import film_of_run
-from handful.latent import slerp
-from handful.log import Quiet
-from handful.model import Model, load
-from handful.perceptual import Perceptual
-from handful.points import Points
-from handful.walks import Walk, divided, even_moments, interpolate, measure_of, measured, plain_moments
+from handful.explore.interpolate import Walk, divided, even_moments, interpolate, measure_of, measured, plain_moments
+from handful.images.video import write_film
+from handful.networks.calibrate import calibrate
+from handful.networks.latent import slerp
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Quiet
+from handful.sampling.latent_files import Points
+from handful.sampling.model import Model, load
+from handful.training import checkpoint
+from handful.training import state as at_state
+from handful.training.timelapse import film_of_run
 from test_points import made
 
 CPU = torch.device("cpu")
@@ -269,7 +271,7 @@ def test_a_film_that_fails_on_its_way_leaves_the_old_one(tmp_path):
 def run(tmp_path_factory):
     """A run folder with checkpoints of two steps, as training leaves it."""
     folder = tmp_path_factory.mktemp("run")
-    state = checkpoint.State.fresh(tiny("-", size=32, width=8, channels=3, precision="fp32"), CPU)
+    state = at_state.State.fresh(tiny("-", size=32, width=8, channels=3, precision="fp32"), CPU)
     state.average.to_image.weight.data.mul_(30)
     for step in (10, 20):
         state.step = step

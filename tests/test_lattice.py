@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from handful import lattice
-from handful.images import from_bytes, to_bytes
+from handful.images.grid import from_bytes, to_bytes
+from handful.objective import lattice
 
 CPU = torch.device("cpu")
 FILTERS = ([[1, -1], [1, -1]], [[1, 1], [-1, -1]], [[1, -1], [-1, 1]], [[0, -1, 0], [-1, 4, -1], [0, -1, 0]])

@@ -2,11 +2,11 @@
 
 import torch
 
-from handful.blocks import shrink
-from handful.config import GeneratorConfig
-from handful.discriminator import Discriminator, quadrant
-from handful.generator import initialise
-from handful.losses import (
+from handful.config.generator import GeneratorConfig
+from handful.networks.discriminator import Discriminator, quadrant
+from handful.networks.generator import initialise
+from handful.networks.layers import shrink
+from handful.objective.losses import (
     absolute_difference,
     accuracy,
     discriminator_loss,

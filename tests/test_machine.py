@@ -8,12 +8,16 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from handful import machine, resolve
-from handful.config import default, tiny
+from handful.compute import compiling as at_compiling
+from handful.compute import device as machine
+from handful.compute.compiling import can_compile
+from handful.compute.device import cpu_quota
+from handful.compute.precision import arithmetic, best_precision, interleaved
+from handful.config.presets import default, tiny
 from handful.errors import UsageError
-from handful.log import Quiet
-from handful.machine import arithmetic, best_precision, can_compile, cpu_quota, interleaved
-from handful.resolve import choose_compile, choose_precision
+from handful.progress import Quiet
+from handful.training import setup as resolve
+from handful.training.setup import choose_compile, choose_precision
 
 CPU = torch.device("cpu")
 
@@ -115,9 +119,9 @@ def test_memory_is_kept_between_steps():
     """Counted in a process of its own, since the setting stays: pages fetched anew for a map of 64 MB."""
     script = """
 import resource, sys, torch
-from handful import machine
+from handful.compute import device as machine
 if sys.argv[1] == "keep":
-    machine.keep_memory()
+    at_memory.keep_memory()
 def fill(): torch.empty(16 * 2**20).fill_(1.0)
 for _ in range(20): fill()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -158,8 +162,8 @@ def test_what_was_chosen_is_printed_and_kept(tmp_path):
 def test_what_is_compiled_is_kept_in_the_cache_folder_unless_the_user_said_where(monkeypatch, tmp_path):
     monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    machine.keep_compiled()
+    at_compiling.keep_compiled()
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
-    machine.keep_compiled()
+    at_compiling.keep_compiled()
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"

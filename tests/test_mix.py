@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful import cli
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.explore.mix import mix, write_mixes
-from handful.generator import Generator, initialise
-from handful.model import Model
-from handful.points import Points
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.sampling.latent_files import Points
+from handful.sampling.model import Model
 
 
 def generator(size: int | str = 64, **options) -> Model:

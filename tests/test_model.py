@@ -12,13 +12,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import handful
-from handful import latent
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.generator import Generator, initialise
-from handful.images import from_bytes, grid, to_bytes, write_png
-from handful.model import Model
+from handful.images.grid import from_bytes, grid, to_bytes, write_png
+from handful.networks import latent
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.sampling.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_seed_gives_the_same_pixels_whatever_comes_with_it(model, seeds, batch
 
 def test_not_even_the_last_bit_of_a_pixel_depends_on_the_batch(model, monkeypatch):
     """Before the rounding to bytes, which hides nearly all of what another batch size does to the arithmetic."""
-    monkeypatch.setattr("handful.model.to_bytes", lambda images: images)
+    monkeypatch.setattr("handful.sampling.model.to_bytes", lambda images: images)
     together = torch.cat(list(model.stream(range(8), batch=8)))
     for seed in range(8):
         assert torch.equal(together[seed], next(model.stream([seed], batch=1))[0])
@@ -78,7 +78,7 @@ def test_half_precision_draws_nearly_the_same_picture(model):
 
 
 def test_compiling_without_a_compiler_is_refused(model, monkeypatch):
-    monkeypatch.setattr("handful.model.can_compile", lambda device: False)
+    monkeypatch.setattr("handful.sampling.model.can_compile", lambda device: False)
     with pytest.raises(UsageError, match=r"--compile: cpu needs a C\+\+ compiler"):
         Model(model.network, compile=True)
 

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful import cli
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.explore.neighbours import neighbours
-from handful.generator import Generator, initialise
-from handful.images import to_image, write_png
-from handful.labelled import GAP, SMALLEST, Cell, sheet, shown_size
-from handful.log import Quiet
+from handful.images.grid import to_image, write_png
+from handful.images.sheet import GAP, SMALLEST, Cell, sheet, shown_size
 from handful.metrics.copying import COPY, Space
-from handful.model import Model
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.progress import Quiet
+from handful.sampling.model import Model
 
 
 def generator(**options) -> Model:

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from handful import cli
-from handful.config import GeneratorConfig, default, paper
-from handful.describe import describe
-from handful.discriminator import Discriminator, emphasised, quadrant
-from handful.generator import Generator, initialise, small_size
-from handful.latent import draw
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
+from handful.config.presets import default, paper
+from handful.networks.describe import describe
+from handful.networks.discriminator import Discriminator, emphasised, quadrant
+from handful.networks.generator import Generator, initialise, small_size
+from handful.networks.latent import draw
 
 RELEASED = {256: (29_127_846, 11_526_160), 512: (29_174_392, 11_526_496), 1024: (29_176_512, 11_528_192)}
 # Multiply-adds of one image, as counted on the released networks: generator, discriminator on a real image.

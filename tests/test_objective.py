@@ -6,14 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from handful.augment import apply, draw
-from handful.blocks import shrink
-from handful.checkpoint import State
-from handful.config import tiny
-from handful.controls import CHAIN_TARGET, NICE_TARGET
-from handful.discriminator import Discriminator, View
-from handful.losses import Objective, Shown, absolute_difference, gradient_penalty, relativistic_loss
-from handful.residual import LargeDownBlock, ResidualDownBlock
+from handful.config.presets import tiny
+from handful.networks.discriminator import Discriminator, View
+from handful.networks.layers import shrink
+from handful.networks.residual import LargeDownBlock, ResidualDownBlock
+from handful.objective.augment import apply, draw
+from handful.objective.controls import CHAIN_TARGET, NICE_TARGET
+from handful.objective.losses import Shown, absolute_difference, gradient_penalty, relativistic_loss
+from handful.objective.objective import Objective
+from handful.training.state import State
 
 CPU = torch.device("cpu")
 

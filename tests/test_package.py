@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from handful import cli
-from handful.config import default
+from handful.cli import main as cli
+from handful.config.presets import default
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"

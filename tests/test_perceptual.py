@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from handful import weights
 from handful.errors import WeightsError
-from handful.perceptual import SHIFT, Perceptual, _normalise
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.lpips import SHIFT, Perceptual, _normalise
 
 # What the two common files hold, besides VGG16's classifier.
 TRUNK_SHAPES = {

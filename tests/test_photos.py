@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful import hub, photos
-from handful.config import TrainConfig
-from handful.data import load_folder
+from handful.config.train import TrainConfig
+from handful.data import hub, photos
+from handful.data.dataset import load_folder
+from handful.data.sources import open_photos
+from handful.data.survey import channels_of, sizes_of
 from handful.errors import UsageError
 from handful.metrics.sources import open_source
-from handful.photos import open_photos
-from handful.survey import channels_of, sizes_of
 
 COLOURS = {"a.png": (255, 0, 0), "b/c.jpg": (0, 255, 0), "b/d/e.webp": (0, 0, 255)}
 

@@ -7,12 +7,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.generator import Generator, initialise
-from handful.model import Model, load
-from handful.points import Points, load_points, read_points
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.sampling.latent_files import Points, load_points, read_points
+from handful.sampling.model import Model, load
 
 
 def made(seed: int = 0, noise: float = 0.3, **options) -> Model:

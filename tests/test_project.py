@@ -10,25 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful import cli
-from handful.average import calibrate
-from handful.classes import label
-from handful.config import GeneratorConfig
-from handful.data import load_folder
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
+from handful.data.classes import label
+from handful.data.dataset import load_folder
+from handful.data.holdout import hold_back
 from handful.errors import MissingWeightsError, UsageError
 from handful.explore import likeness
 from handful.explore.inversion import write_projections
 from handful.explore.likeness import SAME, Likeness, by_pixels, load_distance, psnr
 from handful.explore.project import Effort, bound, pace, project
 from handful.explore.study import study
-from handful.generator import Generator, initialise
-from handful.images import from_bytes, to_image, write_png
-from handful.log import Quiet
-from handful.model import Model
-from handful.perceptual import Perceptual
-from handful.points import Points, load_points, read_points
-from handful.resolve import hold_back
-from handful.settings import read_settings
+from handful.images.grid import from_bytes, to_image, write_png
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Quiet
+from handful.records.settings import read_settings
+from handful.sampling.latent_files import Points, load_points, read_points
+from handful.sampling.model import Model
 
 QUICK = Effort(steps=3, noise_steps=2, starts=2, candidates=4)
 BRIEF = ["--steps", "3", "--noise-steps", "2", "--starts", "2", "--candidates", "4", "--device", "cpu"]

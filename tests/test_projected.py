@@ -14,21 +14,24 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from handful import weights
-from handful.capture import compile_networks
-from handful.checkpoint import FILE, State, every
-from handful.config import TrainConfig, tiny
-from handful.discriminator import SURE, Chance
-from handful.efficientnet import EfficientNet
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
 from handful.errors import UsageError, WeightsError
-from handful.log import Quiet
-from handful.losses import absolute_difference
 from handful.metrics.features import load_extractor
-from handful.opponent import opponent
-from handful.perceptual import Perceptual
-from handful.projected import Features, Projected, bounded, window
-from handful.scoring import Judge
-from handful.training import Step, train
+from handful.networks.build import opponent
+from handful.networks.discriminator import SURE, Chance
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.lpips import Perceptual
+from handful.networks.projected import Features, Projected, bounded, window
+from handful.objective.losses import absolute_difference
+from handful.progress import Quiet
+from handful.training.checkpoint import FILE, every
+from handful.training.cuda_graph import compile_networks
+from handful.training.loop import train
+from handful.training.scoring import Judge
+from handful.training.state import State
+from handful.training.step import Step
 from notes import Notes
 from test_fast import Taped, run
 

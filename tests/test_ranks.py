@@ -22,16 +22,19 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import two_ranks
-from handful import shares
-from handful.average import calibrate
-from handful.checkpoint import State, every, restore
-from handful.config import PUBLISHED, TrainConfig, tiny
-from handful.data import load_folder
+from handful.compute import shared_batch as shares
+from handful.compute.processes import Ranks
+from handful.config.presets import tiny
+from handful.config.train import PUBLISHED, TrainConfig
+from handful.data.dataset import load_folder
 from handful.errors import UsageError
-from handful.log import Quiet
-from handful.losses import absolute_difference
-from handful.ranks import Ranks
-from handful.training import Step, train
+from handful.networks.calibrate import calibrate
+from handful.objective.losses import absolute_difference
+from handful.progress import Quiet
+from handful.training.checkpoint import every, restore
+from handful.training.loop import train
+from handful.training.state import State
+from handful.training.step import Step
 from parts import EVERY_PART
 
 ROUNDING = 1e-5

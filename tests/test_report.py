@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful import cli
-from handful.config import TrainConfig, tiny
+from handful.cli import main as cli
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.log import Quiet
+from handful.progress import Quiet
 from handful.reporting import build
 from handful.reporting.build import report
-from handful.training import train
+from handful.training.loop import train
 
 
 @pytest.fixture(scope="module")

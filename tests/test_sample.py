@@ -8,15 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import images, sample
-from handful.average import calibrate
-from handful.config import GeneratorConfig
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.generator import Generator, initialise
-from handful.log import Quiet
-from handful.model import Model
-from handful.points import Points
-from handful.sample import IN_FLIGHT, WRITERS, generate
+from handful.images import grid as images
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator, initialise
+from handful.progress import Quiet
+from handful.sampling import generate as sample
+from handful.sampling.generate import IN_FLIGHT, WRITERS, generate
+from handful.sampling.latent_files import Points
+from handful.sampling.model import Model
 from notes import Notes
 
 

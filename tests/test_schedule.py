@@ -7,12 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import schedule
-from handful.config import TrainConfig, tiny
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.log import Quiet
-from handful.run import Run
-from handful.training import train
+from handful.progress import Quiet
+from handful.training import step as schedule
+from handful.training.loop import train
+from handful.training.run import Run
 
 
 @pytest.mark.parametrize(

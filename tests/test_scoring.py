@@ -11,23 +11,24 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import weights
-from handful.checkpoint import State
-from handful.classes import Classes
-from handful.config import TrainConfig, paper, tiny
-from handful.data import load_folder
-from handful.discriminator import View
+from handful.config.presets import paper, tiny
+from handful.config.train import TrainConfig
+from handful.data.classes import Classes
+from handful.data.dataset import load_folder
+from handful.data.holdout import hold_back, part
 from handful.errors import MissingWeightsError, TrainingError, UsageError
-from handful.log import Quiet
 from handful.metrics.features import load_extractor
-from handful.model import Model, find_weights, load
-from handful.perceptual import Perceptual
-from handful.resolve import hold_back, part
-from handful.run import Run
-from handful.sample import generate
-from handful.scoring import Judge
-from handful.training import train
-from handful.verdict import Score
+from handful.networks.discriminator import View
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Quiet
+from handful.records.scores import Score
+from handful.sampling.generate import generate
+from handful.sampling.model import Model, find_weights, load
+from handful.training.loop import train
+from handful.training.run import Run
+from handful.training.scoring import Judge
+from handful.training.state import State
 from notes import Notes
 
 CPU = torch.device("cpu")

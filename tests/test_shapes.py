@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handful import shapes
-from handful.config import GeneratorConfig, TrainConfig
+from handful.config import sizes as shapes
+from handful.config.generator import GeneratorConfig
+from handful.config.sizes import base_of, bases, every, map_shape, nearest, nominal_of, parse, spelled, suitable
+from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.shapes import base_of, bases, every, map_shape, nearest, nominal_of, parse, spelled, suitable
 
 SIDES = st.integers(1, 6000)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from handful.generator import initialise
-from handful.spectral import SpectralAdam, as_matrix, outputs_first
+from handful.networks.generator import initialise
+from handful.optim.spectral_adam import SpectralAdam
+from handful.optim.spectral_norm import as_matrix, outputs_first
 
 
 def network() -> nn.Sequential:
@@ -119,7 +120,7 @@ def test_masters_lie_in_memory_as_the_weights_do(precision):
 SIDE_BY_SIDE = """
 import torch
 from torch import nn
-from handful.spectral import SpectralAdam
+from handful.optim.spectral_adam import SpectralAdam
 
 def steps(compiled):
     torch.manual_seed(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from handful import spectrum
-from handful.images import from_bytes, to_bytes
+from handful.images.grid import from_bytes, to_bytes
+from handful.objective import spectrum
 
 CPU = torch.device("cpu")
 

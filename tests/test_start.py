@@ -18,19 +18,23 @@ from safetensors.torch import load_file
 
 import handful
 import two_ranks
-from handful import checkpoint, cli
-from handful.adapt import inputs, outputs
-from handful.average import calibrate
-from handful.checkpoint import State, every
-from handful.config import GeneratorConfig, TrainConfig, tiny
-from handful.discriminator import Discriminator
+from handful.cli import main as cli
+from handful.config.generator import GeneratorConfig
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.generator import Generator, initialise
-from handful.log import Quiet
-from handful.model import Model
-from handful.spectral import SpectralAdam
-from handful.start import begin, carry, read
-from handful.training import train
+from handful.networks.calibrate import calibrate
+from handful.networks.discriminator import Discriminator
+from handful.networks.generator import Generator, initialise
+from handful.optim.spectral_adam import SpectralAdam
+from handful.progress import Quiet
+from handful.sampling.model import Model
+from handful.training import checkpoint
+from handful.training.checkpoint import every
+from handful.training.loop import train
+from handful.training.state import State
+from handful.training.transfer import begin, carry, read
+from handful.training.transfer_layers import inputs, outputs
 from notes import Notes
 from parts import EVERY_PART
 from test_ranks import free_ports, pair
@@ -417,10 +421,10 @@ def test_layers_held_still_are_left_out_of_a_step():
 
 COMPILED = """
 import torch
-from handful.checkpoint import State
-from handful.config import tiny
-from handful.losses import absolute_difference
-from handful.training import Step
+from handful.training.state import State
+from handful.config.presets import tiny
+from handful.objective.losses import absolute_difference
+from handful.training.step import Step
 
 def run(compile):
     options = {"compile": "off", "channels": 3, "from_": "-", "freeze": 2}

@@ -13,17 +13,21 @@ import torch
 from filelock import FileLock
 from PIL import Image
 
-from handful import cli, data, scoring, store
-from handful.ahead import Ahead, drawing
-from handful.config import TrainConfig, tiny
-from handful.data import load_folder
+from handful.cli import main as cli
+from handful.compute.memory import budget, free_memory, most_compared
+from handful.compute.processes import ALONE
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
+from handful.data import cache as store
+from handful.data import dataset as data
+from handful.data.dataset import load_folder
+from handful.data.prefetch import Ahead, drawing
 from handful.errors import UsageError
-from handful.follower import opened
-from handful.log import Quiet
-from handful.ranks import ALONE
-from handful.room import budget, free_memory, most_compared
-from handful.run import Run
-from handful.training import train
+from handful.progress import Quiet
+from handful.training import scoring
+from handful.training.loop import train
+from handful.training.run import Run
+from handful.training.worker import opened
 
 CPU = torch.device("cpu")
 DECODING = "decoding them into"
@@ -90,7 +94,7 @@ def test_a_set_that_fits_stays_in_memory_and_one_that_does_not_is_decoded_once(m
 
 def test_a_limit_of_the_process_sends_the_images_to_the_file(many, tmp_path, monkeypatch):
     monkeypatch.setattr(store, "bytes_each", lambda config: 1_000_000_000)
-    monkeypatch.setattr("handful.room.free_memory", lambda: 50_000_000_000)
+    monkeypatch.setattr("handful.compute.memory.free_memory", lambda: 50_000_000_000)
     assert not store.fits(small(many, tmp_path, image_memory=None))
     assert store.fits(small(many, tmp_path, image_memory=43.0))
 
@@ -249,10 +253,10 @@ def test_the_tightest_of_machine_cgroups_and_limits_counts(tmp_path, monkeypatch
 
 
 def test_half_of_what_is_free_or_what_is_asked_for_goes_to_images(monkeypatch):
-    monkeypatch.setattr("handful.room.free_memory", lambda: 4_000_000)
+    monkeypatch.setattr("handful.compute.memory.free_memory", lambda: 4_000_000)
     assert (budget(None), budget(0.5), budget(0.0)) == (2_000_000, 500_000_000, 0)
     assert (most_compared(1_000), most_compared(1)) == (2_000, 50_000)
-    monkeypatch.setattr("handful.room.free_memory", lambda: None)
+    monkeypatch.setattr("handful.compute.memory.free_memory", lambda: None)
     assert budget(None) == float("inf")
     assert most_compared(10**6) == 50_000
 

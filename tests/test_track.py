@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.config import tiny
+from handful.config.presets import tiny
 from handful.errors import UsageError
-from handful.log import Quiet
-from handful.track import FOLDER, Tracker
-from handful.training import train
+from handful.progress import Quiet
+from handful.training.loop import train
+from handful.training.tensorboard import FOLDER, Tracker
 
 
 def test_numbers_and_pictures_are_read_back_by_tensorboard_and_a_resumed_run_replaces_what_it_does_again(tmp_path):

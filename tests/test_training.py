@@ -15,13 +15,17 @@ import pytest
 import torch
 from PIL import Image
 
-from handful import losses, training
-from handful.checkpoint import State, every
-from handful.config import TrainConfig, tiny
+from handful.config.presets import tiny
+from handful.config.train import TrainConfig
+from handful.data.order import picks
 from handful.errors import TrainingError, UsageError, WeightsError
-from handful.log import Quiet
-from handful.perceptual import Perceptual
-from handful.training import picks, train
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective import losses
+from handful.progress import Quiet
+from handful.training import loop as training
+from handful.training.checkpoint import every
+from handful.training.loop import train
+from handful.training.state import State
 from notes import Notes
 from parts import EVERY_PART
 

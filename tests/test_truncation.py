@@ -7,20 +7,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handful import latent
-from handful.config import GeneratorConfig
+from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.explore.neighbours import neighbours
-from handful.fold import Folded
-from handful.generator import Generator
-from handful.images import from_bytes
-from handful.log import Quiet
+from handful.images.grid import from_bytes
 from handful.metrics.evaluation import evaluate
 from handful.metrics.protocol import PROTOCOLS
-from handful.model import Model
-from handful.points import Points
-from handful.sample import generate
-from handful.truncation import Truncation
+from handful.networks import latent
+from handful.networks.folded import Folded
+from handful.networks.generator import Generator
+from handful.progress import Quiet
+from handful.sampling.generate import generate
+from handful.sampling.latent_files import Points
+from handful.sampling.model import Model
+from handful.sampling.truncation import Truncation
 from test_fold import CPU, trained
 from test_points import made
 

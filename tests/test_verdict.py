@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from handful.verdict import Score, best, by_heart, lowest, plateau, read_history, refusal, verdict, warnings
+from handful.records.scores import Score, best, by_heart, lowest, plateau, read_history, refusal
+from handful.records.verdict import verdict, warnings
 
 GOOD = Score(
     step=1000,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from handful import weights
 from handful.errors import WeightsError
-from handful.weights import LPIPS_VGG, VGG16, find, locate, read
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.weights import LPIPS_VGG, VGG16, find, locate, read
 
 CONTENT = b"the right bytes"
 PACKAGE = "package_that_handful_tests_made_up"

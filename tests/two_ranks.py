@@ -15,17 +15,19 @@ import torch
 from safetensors.torch import save_file
 
 from few import draw_few
-from handful import cli, controls, losses, perceptual
-from handful.blocks import BatchNorm
-from handful.checkpoint import State
-from handful.config import TrainConfig
-from handful.efficientnet import EfficientNet
+from handful.cli import main as cli
+from handful.compute.processes import join
+from handful.compute.shared_batch import average_gradients, share, sharing
+from handful.config.train import TrainConfig
 from handful.errors import TrainingError
-from handful.log import Quiet
-from handful.perceptual import Perceptual
-from handful.ranks import join
-from handful.shares import average_gradients, share, sharing
-from handful.training import train
+from handful.networks.layers import BatchNorm
+from handful.networks.pretrained import lpips as perceptual
+from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective import controls, losses
+from handful.progress import Quiet
+from handful.training.loop import train
+from handful.training.state import State
 
 THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
 HURRY = {

@@ -13,58 +13,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from handful.benchmark import Benchmark, bench
-    from handful.config import GeneratorConfig, TrainConfig, default, paper, tiny
-    from handful.doctor.examine import Checkup, check
+    from handful.config.generator import GeneratorConfig
+    from handful.config.presets import default, paper, tiny
+    from handful.config.train import TrainConfig
+    from handful.data.checkup.examine import Checkup, check
     from handful.errors import TrainingError, UsageError, WeightsError
+    from handful.explore.interpolate import interpolate
     from handful.explore.mix import mix
     from handful.explore.neighbours import Neighbourhood, neighbours
     from handful.explore.project import Effort, Projection, project
     from handful.explore.study import Study, study
-    from handful.forecast import preflight
-    from handful.gauge import Forecast
     from handful.metrics.evaluation import Evaluation, evaluate
-    from handful.model import Model, load
-    from handful.points import Points, load_points, read_points
     from handful.reporting.build import report
-    from handful.sample import generate
-    from handful.training import train
-    from handful.walks import interpolate
+    from handful.sampling.generate import generate
+    from handful.sampling.latent_files import Points, load_points, read_points
+    from handful.sampling.model import Model, load
+    from handful.training.benchmark import Benchmark, bench
+    from handful.training.forecast import Forecast
+    from handful.training.loop import train
+    from handful.training.preflight import preflight
 
 HOME = {
-    "Benchmark": "benchmark",
-    "Checkup": "doctor.examine",
+    "Benchmark": "training.benchmark",
+    "Checkup": "data.checkup.examine",
     "Effort": "explore.project",
     "Evaluation": "metrics.evaluation",
-    "Forecast": "gauge",
-    "GeneratorConfig": "config",
-    "Model": "model",
+    "Forecast": "training.forecast",
+    "GeneratorConfig": "config.generator",
+    "Model": "sampling.model",
     "Neighbourhood": "explore.neighbours",
-    "Points": "points",
+    "Points": "sampling.latent_files",
     "Projection": "explore.project",
     "Study": "explore.study",
-    "TrainConfig": "config",
+    "TrainConfig": "config.train",
     "TrainingError": "errors",
     "UsageError": "errors",
     "WeightsError": "errors",
-    "bench": "benchmark",
-    "check": "doctor.examine",
-    "default": "config",
+    "bench": "training.benchmark",
+    "check": "data.checkup.examine",
+    "default": "config.presets",
     "evaluate": "metrics.evaluation",
-    "generate": "sample",
-    "interpolate": "walks",
-    "load": "model",
-    "load_points": "points",
+    "generate": "sampling.generate",
+    "interpolate": "explore.interpolate",
+    "load": "sampling.model",
+    "load_points": "sampling.latent_files",
     "mix": "explore.mix",
     "neighbours": "explore.neighbours",
-    "paper": "config",
-    "preflight": "forecast",
+    "paper": "config.presets",
+    "preflight": "training.preflight",
     "project": "explore.project",
-    "read_points": "points",
+    "read_points": "sampling.latent_files",
     "report": "reporting.build",
     "study": "explore.study",
-    "tiny": "config",
-    "train": "training",
+    "tiny": "config.presets",
+    "train": "training.loop",
 }
 __all__ = [
     "Benchmark",

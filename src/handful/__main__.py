@@ -1,7 +1,9 @@
 """``python -m handful`` is ``handful``."""
 
+from __future__ import annotations
+
 import sys
 
-from handful.cli import main
+from handful.cli.main import main
 
 sys.exit(main())

@@ -1,5 +1,7 @@
 """What can go wrong that is not a bug; each message names the option or the file and the remedy."""
 
+from __future__ import annotations
+
 
 class UsageError(ValueError):
     """Something the user gave is wrong: an option, an image folder, a run folder, a model."""

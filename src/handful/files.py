@@ -11,7 +11,11 @@ from pathlib import Path
 from handful.errors import UsageError
 
 PART = ".part"
+
+
 UMASK = os.umask(0)
+
+
 os.umask(UMASK)
 
 
@@ -99,3 +103,11 @@ def cache_folder() -> Path:
     if os.environ.get("HANDFUL_CACHE"):
         return Path(os.environ["HANDFUL_CACHE"]).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handful"
+
+
+def readable(path: Path | str) -> str:
+    """Make a path printable: line breaks, control characters and bytes that are not UTF-8 become backslash escapes.
+
+    Brackets stay as they are, so text for rich still needs ``rich.markup.escape``.
+    """
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))

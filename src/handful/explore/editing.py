@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful.errors import UsageError
-from handful.explore.directions import along
 from handful.files import require_file
-from handful.model import load
-from handful.points import ENDING, Points, read_points
+from handful.sampling.directions import along
+from handful.sampling.latent_files import ENDING, Points, read_points
+from handful.sampling.model import load
 
 
 def write_points(

@@ -15,30 +15,39 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from handful.config import Fit
-from handful.data import decode_all
+from handful.config.choices import DistanceName, Fit
+from handful.config.text import is_photos
+from handful.data.dataset import decode_all
+from handful.data.photos import Photos, Problem
+from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection, Stage, project
-from handful.files import require_folder, write_json
-from handful.film import write_film
-from handful.images import over_checkerboard, side_by_side, to_image, write_png
-from handful.labelled import LARGEST, Cell, sheet, shown_size
-from handful.log import Console, Watch
+from handful.files import readable, require_folder, write_json
+from handful.images.grid import over_checkerboard, side_by_side, to_image, write_png
+from handful.images.sheet import LARGEST, Cell, sheet, shown_size
+from handful.images.video import write_film
 from handful.metrics.evaluation import fit_of
-from handful.metrics.protocol import DistanceName
-from handful.model import Model, load
-from handful.perceptual import Perceptual
-from handful.photos import Photos, Problem, is_photos, open_photos, readable
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Console, Watch
+from handful.sampling.model import Model, load
 
 SHEET = "projections"
 """Name of the sheet of all photos, and of the file of all figures."""
+
+
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on the sheet, at most."""
+
+
 FPS = 12.0
 """Pictures of a film in a second."""
+
+
 STAYS = 24
 """Times that its last picture is repeated."""
+
+
 TITLES = {"latent": "latent", "noise": "and noise", "maps": "and lowest map"}
 
 

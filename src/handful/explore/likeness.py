@@ -11,19 +11,25 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handful import weights
-from handful.channels import views
+from handful.config.choices import DistanceName
 from handful.errors import MissingWeightsError
-from handful.log import Watch
-from handful.metrics.protocol import DistanceName
-from handful.perceptual import Perceptual
+from handful.images.channels import views
+from handful.networks.pretrained import weights
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Watch
 
 LARGEST_SIDE = 256
 """Pixels; LPIPS sees larger pictures averaged down to this, as its network was trained on such."""
+
+
 SMALLEST_SIDE = 4
 """Pixels of the smallest scale at which pixels are compared."""
+
+
 PIXELS = 0.5
 """Weight of the pixels beside LPIPS."""
+
+
 SAME = 99.0
 """Decibels that are given for equal pictures."""
 

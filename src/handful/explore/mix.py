@@ -11,10 +11,10 @@ from torch import Tensor
 
 from handful.errors import UsageError
 from handful.files import require_file
-from handful.images import to_bytes, to_image, write_png
-from handful.labelled import Cell, require_room, seed_or_name, sheet
-from handful.model import Model, load, whole
-from handful.points import Points, read_points
+from handful.images.grid import to_bytes, to_image, write_png
+from handful.images.sheet import Cell, require_room, seed_or_name, sheet
+from handful.sampling.latent_files import Points, read_points
+from handful.sampling.model import Model, load, whole
 
 
 def mix(

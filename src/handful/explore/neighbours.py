@@ -14,22 +14,21 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from handful.data import Dataset
+from handful.compute.device import choose_device
+from handful.config.choices import FeatureName
+from handful.data.dataset import Dataset
 from handful.errors import UsageError
-from handful.files import require_file
-from handful.images import to_image, write_png
-from handful.labelled import Cell, require_room, seed_or_name, sheet
-from handful.log import Console, Watch
+from handful.files import readable, require_file
+from handful.images.grid import to_image, write_png
+from handful.images.sheet import Cell, require_room, seed_or_name, sheet
 from handful.metrics.copying import COPY, thumbnails
 from handful.metrics.evaluation import fit_of, load_images
 from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import in_batches
-from handful.metrics.protocol import FeatureName
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, drawn, open_source
-from handful.model import choose_device
-from handful.photos import readable
-from handful.points import read_points
+from handful.progress import Console, Watch
+from handful.sampling.latent_files import read_points
 
 LARGEST = 256
 """Pixels along a side of a picture on the sheet, at most."""

@@ -11,22 +11,28 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from handful import latent
-from handful.config import option
+from handful.compute.precision import arithmetic
+from handful.config.text import option
 from handful.errors import UsageError
 from handful.explore.likeness import Likeness, psnr
-from handful.images import from_bytes, to_bytes
-from handful.machine import arithmetic
-from handful.model import Model
-from handful.perceptual import Perceptual
-from handful.points import Points
+from handful.images.grid import from_bytes, to_bytes
+from handful.networks.pretrained.lpips import Perceptual
+from handful.sampling.latent_files import Points
+from handful.sampling.model import Model
+from handful.seeds import Purpose, fold
 
 RATE = 0.1
 """Adam's step, against latents and noise of deviation 1."""
+
+
 WARM, COOL = 0.05, 0.5
 """Shares of a stage in which the step grows, and shrinks."""
+
+
 DEVIATIONS = 3.0
 """How far the mean square of a latent may be from that of normal draws, in its own standard deviations."""
+
+
 FRAMES = 48
 """Pictures of a film, about."""
 
@@ -159,7 +165,7 @@ class Search:
     def nearest_candidates(self, of: str | None) -> tuple[Float[Tensor, "s z"], Int64[Tensor, " s"] | None]:
         """Choose among random latents, of all classes in turn, those to start from."""
         model, count = self.model, self.effort.candidates
-        random = torch.Generator().manual_seed(latent.fold(latent.Purpose.INVERSION))
+        random = torch.Generator().manual_seed(fold(Purpose.INVERSION))
         z = torch.randn(count, model.config.latent, generator=random).to(model.device)
         labels = model.labels(range(count), of)
         distances = []

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import Literal
 
 from handful.errors import UsageError
-from handful.explore.directions import Directions, from_examples, from_maps, from_weights, moved, number
+from handful.explore.directions import from_examples, from_maps, from_weights
 from handful.files import require_folder
-from handful.images import to_image, write_png
-from handful.labelled import Cell, require_room, seed_or_name, sheet
-from handful.log import Console, Watch
-from handful.model import Model, load
-from handful.points import Points, read_points
+from handful.images.grid import to_image, write_png
+from handful.images.sheet import Cell, require_room, seed_or_name, sheet
+from handful.progress import Console, Watch
+from handful.sampling.directions import Directions, moved, number
+from handful.sampling.latent_files import Points, read_points
+from handful.sampling.model import Model, load
 
 By = Literal["maps", "weights"]
+
+
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on a sheet, at most."""
 

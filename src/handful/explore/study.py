@@ -9,21 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, final
 
-from handful.classes import label
-from handful.data import Dataset, load_folder
+from handful.config.choices import DistanceName
+from handful.data.classes import label
+from handful.data.dataset import Dataset, load_folder
+from handful.data.holdout import hold_back
+from handful.data.photos import spread
 from handful.errors import UsageError
 from handful.explore.inversion import Photo, figures, picture_of, projected
 from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection
-from handful.files import require_folder, write_json
-from handful.images import write_png
-from handful.log import Console, Watch
+from handful.files import readable, require_folder, write_json
+from handful.images.grid import write_png
 from handful.metrics.evaluation import fit_of
-from handful.metrics.protocol import DistanceName
-from handful.model import Model, load
-from handful.photos import readable, spread
-from handful.resolve import hold_back
-from handful.settings import read_settings
+from handful.progress import Console, Watch
+from handful.records.settings import read_settings
+from handful.sampling.model import Model, load
 
 FILE = "study"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float64
 from torch import Tensor
 
-from handful.classes import classes_of, in_proportion
+from handful.data.classes import classes_of, in_proportion
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import kid
 from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers

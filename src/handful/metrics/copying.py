@@ -17,8 +17,12 @@ from handful.metrics.distances import nearest
 
 THUMBNAIL = 16
 """Side in pixels of the images that are compared pixel by pixel; small, so that noise and fine detail do not count."""
+
+
 NEIGHBOURS = 5
 """Training images around a training image whose median distance is its own scale."""
+
+
 COPY = 0.4
 """A sample nearer than this share of the scale is a copy; LOG.md shows where copies and fresh images lie."""
 

@@ -1,5 +1,7 @@
 """How far apart two sets of feature vectors lie, and which rows of one are near rows of the other."""
 
+from __future__ import annotations
+
 import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
@@ -7,8 +9,10 @@ from torch import Tensor
 BLOCK = 256
 """Rows compared at once. Memory is that many rows times the larger set: 100 MB a matrix for 50,000 rows."""
 
+
 SPARE = 8
 """Candidates ranked exactly beyond the k that are asked for; see ``nearest``."""
+
 
 PAIRS = 4096
 """Pairs of rows gathered at once for their exact distances: 64 MB a side for 2,048 features."""
@@ -126,7 +130,7 @@ def _nearest(
     targets: Float64[Tensor, "m d"],
     k: int,
     squared: Float64[Tensor, "b m"],
-    error: Float64[Tensor, "b"],
+    error: Float64[Tensor, b],
 ) -> tuple[Float64[Tensor, "b k"], Int64[Tensor, "b k"]]:
     """Do what ``nearest`` does for one block, from squared distances that are off by up to ``error``."""
     close = squared.topk(min(k + SPARE, len(targets)), largest=False)
@@ -166,7 +170,7 @@ def within(
 
 def _squared_distances(
     rows: Float64[Tensor, "b d"], targets: Float64[Tensor, "m d"]
-) -> tuple[Float64[Tensor, "b m"], Float64[Tensor, "b"]]:
+) -> tuple[Float64[Tensor, "b m"], Float64[Tensor, b]]:
     """Return ``|x|^2 + |y|^2 - 2 x.y``, which rounding can make negative, and a bound of its error for each row."""
     lengths, target_lengths = (vectors.square().sum(dim=1) for vectors in (rows, targets))
     squared = torch.addmm(target_lengths, rows, targets.T, alpha=-2) + lengths[:, None]

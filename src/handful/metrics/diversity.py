@@ -10,9 +10,11 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from handful.metrics.features import pixels
-from handful.perceptual import Perceptual
+from handful.networks.pretrained.lpips import Perceptual
 
 BATCH = 16
+
+
 SEED = 0
 
 

@@ -16,10 +16,13 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from handful.config import Channels, Fit
-from handful.data import Dataset, load_folder
+from handful.compute.device import choose_device
+from handful.compute.memory import most_compared
+from handful.config.choices import Channels, FeatureName, Fit, ProtocolName, Resize
+from handful.config.sizes import Shape, read_size, spelled
+from handful.data.dataset import Dataset, load_folder
 from handful.errors import MissingWeightsError, UsageError
-from handful.log import Console, Watch
+from handful.files import readable
 from handful.metrics import diversity
 from handful.metrics.by_class import FEWEST, drawn_like, scores_by_class
 from handful.metrics.copying import COPY, Matches
@@ -30,16 +33,13 @@ from handful.metrics.gather import Gathered, batches, gather
 from handful.metrics.latents import path_length
 from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers
 from handful.metrics.periodicity import excess_detail, excess_periodicity
-from handful.metrics.protocol import PROTOCOLS, FeatureName, Protocol, ProtocolName, Resize
+from handful.metrics.protocol import PROTOCOLS, Protocol
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, open_source
 from handful.metrics.wasserstein import SMALLEST_SIDE, swd
-from handful.model import choose_device
-from handful.perceptual import Perceptual
-from handful.photos import readable
-from handful.room import most_compared
-from handful.settings import read_settings
-from handful.shapes import Shape, read_size, spelled
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Console, Watch
+from handful.records.settings import read_settings
 
 CLOSEST = 24
 """Pairs of samples and training images that are listed."""

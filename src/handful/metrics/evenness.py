@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from handful.images import from_bytes
-from handful.lattice import energies, unevenness
+from handful.images.grid import from_bytes
+from handful.objective.lattice import energies, unevenness
 
 
 @final

@@ -22,19 +22,25 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor, nn
 
-from handful import efficientnet, weights
-from handful.channels import over_white
+from handful.config.choices import FeatureName, Resize
 from handful.errors import MissingWeightsError
-from handful.images import from_bytes
-from handful.metrics.inception import Inception, prepare
-from handful.metrics.protocol import FeatureName, Resize
+from handful.images.channels import over_white
+from handful.images.grid import from_bytes
 from handful.metrics.wasserstein import halvings, pyramid
-from handful.perceptual import Perceptual
+from handful.networks.pretrained import efficientnet, weights
+from handful.networks.pretrained.inception import Inception, prepare
+from handful.networks.pretrained.lpips import Perceptual
 
 LARGEST_SIDE = 256
 """Pixels; ``vgg16`` and ``random`` see larger images averaged down to this."""
+
+
 DINO = "dinov2-large"
+
+
 DINO_SIDE = 224
+
+
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -18,6 +18,8 @@ from handful.metrics.wasserstein import Patches
 
 BATCH = 16
 """Images that a network looks at together."""
+
+
 KEPT = 256
 """Images kept as images, spread evenly over the set."""
 

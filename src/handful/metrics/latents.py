@@ -10,10 +10,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from handful import latent
-from handful.images import to_bytes
+from handful.images.grid import to_bytes
 from handful.metrics.features import Extractor
-from handful.model import Model
+from handful.networks import latent
+from handful.sampling.model import Model
 
 STEPS = 8
 """Steps of a path."""

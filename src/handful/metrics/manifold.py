@@ -3,6 +3,8 @@
 A set's manifold is the union of a ball around each row, which reaches to the k-th nearest other row of the set.
 """
 
+from __future__ import annotations
+
 import statistics
 
 from jaxtyping import Float64

@@ -9,14 +9,8 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from handful.shapes import Shape
-
-PERIODS = (2, 4, 8, 16)
-"""Pixels between two lines of the grids that are looked for: what upsampling by two, again and again, can leave."""
-FEWEST_CYCLES = 8
-"""Times that a grid must repeat over an image; fewer cannot be told from what the image shows."""
-AROUND, CORE = 3, 1
-"""A frequency is held against those at most so far from it, without those that are nearer than the other."""
+from handful.config.sizes import Shape
+from handful.objective.spectrum import AROUND, CORE, longest_period
 
 
 @final
@@ -44,13 +38,6 @@ class Spectrum:
     def rounding(self) -> float:
         """Give what rounding to 8 bits adds to every frequency; less than that is nothing that can be seen."""
         return float(self.window.square().sum()) / 12
-
-
-def longest_period(shape: Shape) -> int | None:
-    """Give the longest of the ``PERIODS`` that divides both sides and repeats often enough; None if none does."""
-    height, width = shape
-    fitting = (period for period in PERIODS if height % period == width % period == 0)
-    return max((period for period in fitting if min(shape) // period >= FEWEST_CYCLES), default=None)
 
 
 def excess_periodicity(samples: Spectrum, reference: Spectrum) -> float | None:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
-DistanceName = Literal["auto", "lpips", "pixels"]
-"""What ``handful project`` makes small."""
-Resize = Literal["tf", "pytorch", "clean"]
-ProtocolName = Literal["quick", "5k-train", "50k-full"]
+from handful.config.choices import FeatureName, ProtocolName, Resize
 
 
 @dataclass(frozen=True)

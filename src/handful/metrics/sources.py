@@ -13,14 +13,17 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from handful.classes import folders
-from handful.config import Channels, Fit
-from handful.data import decode_all
+from handful.config.choices import Channels, Fit
+from handful.config.sizes import Shape, spelled
+from handful.config.text import is_photos
+from handful.data.classes import folders
+from handful.data.dataset import decode_all
+from handful.data.photos import Photos, Problem, spread
+from handful.data.sources import open_photos
 from handful.errors import UsageError
-from handful.model import Model, find_weights, load
-from handful.photos import Photos, Problem, is_photos, open_photos, readable, spread
-from handful.shapes import Shape, spelled
-from handful.truncation import check_truncation
+from handful.files import readable
+from handful.sampling.model import Model, find_weights, load
+from handful.sampling.truncation import check_truncation
 
 BATCH = 16
 """Images in memory at once."""

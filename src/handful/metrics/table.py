@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from handful.files import readable
 from handful.metrics.evaluation import Evaluation
-from handful.photos import readable
 
 ROWS = (
     ("kid", "KID", "distance to the training images, unbiased; 0 is best"),
@@ -28,6 +28,8 @@ ROWS = (
     ("novelty", "novelty", "distance to the nearest training image; 0 a copy, about 1 as far as another one"),
 )
 """Key, name and meaning of each row."""
+
+
 OF_CLASSES = {
     "images": "images",
     "of_class": "of class",
@@ -38,6 +40,8 @@ OF_CLASSES = {
     "novelty": "novelty",
 }
 """Key and heading of each column of the scores by class; of class: the nearest training image is of it too."""
+
+
 RELATIVE = "random"
 
 

@@ -1,5 +1,7 @@
 """Sliced Wasserstein distance between patches of two image sets, at each scale of a Laplacian pyramid. No network."""
 
+from __future__ import annotations
+
 from typing import final
 
 import numpy as np
@@ -8,15 +10,23 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
 
-from handful.shapes import Shape
+from handful.config.sizes import Shape
 
 PATCHES = 16_384
 """Patches a level. The paper takes 128 of each of 16,384 images; here the number is fixed and the images are few."""
 
+
 PATCH_SIDE = 7
+
+
 SMALLEST_SIDE = 16
+
+
 DIRECTIONS = 512
+
+
 DIRECTIONS_AT_ONCE = 128
+
 
 FLATTEST = 12**-0.5
 """Grey levels: the deviation of what rounding to 8 bits adds. A channel flatter than this is taken for that flat."""

@@ -17,39 +17,58 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from handful.channels import KINDS
-from handful.config import option
-from handful.data import Dataset, load_folder
+from handful.compute.memory import most_compared
+from handful.config.text import option
+from handful.config.train import size_in_words
+from handful.data.dataset import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
-from handful.files import replacing
-from handful.images import grid, to_image
-from handful.log import Console, Journal, Watch, duration
+from handful.files import readable, replacing
+from handful.images.channels import KINDS
+from handful.images.grid import grid, to_image
 from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
 from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
-from handful.model import Model, load
-from handful.photos import readable
+from handful.progress import Console, Watch, duration
+from handful.records.journal import Journal
+from handful.records.layout import BEST
+from handful.records.scores import Score, read_history
+from handful.records.settings import Settings, read_settings
+from handful.records.verdict import verdict, warnings
 from handful.reporting import page as words
-from handful.reporting.page import Curve, Moment, Page, Pair, Series, render
-from handful.resolve import size_in_words
-from handful.room import most_compared
-from handful.settings import Settings, read_settings
-from handful.verdict import BEST, Score, read_history, verdict, warnings
+from handful.reporting.charts import Curve, Series
+from handful.reporting.page import Moment, Page, Pair, render
+from handful.sampling.model import Model, load
 
 FILE = "report.html"
+
+
 SAMPLES = range(36)
 """Seeds of the pictures shown."""
+
+
 OF_CLASS = range(8)
 """Seeds of the pictures of a class."""
+
+
 CLASSES = 40
 """Classes shown, at most."""
+
+
 TOLD = ("images", "of_class", "kid", "recall", "copies")
 """Scores of a class that are shown."""
+
+
 WALKS = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))
 """Seeds that each of the walks goes round."""
+
+
 WALK_STEPS = 14
 """Pictures from one seed to the next."""
+
+
 MOMENTS = 12
+
+
 PARTS = (
     (
         "What holds the discriminator back",
@@ -59,10 +78,15 @@ PARTS = (
     ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty", "spectrum")),
 )
 """Curves of what only some runs have: title, text, names in the log."""
+
+
 CONTACTS = 120
 """Training images on the contact sheet, at most."""
+
+
 CONTACT_SIDE = 96
 """Pixels."""
+
 
 Part = TypeVar("Part")
 

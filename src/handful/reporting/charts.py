@@ -12,13 +12,22 @@ from markupsafe import Markup
 
 Number = float | int
 
+
 WIDTH, HEIGHT = 360, 224
 """Units of the drawing; a unit is about a pixel where the chart has half of a page."""
+
+
 RIGHT, BOTTOM = WIDTH - 12, HEIGHT - 24
+
+
 ROW = 17
 """Height of a row of the legend."""
+
+
 LETTER = 6.2
 """Width of a letter, about: fonts differ, so places that rest on it leave room."""
+
+
 COLOURS = 4
 """Series before the colours begin again."""
 

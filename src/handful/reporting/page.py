@@ -17,16 +17,26 @@ from handful.reporting.charts import Curve, Number, Series, chart
 
 __all__ = ["Curve", "Moment", "Page", "Pair", "Score", "Series", "render"]
 
+
 SHEET, FRAME, SIDE = 3072, 1024, 384
 """Pixels of the longest side of a sheet of images, a frame of the walk, an image of a pair: larger ones shrink."""
+
+
 SMALL = 2 * 128 * 128
 """Pixels up to which nothing of an image is lost, since it is shown enlarged; nor of larger ones with few colours."""
+
+
 QUALITY = 95
 """Of WebP. At 90 there are halos to be seen on white where small images are enlarged."""
+
+
 PACE = 90
 """Milliseconds that a frame of the walk stays."""
+
+
 STILLS = 6
 """Frames of the walk that are shown beside it, for paper and for those who want nothing to move."""
+
 
 # A file name may hold any of these: what no text should hold (UTF-8 cannot even write a lone surrogate), and the marks
 # that reverse the text after them.

@@ -1,0 +1,1 @@
+"""The machine: devices, precision, compiling, memory, several processes."""

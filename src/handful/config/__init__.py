@@ -1,0 +1,1 @@
+"""Options of a run: fields, checks, presets. Imports no torch."""

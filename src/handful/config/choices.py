@@ -1,0 +1,52 @@
+"""The values that options may take."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
+
+
+Fit = Literal["crop", "squash"]
+
+
+Norm = Literal["batch", "chain", "chain-cumulative"]
+
+
+Channels = Literal[1, 3, 4]
+
+
+Preset = Literal["default", "paper", "tiny"]
+
+
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+
+
+Format = Literal["png", "webp"]
+"""Of the files that pictures are written to."""
+
+
+Drawing = Literal["fp32", "bf16", "fp16"]
+
+
+Ease = Literal["none", "smooth"]
+
+
+Speed = Literal["plain", "features", "lpips"]
+
+
+Sway = Literal["moving", "fixed"]
+"""Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
+
+
+FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
+
+
+DistanceName = Literal["auto", "lpips", "pixels"]
+"""What ``handful project`` makes small."""
+
+
+Resize = Literal["tf", "pytorch", "clean"]
+
+
+ProtocolName = Literal["quick", "5k-train", "50k-full"]

@@ -1,0 +1,50 @@
+"""Options, seeds and image sources as text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from handful.errors import UsageError
+
+
+def option(name: str) -> str:
+    """Spell a field as the command line does: ``log_every`` is ``--log-every``, and ``from_`` is ``--from``."""
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """Read seeds as the command line has them: numbers and ranges, both ends included, such as ``0-63,100``.
+
+    Raises:
+        UsageError: if that cannot be read, or nothing is left.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if match is None:
+            raise UsageError(f"{option} {text}: {part.strip()!r} is not a number or a range like 0-63")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise UsageError(f"{option} {text}: the range {part.strip()} ends before it starts")
+        seeds += range(first, last + 1)
+    return seeds
+
+
+HUB = "hf:"
+"""What the name of a dataset of the Hub begins with."""
+
+
+def is_photos(source: Path) -> bool:
+    """Say whether a source can only be one of pictures, by its name; a folder may hold a model too."""
+    return source.suffix.lower() == ".zip" or str(source).startswith(HUB)
+
+
+def title(source: Path) -> str:
+    """Give a source a name that can be that of a folder: ``photos`` for ``~/photos.zip``, ``name`` for ``hf:me/name``.
+
+    The empty one if there is none, as for ``/``.
+    """
+    if str(source).startswith(HUB):
+        return source.name.removeprefix(HUB).split(":")[0]
+    return source.stem if is_photos(source) else source.resolve().name

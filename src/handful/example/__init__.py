@@ -1,0 +1,1 @@
+"""The demo: drawn flowers, trained on in minutes."""

@@ -1,0 +1,275 @@
+"""Walks through the latent space: films in which one picture turns into the next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64, UInt8
+from torch import Tensor
+
+from handful.config.choices import Ease, Speed, Sway
+from handful.errors import UsageError
+from handful.images.grid import grid as sheet
+from handful.images.grid import to_bytes, to_image
+from handful.images.video import check_film, write_film
+from handful.metrics.features import load_extractor, pixels
+from handful.networks.latent import slerp
+from handful.networks.layers import Labels
+from handful.networks.pretrained.lpips import Perceptual
+from handful.progress import Console, Watch
+from handful.sampling.latent_files import Points, read_points
+from handful.sampling.model import Model, load, whole
+from handful.seeds import Purpose, fold
+
+ROUNDS = 4
+"""Times that steps are measured to make them even; the best is taken."""
+
+
+AT_ONCE = 32
+"""Pictures measured at once."""
+
+
+STOPS = 6
+"""Seeds that a random loop goes through."""
+
+
+LARGEST_SEED = 1_000_000
+"""Of those of a random loop, so that they can be read and typed."""
+
+
+Measure = Callable[[UInt8[Tensor, "n c h w"]], Float64[Tensor, "_"]]
+"""Gives how far each image but the first is from the one before it."""
+
+
+@final
+@dataclass(frozen=True)
+class Walk:
+    """A way through points of a model, one leg from each to the next; a loop has one more, back to the first.
+
+    At moment 0 it is at the first point, at 1 at the second, and there its pictures are the points' own, bit for bit.
+    Between them latents and noise maps go along arcs (``latent.slerp``), and classes blend.
+    """
+
+    model: Model
+    points: Points
+    loop: bool = False
+    noise: Sway = "moving"
+    """fixed: that of the first point all the way. Other points' pictures then are those with this noise."""
+    truncation: float = 1.0
+
+    @property
+    def legs(self) -> int:
+        """How many there are, and so the last moment."""
+        return len(self.points) - (0 if self.loop else 1)
+
+    def inputs(self, moment: float) -> tuple[Float[Tensor, "1 z"], list[Float[Tensor, "1 1 _ _"]], Labels | None]:
+        """Give the latent, noise maps and class of a moment, from 0 to ``legs``."""
+        share, leg = math.modf(moment)
+        ends = [int(leg) % len(self.points), (int(leg) + 1) % len(self.points)]
+        start, end = self.points.pick(ends[:1]), self.points.pick(ends[1:])
+        still = self.points.pick([0]).noise if self.noise == "fixed" else None
+        if share == 0:  # an arc is at its ends but for rounding
+            return start.z, still or start.noise, start.labels
+        pairs = zip(start.noise, end.noise, strict=True)
+        noise = still or [slerp(a.flatten(1), b.flatten(1), share).view_as(a) for a, b in pairs]
+        return slerp(start.z, end.z, share), noise, self.blended(start.labels, end.labels, share)
+
+    def picture(self, moment: float) -> UInt8[Tensor, "1 c h w"]:
+        """Draw the picture of a moment, from 0 to ``legs``."""
+        z, noise, labels = self.inputs(moment)
+        device = self.model.device
+        where = [each.to(device) for each in noise], None if labels is None else labels.to(device)
+        images = self.model.draw(z.to(device), *where, self.truncation)
+        return to_bytes(whole(images, f"{moment:g} of a walk")).cpu()
+
+    def blended(
+        self, start: Int64[Tensor, " 1"] | None, end: Int64[Tensor, " 1"] | None, share: float
+    ) -> Labels | None:
+        """Give the classes on the way: shares of both, where they differ."""
+        if start is None or end is None or torch.equal(start, end):
+            return start
+        ends = torch.eye(len(self.model.config.classes))
+        return torch.lerp(ends[start], ends[end], share)
+
+
+def plain_moments(legs: int, steps: int, ease: Ease = "none") -> list[float]:
+    """Give moments that are equal steps apart, both ends among them; with ease, slow at each point."""
+    moments = [step * legs / steps for step in range(steps + 1)]
+    if ease == "none":
+        return moments
+    return [leg + share**2 * (3 - 2 * share) for share, leg in map(math.modf, moments)]
+
+
+def even_moments(walk: Walk, steps: int, measure: Measure, progress: Callable[[int, int], None]) -> list[float]:
+    """Give moments between which pictures change equally much, both ends of the walk among them.
+
+    Steps are measured and moments moved to where their sum grows evenly, some times over; the best are taken.
+    """
+
+    def told(before: int, done: int) -> None:
+        progress(before + done, ROUNDS * steps)
+
+    moments = plain_moments(walk.legs, steps)
+    tried = []
+    for turn in range(ROUNDS):
+        found = measured(walk, moments, measure, partial(told, turn * steps))
+        if float(found.sum()) == 0:  # nothing changes, so any moments are even
+            return moments
+        tried.append((float(found.std(correction=0) / found.mean()), moments))
+        way = np.concatenate([[0.0], found.cumsum(0).numpy()])
+        inner = np.interp(np.linspace(0, way[-1], steps + 1), way, moments)[1:-1]
+        moments = [0.0, *inner.tolist(), float(walk.legs)]
+    return min(tried)[1]
+
+
+def measured(walk: Walk, moments: Sequence[float], measure: Measure, told: Callable[[int], None]) -> Float64[Tensor, _]:
+    """Measure the steps between pictures of a walk, a few in memory at a time."""
+    found, last = [], walk.picture(moments[0])
+    for start in range(1, len(moments), AT_ONCE):
+        some = [last]
+        for moment in moments[start : start + AT_ONCE]:
+            some.append(walk.picture(moment))
+            told(start + len(some) - 2)
+        found.append(measure(torch.cat(some)))
+        last = some[-1]
+    return torch.cat(found)
+
+
+def measure_of(speed: Speed, device: torch.device, weights: Path | None = None) -> Measure:
+    """Make what steps are measured with.
+
+    Raises:
+        WeightsError: if LPIPS is asked for and its weight files cannot be had.
+    """
+    if speed == "lpips":
+        perceptual = Perceptual.pretrained(weights).to(device)
+
+        @torch.no_grad()
+        def lpips(images: UInt8[Tensor, "n c h w"]) -> Float64[Tensor, _]:
+            seen = pixels(images.to(device))
+            distances: Tensor = perceptual(seen[1:], seen[:-1])
+            return distances.double().cpu()
+
+        return lpips
+    extractor = load_extractor("random", device)
+    return lambda images: extractor(images).diff(dim=0).norm(dim=1)
+
+
+def interpolate(
+    source: Path | str,
+    out: Path | str,
+    seeds: str | Sequence[int] | Points | None = None,
+    frames: int = 120,
+    fps: float = 24.0,
+    *,
+    loop: bool = False,
+    ease: Ease = "none",
+    speed: Speed = "plain",
+    noise: Sway = "moving",
+    grid: int = 1,
+    random: int = 0,
+    of: str | None = None,
+    truncation: float = 1.0,
+    weights: Path | None = None,
+    device: str = "auto",
+    watch: Watch | None = None,
+) -> Path:
+    """Make a film of a walk through the latent space; docs/explore.md has more.
+
+    Args:
+        source: A run folder, a model folder or a ``.safetensors`` file.
+        out: A ``.mp4``, ``.webm``, ``.webp`` or ``.gif`` file, or a new folder for PNG frames.
+        seeds: What to go through, as the command line has it (``read_points``), or numbers, or points. By default a
+            random loop.
+        frames: How many pictures the film has.
+        fps: Pictures a second.
+        loop: Go back to the first, so that the film can be played over and over without a jump.
+        ease: smooth: slow down at each point.
+        speed: plain: equal steps in the latent space; features or lpips: equal steps in what pictures look like.
+        noise: moving: from each point's own to the next one's; fixed: that of the first.
+        grid: Walks side by side, in step, among which the points are divided in their order.
+        random: Names the random loop, where no seeds are given.
+        of: The class of all pictures, where the model has classes.
+        truncation: See ``Model.sample``.
+        weights: Where weight files of LPIPS are looked for first.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        watch: Is told how it goes; the terminal by default.
+
+    Returns:
+        The film.
+
+    Raises:
+        UsageError: if an option makes no sense or the film cannot be written; before anything is drawn.
+        WeightsError: as ``measure_of``.
+    """
+    check_film(Path(out), fps)
+    if grid < 1:
+        raise UsageError(f"--grid {grid}: must be at least 1 walk")
+    if frames < 2:
+        raise UsageError(f"--frames {frames}: a film has at least 2")
+    if ease != "none" and speed != "plain":
+        raise UsageError(
+            f"--ease {ease} and --speed {speed}: one makes steps uneven, the other even; choose one of them"
+        )
+    model = load(source, device)
+    watch = watch or Console()
+    if seeds is None:
+        seeds, loop = random_stops(random, grid), True
+        watch.note(f"a random loop: --seeds {','.join(str(seed) for seed in seeds)} --loop")
+    walks = divided(model, points_of(model, seeds, of), grid, loop, noise, truncation)
+    measure = None if speed == "plain" else measure_of(speed, model.device, weights)
+    steps = frames if loop else frames - 1
+    try:
+        moments = []
+        for walk in walks:
+            if measure is None:
+                moments.append(plain_moments(walk.legs, steps, ease))
+            else:
+                moments.append(even_moments(walk, steps, measure, partial(watch.advance, "measuring")))
+
+        def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
+            for frame in range(frames):
+                yield torch.cat([walk.picture(times[frame]) for walk, times in zip(walks, moments, strict=True)])
+                watch.advance("drawing", frame + 1, frames)
+
+        write_film(Path(out), (to_image(each[0]) if grid == 1 else sheet(list(each)) for each in pictures()), fps)
+    finally:
+        watch.close()
+    return Path(out)
+
+
+def points_of(model: Model, seeds: str | Sequence[int] | Points, of: str | None) -> Points:
+    """Give points, in whichever way they were asked for."""
+    if isinstance(seeds, Points):
+        return seeds
+    return read_points(seeds, model, of) if isinstance(seeds, str) else Points.of_seeds(model, seeds, of)
+
+
+def random_stops(number: int, walks: int) -> list[int]:
+    """Draw the seeds that random loops go through."""
+    if number < 0:
+        raise UsageError(f"--random {number}: must not be negative")
+    random = torch.Generator().manual_seed(fold(Purpose.WALK, number))
+    drawn: list[int] = torch.randint(LARGEST_SEED, (STOPS * walks,), generator=random).tolist()
+    return drawn
+
+
+def divided(model: Model, points: Points, walks: int, loop: bool, noise: Sway, truncation: float) -> list[Walk]:
+    """Divide points among walks, in their order.
+
+    Raises:
+        UsageError: if that does not come out even, or leaves a walk with a single point.
+    """
+    each, left = divmod(len(points), walks)
+    if left or each < 2:
+        rest = f" in {walks} walks of the same length" if walks > 1 else ""
+        raise UsageError(f"--seeds: {len(points)} cannot be gone through{rest}; a walk needs two or more")
+    starts = range(0, len(points), each)
+    return [Walk(model, points.pick(range(start, start + each)), loop, noise, truncation) for start in starts]

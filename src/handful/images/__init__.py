@@ -1,0 +1,1 @@
+"""One picture: decoding, writing, grids, sheets, films."""

@@ -1,0 +1,1 @@
+"""The generator, the discriminators, and what they are built of."""

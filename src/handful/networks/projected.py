@@ -1,0 +1,162 @@
+"""A discriminator that looks at images through a frozen network that others trained on many more."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import final
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from handful.compute.precision import layout
+from handful.config.generator import GeneratorConfig
+from handful.config.sizes import Shape, map_shape
+from handful.images.channels import views
+from handful.networks.chain import Role
+from handful.networks.discriminator import SURE, Chance, View
+from handful.networks.layers import DownBlock, batch_norm, conv, leaky, shrink, upsample_smoothly
+from handful.networks.pretrained.efficientnet import TAPS, EfficientNet
+
+SMALLEST = 128
+"""Nominal size, in pixels, that smaller images are enlarged to: the deepest map then has the 8 pixels that its head
+needs."""
+
+
+LARGEST = 256
+"""Nominal size that larger images are averaged down to, and side of the window through which they are also seen as they
+are. So memory and time stop growing there."""
+
+
+MIXED = (64, 128, 256, 512)
+"""Channels that the maps are mixed to, from the widest map to the deepest (Projected GAN's)."""
+
+
+@final
+class Features:
+    """What EfficientNet-Lite0 and a random mixing of its maps make of an image; nothing of it is ever learned.
+
+    Four maps, 1/2 to 1/16 of the image's side, each go through a random 1x1 convolution. Then, from the deepest up, a
+    map goes through a random 3x3 convolution, is enlarged and added to the next one. So every map holds what all deeper
+    ones see.
+
+    Not a module, and so no part of the discriminator's: what a module holds is trained, normalised and saved.
+
+    Source: Projected GAN (Sauer et al. 2021), section 3, which has the same network, and takes its maps one halving
+    deeper, of images twice as large.
+    """
+
+    def __init__(
+        self,
+        trunk: EfficientNet,
+        random: torch.Generator,
+        device: torch.device,
+        precision: torch.dtype,
+        recompute: bool,
+    ) -> None:
+        """Copy the trunk, and draw the mixing: the same for the same ``random``, whatever the device."""
+        self.trunk = copy.deepcopy(trunk)
+        self.trunk.recompute = recompute
+        self.channels = nn.ModuleList(conv(tap, mixed, 1) for tap, mixed in zip(TAPS, MIXED, strict=True))
+        self.scales = nn.ModuleList(conv(deep, wide, 3, padding=1) for wide, deep in pairwise(MIXED))
+        for layer in (*self.channels, *self.scales):
+            assert isinstance(layer.weight, Tensor)
+            nn.init.normal_(layer.weight, 0.0, layer.weight[0].numel() ** -0.5, generator=random)
+        for part in (self.trunk, self.channels, self.scales):
+            part.to(device, precision, memory_format=layout(precision))  # type: ignore[call-overload]
+            part.requires_grad_(False)
+
+    def __call__(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
+        """Give the mixed maps of images in [-1, 1], from the widest to the deepest; gradients reach the images."""
+        maps = [mix(tap) for mix, tap in zip(self.channels, self.trunk.taps(images), strict=True)]
+        for level in reversed(range(len(self.scales))):
+            maps[level] = maps[level] + upsample_smoothly(self.scales[level](maps[level + 1]))
+        return maps
+
+
+class Projected(nn.Module):
+    """Judge an image in patches, by one small network on each of the four maps of ``Features``.
+
+    Above 256 px it looks twice: at the whole image, made smaller, and at a window of 256 px, at a place drawn anew each
+    time, since nothing else would see the finest detail. Each look has networks of its own. The generator's small image
+    is not looked at.
+
+    Source: Projected GAN (Sauer et al. 2021), section 3. The window is ours: the released code puts the frozen network
+    on the whole image, whose cost grows with its area.
+    """
+
+    def __init__(self, config: GeneratorConfig, features: Features) -> None:
+        super().__init__()
+        self.shape, self.features = config.shape, features
+        self.decoders, self.chained = None, list[int]()
+        self.strength, self.noise = nn.Buffer(torch.zeros(())), nn.Buffer(torch.zeros(()))
+        """CHAIN's and NICE's, which there is none of."""
+        nominal, base = config.nominal, config.base
+        side = min(max(nominal, SMALLEST), LARGEST)
+        self.whole = map_shape(base, side)
+        looks = ("whole", "window") if nominal > LARGEST else ("whole",)
+        self.heads = nn.ModuleDict(
+            {
+                f"{look}_{side >> level}": head(channels, side >> level, config.width)
+                for look in looks
+                for level, channels in enumerate(MIXED, start=1)
+            }
+        )
+
+    def chance(self, count: int, random: torch.Generator, role: Role | None = None) -> Chance:
+        """Draw the place of the window, one for all ``count`` images, where there is a window."""
+        if not any(name.startswith("window") for name in self.heads):
+            return SURE
+        device = self.strength.device
+        longest = max(self.shape) - LARGEST + 1
+        drawn = torch.randint(longest, (2,), device=device, generator=random)
+        return Chance(
+            window=[
+                torch.stack([drawn[axis] * (side - LARGEST + 1) // longest for axis, side in enumerate(self.shape)])
+            ]
+        )
+
+    def forward(
+        self,
+        images: Float[Tensor, "b c h w"],
+        small: Float[Tensor, "b c _ _"],
+        chance: Chance = SURE,
+        labels: Int64[Tensor, " b"] | None = None,
+    ) -> View:
+        """View images in [-1, 1], RGB or grey; above 256 px that needs what ``chance`` drew. Knows no classes."""
+        assert labels is None
+        images = views(images)[0]
+        looks = [bounded(images, self.whole), *(window(images, place) for place in chance.window)]
+        maps = [each for look in looks for each in self.features(look)]
+        logits = [head(each).flatten(1) for head, each in zip(self.heads.values(), maps, strict=True)]
+        nothing = images.new_empty(0)  # there are no decoders to be given maps
+        zero = torch.zeros_like(self.strength)
+        return View(torch.cat(logits, dim=1).float(), nothing, nothing, nothing, zero, zero)
+
+
+def head(inputs: int, side: int, width: int) -> nn.Sequential:
+    """Bring a map down to 8 px by strided convolutions, and then to 5 x 5 logits.
+
+    A 1x1 convolution comes first, so that the deepest map, which may have 8 px already, is not judged linearly.
+    """
+    outputs = [width * 64 // (side >> halvings) for halvings in range((side // 8).bit_length())]
+    layers: list[nn.Module] = [conv(inputs, outputs[0], 1), batch_norm(outputs[0]), leaky()]
+    layers += [DownBlock(before, after) for before, after in pairwise(outputs)]
+    return nn.Sequential(*layers, conv(outputs[-1], 1, 4))
+
+
+def bounded(images: Float[Tensor, "b 3 h w"], shape: Shape) -> Float[Tensor, "b 3 _ _"]:
+    """Bring images to another size of the same proportions."""
+    while images.shape[-1] < shape[1]:
+        images = upsample_smoothly(images)
+    return shrink(images, shape) if images.shape[-1] > shape[1] else images
+
+
+def window(images: Float[Tensor, "b 3 h w"], place: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:
+    """Cut out ``LARGEST`` rows and columns from a place that only the device needs to know.
+
+    Not to be compiled: PyTorch 2.13 writes past the end in its gradient (LOG.md, 2026-11-24).
+    """
+    reach = torch.arange(LARGEST, device=images.device)
+    return images.index_select(2, place[0] + reach).index_select(3, place[1] + reach)

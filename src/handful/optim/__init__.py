@@ -1,0 +1,1 @@
+"""Adam with spectral normalisation, and the averaged generator."""

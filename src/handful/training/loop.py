@@ -1,0 +1,125 @@
+"""Train a generator against a discriminator on a folder of images.
+
+    model = handful.train(handful.TrainConfig(images="photos", run="runs/photos"))
+
+The same call resumes: it goes on from the newest checkpoint in the run folder. All that is random in a step is drawn
+from ``(seed, step)`` and from nothing else. So a run that was killed and resumed ends with bit for bit the weights of
+one that never stopped, and no checkpoint holds a random state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from handful.compute.memory import ran_out
+from handful.compute.precision import arithmetic
+from handful.compute.processes import ALONE, Ranks, join
+from handful.config.train import TrainConfig
+from handful.progress import Console, Watch
+from handful.sampling.model import Model
+from handful.training.run import Run
+from handful.training.state import State
+from handful.training.step import Step
+from handful.training.worker import Follower, opened
+
+
+def train(config: TrainConfig, watch: Watch | None = None) -> Model:
+    """Run ``config`` to its last step and return the averaged generator.
+
+    Writes the run folder as it goes (see ``Run``). Ctrl-C and SIGTERM end the run early, after a checkpoint. In several
+    processes (see ``ranks``) each calls this, and each gets the generator; what it raises is raised in all.
+
+    Args:
+        config: What to train, on what, where to.
+        watch: Is told how it goes, in the process that leads; the terminal by default.
+
+    Raises:
+        UsageError: if the image folder, an option, or the run folder to go on with does not fit.
+        TrainingError: if a loss is no longer finite; the newest checkpoint is from before.
+        WeightsError: if ``--perceptual vgg16`` or ``--discriminator projected`` was asked for and its files cannot be
+            had.
+
+    Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
+    """
+    with (
+        join() as ranks,
+        opened(config, watch or Console(), ranks) as run,
+        stop_signals() as stop,
+        arithmetic(run.config.precision),
+    ):
+        state = begun(run, ranks)
+        state.take_over(ranks)
+        step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
+        # All agree on what the lead's clock says, and on the end, where it says nothing.
+        while (clock := ranks.agree(None if run.ended or stop.is_set() else run.clock(state))) is not None:
+            try:
+                losses = step(clock)
+            except (RuntimeError, MemoryError) as error:
+                if not ran_out(error):
+                    raise
+                step.divide(error)
+                losses = {}
+            if not losses:  # seldom, since what takes memory in a step is over before it changes anything
+                run.rewind(state)
+                continue
+            state.step += 1
+            run.report(state, losses)
+        return run.finish(state)
+
+
+def begun(run: Run | Follower, ranks: Ranks = ALONE) -> State:
+    """Make the state that a run starts from or goes on with."""
+    config = run.config
+    state = State.fresh(config, run.device, run.trunk, run.classes)
+    run.resume(state)
+    if config.batch == config.at_once == "auto" and state.step == 0 and ranks.count == 1:
+        assert isinstance(run, Run)
+        at_once = most_at_once(run, state)
+        run.rewind(state)
+        state.at_once = run.at_once = at_once
+        run.watch.note(f"--batch auto: {config.whole_batch} images a step, {at_once} of them at once")
+    return state
+
+
+def most_at_once(run: Run, state: State) -> int:
+    """Say how many images of a batch to compute at once, from a step with two of them, which the state is spoiled by.
+
+    On the CPU only: a GPU says when its memory runs out, and then the batch is divided; a machine ends the program.
+    """
+    config = run.config
+    if run.device.type != "cpu":
+        return config.whole_batch
+    trial = dataclasses.replace(config, batch=2, compile="off")
+    state.at_once = 2
+    Step(trial, state, run.images, run.distance, labels=run.labels)()
+    return min(config.whole_batch, run.gauge.most_at_once(state) or 2)
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to stop after the step at hand; a second one acts as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        restore()
+
+    for number in usual:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        restore()

@@ -1,0 +1,394 @@
+"""A run on the disk: its folder, and what happens beside the training steps.
+
+config.json      every option as resolved, the version, the fingerprint of the image folder
+log.jsonl        one line a report
+samples/         step-00001000.png: fixed seeds, averaged generator
+checkpoints/     step-00001000/: all that an exact resume needs; the newest few
+model/           the newest averaged generator, for use
+best/            the best one by the run's own scores, and its score
+cache/           the images, decoded, where they are too many for memory; see ``store``
+report.html      all of it on one page
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from handful.compute.device import choose_device, hardware, place
+from handful.compute.memory import peak_memory
+from handful.compute.processes import ALONE, Ranks
+from handful.config.train import TrainConfig
+from handful.data import cache as store
+from handful.data.classes import Classes, label
+from handful.data.dataset import Dataset, load_folder
+from handful.data.holdout import hold_back, part
+from handful.data.sources import open_photos
+from handful.errors import TrainingError, UsageError
+from handful.files import sweep, write_json
+from handful.images.grid import grid, write_png
+from handful.metrics.features import Extractor
+from handful.networks.calibrate import calibrate
+from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.objective.losses import Distance
+from handful.progress import Watch
+from handful.records.journal import Journal
+from handful.records.layout import BEST
+from handful.records.scores import Score, best, lowest, plateau, read_history, refusal
+from handful.records.settings import Settings, read_settings, reconcile, settle
+from handful.records.verdict import warnings
+from handful.reporting.build import report
+from handful.sampling.model import Model
+from handful.training import checkpoint
+from handful.training.forecast import WORTH_TELLING, Gauge
+from handful.training.scoring import Judge
+from handful.training.setup import pretrained, resolve, tell
+from handful.training.state import State
+from handful.training.tensorboard import Tracker
+from handful.training.transfer import Source, begin, compare, source_of
+
+SAMPLES = range(36)
+"""Seeds of the pictures in a sample grid."""
+
+
+SCORE_EVERY = 500
+"""Steps between two scores, at least, where the run chooses."""
+
+
+SCORE_SHARE = 0.05
+"""Share of the time that scores may take where the run chooses."""
+
+
+class Run:
+    """A run that is open: its settings, its images, and its folder, which it holds so that nobody else trains there."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        classes: Classes,
+        distance: Distance,
+        extractor: Extractor,
+        trunk: EfficientNet | None,
+        watch: Watch,
+    ) -> None:
+        self.config = config
+        self.watch = watch
+        self.distance, self.trunk = distance, trunk
+        self.device = torch.device(config.device)
+        self.source: Source | None = None
+        """What a run that has not begun starts from."""
+        self.journal = Journal(config.folder / "log.jsonl")
+        self.checkpoints = config.folder / "checkpoints"
+        self.classes = classes.names
+        if dataset.held is None:
+            kept, unseen = hold_back(classes, config)
+            training, others = part(dataset.images, kept, unseen)
+        else:
+            seen = len(dataset.images) - dataset.held
+            training, others = dataset.images[:seen], dataset.images[seen:]
+            kept, unseen = list(range(seen)), list(range(seen, len(dataset.images)))
+        if unseen:
+            watch.note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
+        self.labels, unseen_labels = ([classes.numbers[place] for place in each] for each in (kept, unseen))
+        self.judge = Judge(config, training, others, extractor, watch, self.classes, self.labels, unseen_labels)
+        self.images = place(training, self.device)
+        self.gauge = Gauge(config)
+        self.losses: list[dict[str, Tensor]] = []
+        self.history: list[Score] = []
+        self.warned: set[str] = set()
+        self.ended: str | None = None
+        self.tracker: Tracker | None = None
+        self.calibrated: dict[int, int] = {}
+        self.saved_step, self.began = 0, 0
+        self.reported = self.saved = time.monotonic()
+
+    @classmethod
+    @contextmanager
+    def open(cls, config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> Iterator[Run]:
+        """Make or find the run folder, hold it, settle what is automatic, and read the images.
+
+        Raises:
+            UsageError: if the folder is in use, belongs to other images or other options, or the images do not do;
+                or several processes cannot share out the batch, or a device to each.
+        """
+        saved = read_settings(config.folder)
+        if saved is not None:
+            config = reconcile(config, saved.config)
+        at_once = None if config.at_once == "auto" else config.at_once
+        ranks.require(config.whole_batch, choose_device(config.device), at_once)
+        config, distance, extractor = resolve(config, watch, ranks)
+        trunk = pretrained(config, watch)
+        source = source_of(config)
+        try:
+            # Of what a class needs, the names say most before all images are read; without classes nobody needs them.
+            files = open_photos(config.images).files if config.labels == "folders" else []
+            expected = label([file.as_posix() for file in files], config)
+            reading = partial(watch.advance, "reading images")
+            how = (config.shape, config.fit, config.generator.channels, reading)
+            dataset = load_folder(config.images, *how) if store.fits(config) else None
+            start = saved.start if saved else None
+            if source is not None:
+                start = compare(source, config, trunk, watch, expected.names)
+            config.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(config.folder / ".lock", timeout=0):
+                sweep(config.folder)
+                dataset = dataset or store.load(config, watch)
+                tell(dataset, config, watch)
+                classes = label(dataset.names, config)
+                for line in classes.notes:
+                    watch.note(line)
+                count, words = len(dataset.images), hardware(config.device)
+                settle(Settings(config, dataset.fingerprint, count, words, start), saved)
+                run = cls(config, dataset, classes, distance, extractor, trunk, watch)
+                run.source = source
+                try:
+                    yield run
+                finally:
+                    run.close()
+        except Timeout:
+            raise UsageError(f"--run {config.folder}: another process is training in this folder") from None
+        finally:
+            watch.close()
+
+    def resume(self, state: State) -> None:
+        """Bring a fresh state to the newest checkpoint, if there is one, and the log with it."""
+        found = checkpoint.every(self.checkpoints)
+        if found:
+            checkpoint.restore(state, found[-1])
+            self.watch.note(f"going on from step {state.step:,} of {self.config.steps:,} in {self.config.folder}")
+        self.journal.cut(state.step)
+        if self.config.track:
+            self.tracker = Tracker(self.config.folder, state.step)
+        self.history = read_history(self.journal.read())
+        self.warned = set(warnings(self.history))
+        self.saved_step = state.step
+        self.reported = self.saved = time.monotonic()
+        self.ended = self.end(state)
+        self.began, self.at_once = state.step, state.at_once
+        self.gauge.begin(state)
+        if not found and self.source is not None:
+            begin(state, self.source)
+            self.source = None
+            self.show(state)
+            self.save(state)  # from here on the run needs its source no more
+
+    def rewind(self, state: State) -> None:
+        """Bring a state that is half changed, or was tried out, to the newest checkpoint, or to the start."""
+        at_once = state.at_once
+        state.load(State.fresh(self.config, self.device, self.trunk, self.classes).tensors())
+        state.step, state.seconds, state.chosen = 0, 0.0, 0
+        self.losses.clear()
+        self.close()
+        self.resume(state)
+        # As it was when that was written, so that the difference is told of and kept.
+        self.at_once, state.at_once = state.at_once, min(at_once, state.at_once)
+
+    def report(self, state: State, losses: dict[str, Tensor]) -> None:
+        """Take the losses of the step just done, and do what is due after it: score, log, samples, checkpoint.
+
+        Nothing here changes what training goes on to do, but that ``ended`` says when to stop.
+        """
+        config, step = self.config, state.step
+        self.losses.append({name: value.detach() for name, value in losses.items()})
+        self.watch.advance("training", step, config.steps)
+        forecast = self.gauge.look(state)
+        if forecast is not None and forecast.seconds_left >= WORTH_TELLING:
+            self.watch.note(str(forecast))
+        divided = state.at_once < self.at_once
+        if divided:
+            self.watch.note(
+                f"step {step:,}: memory ran out with {self.at_once} images at once; the step was taken again with "
+                f"{state.at_once}, and so will be those to come"
+            )
+            self.at_once = state.at_once
+        self.ended = self.end(state)
+        if self.score_due(state):
+            self.score(state)
+            self.ended = self.end(state)
+        last = self.ended is not None
+        if last or step % config.log_every == 0:
+            self.log(state)
+        if last or step % config.sample_every == 0:
+            self.show(state)
+        minutes = (time.monotonic() - self.saved) / 60
+        # Saved where it was divided too, so that a resumed run divides the same steps.
+        if last or divided or step % config.checkpoint_every == 0 or minutes >= config.checkpoint_minutes:
+            self.save(state)
+
+    def finish(self, state: State) -> Model:
+        """Leave the newest state on the disk, also where a signal came between, and give the averaged generator."""
+        if state.step > self.saved_step:
+            self.show(state)
+            self.save(state)
+        folder, steps = self.config.folder, self.config.steps
+        early = f"stopped at step {state.step:,} of {steps:,}; the same command goes on from there"
+        self.watch.note(self.ended or early)
+        top = best(self.history)
+        if top is not None:
+            self.watch.note(f"best: step {top.step:,}, in {folder / 'best'}")
+        new = state.step > self.began or not (folder / "report.html").exists()
+        if self.config.report and self.ended is not None and new:
+            self.watch.note(f"all of it on one page: {report(folder, self.config.device, self.watch)}")
+        return self.model(state)
+
+    def end(self, state: State) -> str | None:
+        """Say why the run ends here; None if it goes on."""
+        config = self.config
+        if state.step >= config.steps:
+            return f"{config.folder} is trained for {state.step:,} steps; a higher --steps goes on"
+        if config.minutes is not None and self.minutes(state) >= config.minutes:
+            return f"stopped at step {state.step:,}, after --minutes {config.minutes:g}; more minutes go on"
+        if config.stop_when == "plateau" and plateau(self.history):
+            return f"stopped at step {state.step:,}, since no score improves any more; --stop-when never goes on"
+        return None
+
+    def clock(self, state: State) -> float:
+        """Say what share of its minutes is over, 0 where the run has none."""
+        return 0.0 if self.config.minutes is None else self.minutes(state) / self.config.minutes
+
+    def minutes(self, state: State) -> float:
+        """Say how long the run has been training, over all sittings."""
+        return (state.seconds + time.monotonic() - self.reported) / 60
+
+    def score_due(self, state: State) -> bool:
+        """Say whether it is time for a score: at the chosen steps and at the end; by default only where it is cheap."""
+        config, step = self.config, state.step
+        if config.score_every is not None:
+            return config.score_every > 0 and (step % config.score_every == 0 or self.ended is not None)
+        if step < SCORE_EVERY:
+            return False
+        if self.ended is not None:
+            return True  # whatever it costs: what the person is left with goes by it
+        if step % SCORE_EVERY:
+            return False
+        spent = [score.score_seconds for score in self.history]
+        total = 60 * self.minutes(state)
+        return sum(spent) + (spent[-1] if spent else 0.0) <= SCORE_SHARE * total
+
+    def score(self, state: State) -> None:
+        """Score the averaged generator, keep it if it is the best, and say what goes wrong.
+
+        Raises:
+            TrainingError: if a loss or a weight is not finite.
+        """
+        since = time.monotonic()
+        self.require_finite(state)
+        probability = state.controls.probability
+        scores = [
+            self.judge.score(self.model(state, number), state.discriminator, state.step, since, probability)
+            for number in range(len(state.averages))
+        ]
+        score = lowest(scores) or scores[0]
+        state.chosen = scores.index(score)
+        score = dataclasses.replace(score, score_seconds=scores[-1].score_seconds)
+        self.history.append(score)
+        if best(self.history) is score:
+            keep_best(self.model(state), score, self.config.folder / "best")
+        found = warnings(self.history)
+        for kind in found.keys() - self.warned:
+            self.watch.note(f"step {state.step:,}: {found[kind]}")
+        self.warned = set(found)
+        entry = {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(score).items()}
+        if self.config.average_widths:
+            entry["average_width"] = self.config.average_widths[state.chosen]
+        self.log(state, entry | {"refused": refusal(score), "warnings": list(found.values())})
+
+    def log(self, state: State, score: dict[str, Any] | None = None) -> None:
+        """Write the mean of the losses since the last report to the log, with a score if there is one.
+
+        Raises:
+            TrainingError: if one of them is not finite.
+        """
+        if not self.losses:
+            return  # the last report was at this very step
+        names = list(self.losses[0])
+        table = torch.stack([torch.stack([*step.values()]) for step in self.losses]).cpu().double()  # [steps losses]
+        bad = (~table.isfinite()).nonzero()
+        if len(bad):
+            row, column = bad[0].tolist()
+            self.fail(state.step - len(table) + row + 1, f"the {names[column]} loss is {table[row, column]}")
+        now = time.monotonic()
+        seconds, self.reported = now - self.reported, now
+        state.seconds += seconds
+        means = dict(zip(names, table.mean(dim=0).tolist(), strict=True))
+        entry = {
+            "step": state.step,
+            "steps": self.config.steps,
+            "seconds": round(state.seconds, 2),
+            "seconds_left": round((self.config.steps - state.step) * seconds / len(table), 2),
+            "images_per_second": round(len(table) * self.config.whole_batch / seconds, 3),
+            **{name: round(value, 5) for name, value in means.items()},
+            "at_once": state.at_once,
+            "peak_memory_mb": round(peak_memory(self.device), 1),
+            **(score or {}),
+        }
+        self.losses.clear()
+        self.journal.write(entry)
+        if self.tracker is not None:
+            self.tracker.numbers(entry)
+        self.watch.report(entry)
+
+    def require_finite(self, state: State) -> None:
+        """Stop the run if a weight is no longer finite."""
+        for name, value in state.tensors().items():
+            if not value.isfinite().all():
+                self.fail(state.step, f"{name} is no longer finite")
+
+    def fail(self, step: int, what: str) -> NoReturn:
+        """Stop the run because a number is no longer finite."""
+        found = checkpoint.every(self.checkpoints)
+        left = f"the last good checkpoint is {found[-1]}" if found else "there was no checkpoint yet"
+        raise TrainingError(
+            f"step {step}: {what}; {left}. Start a new run with a lower --learning-rate (it is "
+            f"{self.config.step_size:g}), a larger --batch (it is {self.config.whole_batch}) or another --seed"
+        )
+
+    def show(self, state: State) -> None:
+        """Write a grid of the same seeds' pictures as at the steps before."""
+        picture = grid(list(self.model(state).sample(SAMPLES)))
+        write_png(self.config.folder / "samples" / f"step-{state.step:08d}.png", picture)
+        if self.tracker is not None:
+            self.tracker.picture(state.step, picture)
+
+    def save(self, state: State) -> None:
+        """Write the model, then a checkpoint; a run that dies in between writes the model again.
+
+        Raises:
+            TrainingError: if a loss or a weight is not finite.
+        """
+        self.log(state)
+        self.require_finite(state)
+        self.model(state).save(self.config.folder / "model")
+        checkpoint.save(state, self.checkpoints, self.config.keep)
+        self.saved, self.saved_step = time.monotonic(), state.step
+
+    def close(self) -> None:
+        """Leave nothing open."""
+        if self.tracker is not None:
+            self.tracker.close()
+
+    def model(self, state: State, number: int | None = None) -> Model:
+        """Give an averaged generator, the chosen one by default, fit for use."""
+        number = state.chosen if number is None else number
+        average = state.averages[number]
+        if self.calibrated.get(number) != state.step:
+            calibrate(average)
+            self.calibrated[number] = state.step
+        return Model(average)
+
+
+def keep_best(model: Model, score: Score, folder: Path) -> None:
+    """Write the model and its score; at no time does the score of one checkpoint lie beside the model of another."""
+    (folder / BEST).unlink(missing_ok=True)
+    model.save(folder)
+    write_json(folder / BEST, vars(score))

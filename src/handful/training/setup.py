@@ -1,0 +1,203 @@
+"""What a run starts from: the automatic choices settled, the images parted and placed, and the user told of both."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch
+
+from handful.compute import device as machine
+from handful.compute.compiling import COMPILE_STEPS, COMPILERS, can_compile
+from handful.compute.device import choose_device, hardware
+from handful.compute.precision import PRECISIONS, best_precision
+from handful.compute.processes import ALONE, Ranks
+from handful.config.choices import FeatureName, Precision
+from handful.config.text import option
+from handful.config.train import TrainConfig, size_in_words
+from handful.data.checkup.examine import in_brief
+from handful.data.checkup.words import in_a_line
+from handful.data.dataset import Dataset
+from handful.data.survey import fitted
+from handful.errors import MissingWeightsError, UsageError, WeightsError
+from handful.files import readable
+from handful.images.channels import KINDS
+from handful.metrics.features import Extractor, load_extractor, vgg16
+from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.lpips import Perceptual
+from handful.networks.pretrained.weights import Progress
+from handful.objective.losses import Distance, absolute_difference
+from handful.progress import Watch
+from handful.training import tensorboard as track
+
+NARROW = 32
+"""Width of networks whose steps are too cheap for compiling them to pay on a CPU (LOG.md, 2026-11-24)."""
+
+
+NAMED = 20
+"""Files named in a message before the rest is only counted."""
+
+
+def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[TrainConfig, Distance, Extractor]:
+    """Settle what is automatic: device, precision, compiling, how reconstructions are judged, what scores look through.
+
+    Raises:
+        UsageError: if the device or TensorBoard is not there, or the device has not the precision.
+        WeightsError: if weight files were asked for and cannot be had.
+    """
+    if config.track:
+        track.require()
+    device = choose_device(config.device)
+    machine.prepare(device)
+    precision = choose_precision(config, device)
+    compiled = choose_compile(config, device, watch, ranks)
+    config = fitted(config, device, watch)
+    config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
+    words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
+    watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
+    if ranks.count > 1:
+        share = config.whole_batch // ranks.count
+        watch.note(f"{ranks.count} processes, each with {share} of the {config.whole_batch} images of a batch")
+    for line in in_vain(config):
+        watch.note(line)
+    reconstructs = config.reconstruction and config.discriminator != "projected"
+    perceptual = config.perceptual if reconstructs or config.perceptual == "vgg16" else "none"
+    network: Perceptual | None = None
+    bar = downloading(watch)
+    if reconstructs and perceptual != "none":
+        try:
+            network = Perceptual.pretrained(config.weights, progress=bar).to(device)
+            perceptual = "vgg16"
+        except WeightsError as error:
+            if perceptual == "vgg16":
+                raise
+            watch.note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
+            perceptual = "none"
+    features, extractor = score_features(config, network, device, watch)
+    distance: Distance = absolute_difference
+    if network is not None:
+        distance = network.reduced(PRECISIONS[precision], config.recompute)
+    config = dataclasses.replace(config, perceptual=perceptual, score_features=features, learning_rate=config.step_size)
+    return dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction), distance, extractor
+
+
+def score_features(
+    config: TrainConfig, network: Perceptual | None, device: torch.device, watch: Watch
+) -> tuple[FeatureName, Extractor]:
+    """Choose and load what scores look through.
+
+    Raises:
+        WeightsError: if what was asked for by name cannot be had.
+    """
+    bar = downloading(watch)
+    named = config.score_features
+    if network is not None and named in ("auto", "vgg16"):
+        return "vgg16", vgg16(network, device)
+    if named != "auto":
+        return named, load_extractor(named, device, config.weights, progress=bar)
+    if config.discriminator != "projected":  # which has seen ImageNet too
+        try:
+            return "efficientnet", load_extractor("efficientnet", device, config.weights, progress=bar)
+        except MissingWeightsError as error:
+            watch.note(f"--score-features auto: taking random, which has never seen a photo, since {error}")
+    return "random", load_extractor("random", device)
+
+
+def in_vain(config: TrainConfig) -> list[str]:
+    """Say which options have no effect beside the others, or another one than one might think."""
+    lines = []
+    if config.discriminator == "projected":
+        idle = [option(name) for name in ("reconstruction", "augment_together") if getattr(config, name)]
+        idle += ["--emphasis"] * (config.emphasis not in (0, TrainConfig.emphasis))
+        idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
+        if idle:
+            lines.append(f"without effect with --discriminator projected: {', '.join(idle)}")
+        if config.score_features in ("efficientnet", "inception", "vgg16"):
+            lines.append(
+                f"--score-features {config.score_features} comes from ImageNet, as does what --discriminator projected"
+                " looks through, so its scores flatter the run; those of random and dino do so less"
+            )
+    elif config.perceptual == "vgg16" and not config.reconstruction:
+        lines.append("--perceptual vgg16 has no effect with --no-reconstruction")
+    return lines
+
+
+def pretrained(config: TrainConfig, watch: Watch) -> EfficientNet | None:
+    """Load what a projected discriminator looks through; none for another one.
+
+    Raises:
+        WeightsError: if its file cannot be had.
+    """
+    if config.discriminator != "projected":
+        return None
+    return EfficientNet.pretrained(config.weights, progress=downloading(watch))
+
+
+def downloading(watch: Watch) -> Progress:
+    """Show how a download goes."""
+    return lambda name, done, total: watch.advance(f"downloading {name}", done, total)
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """Give the precision to compute in.
+
+    Raises:
+        UsageError: if the device has not the one that was asked for.
+    """
+    if config.precision == "auto":
+        best = best_precision(device)
+        # Gradients that are remembered must not change their scale.
+        return "fp32" if best == "fp16" and config.normalisation == "chain-cumulative" else best
+    if config.precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"--precision tf32: is for CUDA, and the device is {device}; use fp32 or auto")
+    return config.precision
+
+
+def choose_compile(
+    config: TrainConfig, device: torch.device, watch: Watch, ranks: Ranks = ALONE
+) -> Literal["on", "off"]:
+    """Say whether to compile: in runs long enough to repay it, where it can be done.
+
+    Raises:
+        UsageError: if it was asked for and cannot be done.
+    """
+    if ranks.count > 1:
+        if config.compile == "on":
+            watch.note("--compile on has no effect in several processes")
+        return "on" if config.compile == "on" else "off"
+    short = config.steps < COMPILE_STEPS.get(device.type, 0) or (device.type == "cpu" and config.width < NARROW)
+    remembers = config.normalisation == "chain-cumulative"  # which is not for compiling
+    if config.compile == "off" or (config.compile == "auto" and (short or remembers)):
+        return "off"
+    if can_compile(device):
+        return "on"
+    if config.compile == "on":
+        raise UsageError(f"--compile on: {device} needs a {COMPILERS}; install that, or train with off")
+    watch.note(f"not compiled, since there is no {COMPILERS}")
+    return "off"
+
+
+def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:
+    """Say what was found in the image folder, and name what the user may want to look after."""
+    kind = KINDS[dataset.images.shape[1]]
+    watch.note(f"{len(dataset.images)} images from {readable(config.images)}, at {size_in_words(config)}, {kind}")
+    name_some(watch, "skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
+    name_some(
+        watch, f"enlarged, since it is smaller than {size_in_words(config)}", [readable(name) for name in dataset.small]
+    )
+    if dataset.ignored:
+        endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
+        watch.note(f"not looked at, by ending: {endings}")
+    findings = in_brief(dataset, config)
+    for finding in findings:
+        watch.note(f"  {finding.severity}: {in_a_line(finding)}")
+    if findings:
+        watch.note(f"  handful check {readable(config.images)} says what to do about that")
+
+
+def name_some(watch: Watch, what: str, names: list[str]) -> None:
+    """Name the first few of a list of files, and count the rest."""
+    for name in names[:NAMED]:
+        watch.note(f"  {what}: {name}")
+    if len(names) > NAMED:
+        watch.note(f"  {what}: {len(names) - NAMED} more")

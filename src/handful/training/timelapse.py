@@ -1,0 +1,75 @@
+"""The film of a run: the same pictures at each of its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from handful.config.text import parse_seeds
+from handful.errors import UsageError
+from handful.images.grid import grid
+from handful.images.video import check_film, write_film
+from handful.networks.calibrate import calibrate
+from handful.networks.generator import Generator
+from handful.progress import Console, Watch
+from handful.sampling.model import Model, load
+from handful.training import checkpoint
+
+
+def film_of_run(
+    run: Path | str,
+    out: Path | str,
+    seeds: str = "0-15",
+    fps: float = 24.0,
+    of: str | None = None,
+    truncation: float = 1.0,
+    device: str = "auto",
+    watch: Watch | None = None,
+) -> Path:
+    """Make a film with one picture for each checkpoint of a run: a grid of the seeds' pictures, as they came to be.
+
+    Args:
+        run: A run folder; a run keeps as many checkpoints as its ``--keep`` says.
+        out: See ``walks.interpolate``.
+        seeds: Numbers and ranges.
+        fps: Checkpoints a second.
+        of: The class of all pictures, where the model has classes.
+        truncation: See ``Model.sample``.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        watch: Is told how it goes; the terminal by default.
+
+    Raises:
+        UsageError: if the run has fewer than two checkpoints, or as ``walks.interpolate``.
+    """
+    check_film(Path(out), fps)
+    numbers = parse_seeds(seeds)
+    newest = load(run, device)
+    checkpoints = checkpoint.every(Path(run) / "checkpoints")
+    if len(checkpoints) < 2:
+        raise UsageError(
+            f"{run}: has {len(checkpoints)} checkpoints, and a film needs 2 or more; a run keeps as many as --keep says"
+        )
+    watch = watch or Console()
+
+    def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
+        for done, place in enumerate(checkpoints, start=1):
+            yield model_of(place, newest).sample(numbers, of=of, truncation=truncation)
+            watch.advance("drawing checkpoints", done, len(checkpoints))
+
+    try:
+        write_film(Path(out), (grid(list(each)) for each in pictures()), fps)
+    finally:
+        watch.close()
+    return Path(out)
+
+
+def model_of(place: Path, like: Model) -> Model:
+    """Make the model that a checkpoint holds, of the same networks as the run's newest."""
+    network = Generator(like.config)
+    network.load_state_dict(checkpoint.read_average(place))
+    network.to(like.device)
+    calibrate(network)
+    return Model(network)

@@ -1,0 +1,103 @@
+"""A run as the processes beside the lead have it: everything comes from the lead, and nothing is written or decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from handful.compute.device import place, prepare
+from handful.compute.precision import PRECISIONS
+from handful.compute.processes import Ranks
+from handful.config.train import TrainConfig
+from handful.data.cache import mapped, mapped_from
+from handful.networks.calibrate import calibrate
+from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective.losses import Distance, absolute_difference
+from handful.progress import Watch
+from handful.sampling.model import Model
+from handful.training.run import Run
+from handful.training.state import State
+
+
+@final
+class Follower:
+    """Stands where the lead has its ``Run``."""
+
+    ended: str | None = None
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device,
+        images: UInt8[Tensor, "n c h w"],
+        distance: Distance,
+        trunk: EfficientNet | None,
+        classes: tuple[str, ...],
+        labels: list[int],
+    ) -> None:
+        self.config, self.device, self.images, self.distance, self.trunk = config, device, images, distance, trunk
+        self.classes, self.labels = classes, labels
+
+    def resume(self, state: State) -> None:
+        """Leave the state, which the lead is going to hand over."""
+
+    def rewind(self, state: State) -> None:
+        """Never asked for: one of several processes that runs out of memory ends all."""
+
+    def clock(self, state: State) -> float:
+        """Leave it to the lead."""
+        return 0.0
+
+    def report(self, state: State, losses: dict[str, Tensor]) -> None:
+        """Say nothing."""
+
+    def finish(self, state: State) -> Model:
+        """Give the averaged generator."""
+        calibrate(state.average)
+        return Model(state.average)
+
+
+@contextmanager
+def opened(config: TrainConfig, watch: Watch, ranks: Ranks) -> Iterator[Run | Follower]:
+    """Open the run in the process that leads, and hand what it is made of to the others, which read no file.
+
+    Raises:
+        UsageError: see ``Run.open``; in all processes.
+    """
+    if not ranks.lead:
+        yield receive(ranks)
+        return
+    with Run.open(config, watch, ranks) as run:
+        file = mapped_from(run.images)
+        ranks.agree((run.config, run.images.shape, file, run.classes, run.labels))
+        ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.trunk)])
+        yield run
+
+
+def receive(ranks: Ranks) -> Follower:
+    """Take what the lead hands over."""
+    nothing: tuple[TrainConfig, torch.Size, Path | None, tuple[str, ...], list[int]] | None = None
+    said = ranks.agree(nothing)
+    assert said is not None
+    config, shape, file, classes, labels = said
+    device = ranks.place(config.device)
+    prepare(device)
+    distance: Distance = absolute_difference
+    if config.perceptual == "vgg16":
+        distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
+    images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
+    trunk = EfficientNet() if config.discriminator == "projected" else None
+    ranks.hand([*([] if file else [images]), *weights(distance), *weights(trunk)])
+    return Follower(config, device, place(images, device), distance, trunk, classes, labels)
+
+
+def weights(part: Distance | nn.Module | None) -> list[Tensor]:
+    """List what a network has learned, where it is one."""
+    return [*part.parameters()] if isinstance(part, nn.Module) else []
