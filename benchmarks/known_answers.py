@@ -86,7 +86,7 @@ def main() -> None:
             for name, change in changes.items():
                 spoiled = change(source.float()).round().clamp(0, 255).to(torch.uint8)
                 samples = write(spoiled, Path(place) / name.replace("/", " in "))
-                scores = evaluate(samples, Path(place) / "training", features=options.features, watch=Quiet())
+                scores = evaluate(samples, Path(place) / "training", features=options.features, progress=Quiet())
                 print(f"| {name} | " + " | ".join(cells(scores)) + " |", flush=True)
 
 

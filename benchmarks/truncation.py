@@ -40,7 +40,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     found = []
     for truncation in TRUNCATIONS:
-        how = {"features": given.features, "truncation": truncation, "watch": Quiet()}
+        how = {"features": given.features, "truncation": truncation, "progress": Quiet()}
         scores = evaluate(given.source, given.images, **how)
         found.append(scores)
         shown = " | ".join(f"{getattr(scores, name):.2f}" for name in SHOWN)

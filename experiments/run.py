@@ -177,8 +177,8 @@ def run(cell: Cell) -> dict[str, Any]:
     import handful
     from handful.progress import Quiet
 
-    watch, config = Quiet(), cell.config()
-    handful.train(config, watch)
+    progress, config = Quiet(), cell.config()
+    handful.train(config, progress)
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
         os._exit(1)  # an error would only bring the next run
@@ -186,7 +186,7 @@ def run(cell: Cell) -> dict[str, Any]:
     due = last["step"] >= config.steps or last["seconds"] >= 60 * (config.minutes or math.inf)
     if not due and config.stop_when == "never":
         raise InterruptedError(f"stopped at step {last['step']:,}; the same command goes on from there")
-    scores = handful.evaluate(cell.folder, cell.images, features=cell.features, watch=watch).to_json()
+    scores = handful.evaluate(cell.folder, cell.images, features=cell.features, progress=progress).to_json()
     known = {"set": cell.set, "variant": cell.variant, "seed": cell.seed, "options": cell.options}
     known |= {"steps": last["step"], "seconds": last["seconds"], **{name: scores[name] for name in SCORES}}
     write_json(result, known)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.reporting.build import report
     from handful.sampling.generate import generate
-    from handful.sampling.latent_files import Points, load_points, read_points
+    from handful.sampling.latent_files import Latents, load_latents, read_latents
     from handful.sampling.model import Model, load
     from handful.training.benchmark import Benchmark, bench
     from handful.training.forecast import Forecast
@@ -42,7 +42,7 @@ HOME = {
     "GeneratorConfig": "config.generator",
     "Model": "sampling.model",
     "Neighbourhood": "explore.neighbours",
-    "Points": "sampling.latent_files",
+    "Latents": "sampling.latent_files",
     "Projection": "explore.project",
     "Study": "explore.study",
     "TrainConfig": "config.train",
@@ -56,13 +56,13 @@ HOME = {
     "generate": "sampling.generate",
     "interpolate": "explore.interpolate",
     "load": "sampling.model",
-    "load_points": "sampling.latent_files",
+    "load_latents": "sampling.latent_files",
     "mix": "explore.mix",
     "neighbours": "explore.neighbours",
     "paper": "config.presets",
     "preflight": "training.preflight",
     "project": "explore.project",
-    "read_points": "sampling.latent_files",
+    "read_latents": "sampling.latent_files",
     "report": "reporting.build",
     "study": "explore.study",
     "tiny": "config.presets",
@@ -75,9 +75,9 @@ __all__ = [
     "Evaluation",
     "Forecast",
     "GeneratorConfig",
+    "Latents",
     "Model",
     "Neighbourhood",
-    "Points",
     "Projection",
     "Study",
     "TrainConfig",
@@ -93,13 +93,13 @@ __all__ += [
     "generate",
     "interpolate",
     "load",
-    "load_points",
+    "load_latents",
     "mix",
     "neighbours",
     "paper",
     "preflight",
     "project",
-    "read_points",
+    "read_latents",
     "report",
     "study",
     "tiny",

@@ -1,16 +1,24 @@
-"""How a run tells what it does: to the terminal, to log.jsonl, or to whoever watches."""
+"""How long work shows what it does: on the terminal, in a notebook, or nowhere.
+
+Code that works for long calls ``note``, ``advance`` and ``show_entry``. Only public functions decide, by ``shown_on``,
+where that goes, so no function in between carries it along.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console as Terminal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 
 @runtime_checkable
-class Watch(Protocol):
-    """Whoever wants to know how a run goes; a run calls these from the thread it trains in."""
+class Progress(Protocol):
+    """Shows how work goes. Its methods are called from the thread that works."""
 
     def note(self, text: str) -> None:
         """Take one line that the user should read."""
@@ -22,11 +30,11 @@ class Watch(Protocol):
         """Take a line of log.jsonl as it is written."""
 
     def close(self) -> None:
-        """Learn that nothing more will come."""
+        """Leave what is shown as it stands; more may come later."""
 
 
 class Quiet:
-    """Watch without a word."""
+    """Progress that shows nothing."""
 
     def note(self, text: str) -> None:
         """Say nothing."""
@@ -42,14 +50,14 @@ class Quiet:
 
 
 class Console:
-    """Watch on the terminal: a live bar with rate, time left and losses, or plain lines where output is a file.
+    """Progress on the terminal: a live bar with rate, time left and losses, or plain lines where output is a file.
 
     Writes to the error stream, so that a command's answer on standard output stays alone.
     """
 
     def __init__(self, terminal: Terminal | None = None) -> None:
         self.terminal = terminal or Terminal(stderr=True)
-        self.progress: Progress | None = None
+        self.bars: Bars | None = None
         self.tasks: dict[str, TaskID] = {}
         self.shown: str | None = None
 
@@ -61,18 +69,18 @@ class Console:
         """Move a bar."""
         if not self.terminal.is_terminal:
             return
-        if self.progress is None:
+        if self.bars is None:
             left = TimeRemainingColumn(compact=True)
             columns = (TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(), left)
-            self.progress = Progress(*columns, TextColumn("{task.fields[state]}"), console=self.terminal)
-            self.progress.start()
+            self.bars = Bars(*columns, TextColumn("{task.fields[state]}"), console=self.terminal)
+            self.bars.start()
         if task not in self.tasks:
-            self.tasks[task] = self.progress.add_task(task, total=total, completed=done, state="")
+            self.tasks[task] = self.bars.add_task(task, total=total, completed=done, state="")
         if task != self.shown:
             for name, each in self.tasks.items():
-                self.progress.update(each, visible=name == task)
+                self.bars.update(each, visible=name == task)
             self.shown = task
-        self.progress.update(self.tasks[task], completed=done)
+        self.bars.update(self.tasks[task], completed=done)
 
     def report(self, entry: dict[str, Any]) -> None:
         """Show rate and losses behind the bar, or in a line that also has the time left; scores in their own line."""
@@ -83,10 +91,10 @@ class Console:
             )
         rate = f"{entry['images_per_second']:.1f} images/s"
         names = ("discriminator", "generator", "reconstruction")
-        if self.progress is not None:
+        if self.bars is not None:
             # One letter each, so that all stays in 80 columns: D, G, R.
             losses = " ".join(f"{name[0].upper()} {entry[name]:.2f}" for name in names)
-            self.progress.update(self.tasks["training"], state=f"{rate} {losses}")
+            self.bars.update(self.tasks["training"], state=f"{rate} {losses}")
         else:
             losses = "  ".join(f"{name} {entry[name]:.3f}" for name in names)
             left = duration(entry["seconds_left"])
@@ -94,9 +102,49 @@ class Console:
 
     def close(self) -> None:
         """Leave the bars as they stand."""
-        if self.progress is not None:
-            self.progress.stop()
-        self.progress, self.tasks, self.shown = None, {}, None
+        if self.bars is not None:
+            self.bars.stop()
+        self.bars, self.tasks, self.shown = None, {}, None
+
+
+_shown: ContextVar[Progress | None] = ContextVar("shown", default=None)
+
+
+@contextmanager
+def shown_on(progress: Progress | None = None) -> Iterator[None]:
+    """Show on ``progress`` how the work of this block goes, and close it at the end.
+
+    None: where it is shown already, which then stays open; on the terminal if that is nowhere.
+    """
+    current = _shown.get()
+    progress = progress or current or Console()
+    if progress is current:
+        yield
+        return
+    token = _shown.set(progress)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+        progress.close()
+
+
+def note(text: str) -> None:
+    """Show a line that the user should read."""
+    if (progress := _shown.get()) is not None:
+        progress.note(text)
+
+
+def advance(task: str, done: int, total: int) -> None:
+    """Show that ``done`` of ``total`` pieces of a task are done."""
+    if (progress := _shown.get()) is not None:
+        progress.advance(task, done, total)
+
+
+def show_entry(entry: dict[str, Any]) -> None:
+    """Show a line of log.jsonl."""
+    if (progress := _shown.get()) is not None:
+        progress.report(entry)
 
 
 def duration(seconds: float) -> str:

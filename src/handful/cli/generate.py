@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from handful.cli.output import Flag, answer_with
-from handful.config.choices import Drawing, Format
+from handful.config.choices import Format, SamplingPrecision
 from handful.config.text import parse_seeds
 
 
@@ -35,7 +35,7 @@ class Generate:
     """Directions to move pictures along, as in directions/maps.safetensors:1=2 or smile.safetensors=-1.5."""
     size_of_batch: int | None = None
     """Images computed at once on a GPU. Default: what suits it. The CPU computes one at a time."""
-    precision: Drawing = "fp32"
+    precision: SamplingPrecision = "fp32"
     """What convolutions compute in. bf16 is about twice as fast where there is hardware for it, and changes pictures by
     half a grey level of 256 on average."""
     compile: Flag = False

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from handful.cli.output import Flag, answer_with
-from handful.config.choices import Ease, Speed, Sway
+from handful.config.choices import Easing, NoiseMode, Spacing
 from handful.errors import UsageError
 
 
@@ -32,12 +32,12 @@ class Interpolate:
     """Pictures a second."""
     loop: Flag = False
     """Go back to the first, so that the film can be repeated without a jump."""
-    ease: Ease = "none"
+    ease: Easing = "none"
     """smooth: slow down at each of the seeds."""
-    speed: Speed = "plain"
+    speed: Spacing = "plain"
     """plain: equal steps in the latent space. features: equal steps in what pictures look like, to a small network that
     needs no file. lpips: the same by LPIPS, which needs weight files. Takes five times as long."""
-    noise: Sway = "moving"
+    noise: NoiseMode = "moving"
     """moving: each seed's own, slowly turned into the next one's. fixed: that of the first all the way."""
     grid: int = 1
     """Walks side by side, in step; the seeds are divided among them in their order."""

@@ -71,13 +71,8 @@ class Check:
         from handful.data.checkup.page import write_page
         from handful.data.checkup.sheet import write_sheet
         from handful.data.checkup.words import report
-        from handful.progress import Console
 
-        watch = Console()
-        try:
-            checkup = check(self.images, self.size, self.fit, self.channels, watch)
-        finally:
-            watch.close()
+        checkup = check(self.images, self.size, self.fit, self.channels)
         if self.html is not None:
             write_page(self.html, checkup)
         if self.sheet is not None:

@@ -26,16 +26,16 @@ Format = Literal["png", "webp"]
 """Of the files that pictures are written to."""
 
 
-Drawing = Literal["fp32", "bf16", "fp16"]
+SamplingPrecision = Literal["fp32", "bf16", "fp16"]
 
 
-Ease = Literal["none", "smooth"]
+Easing = Literal["none", "smooth"]
 
 
-Speed = Literal["plain", "features", "lpips"]
+Spacing = Literal["plain", "features", "lpips"]
 
 
-Sway = Literal["moving", "fixed"]
+NoiseMode = Literal["moving", "fixed"]
 """Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
 
 

@@ -31,7 +31,7 @@ from handful.data.photos import Photos, Problem
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import readable, replacing, sweep, write_json
-from handful.progress import Watch
+from handful.progress import advance, note
 
 FOLDER, IMAGES, ABOUT = "cache", "images.uint8", "about.json"
 
@@ -60,7 +60,7 @@ def bytes_each(config: TrainConfig) -> int:
     return config.generator.channels * math.prod(config.shape)
 
 
-def load(config: TrainConfig, watch: Watch) -> Dataset:
+def load(config: TrainConfig) -> Dataset:
     """Map the images from the file in the run folder, which is made first where it is not there or of other images.
 
     The folder must be nobody else's meanwhile.
@@ -73,21 +73,21 @@ def load(config: TrainConfig, watch: Watch) -> Dataset:
     # What the pixels, and their order, depend on.
     made = {"images": photos.stamp(), "shape": list(config.shape), "channels": config.generator.channels}
     made |= {name: getattr(config, name) for name in ("fit", "seed", "hold_back", "labels")}
-    dataset = reopened(folder, made, config, watch)
+    dataset = reopened(folder, made, config)
     if dataset is None:
         remove(folder)
-        make(folder, photos, made, config, watch)
-        dataset = reopened(folder, made, config, watch)
+        make(folder, photos, made, config)
+        dataset = reopened(folder, made, config)
         assert dataset is not None
     return dataset
 
 
-def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig, watch: Watch) -> None:
+def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig) -> None:
     """Decode the images into the file."""
     folder.mkdir(parents=True, exist_ok=True)
     need = len(photos.files) * bytes_each(config)
     most = budget(config.image_memory) / GIGA
-    watch.note(
+    note(
         f"the images need {need / GIGA:.2f} GB, and may take {most:.2f} GB of memory (--image-memory):"
         f" decoding them into {folder / IMAGES}"
     )
@@ -98,7 +98,7 @@ def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig
             config.shape,
             config.fit,
             config.generator.channels,
-            partial(watch.advance, "reading images"),
+            partial(advance, "reading images"),
             allocate=partial(reserve, temporary),
         )
         kept, chosen = hold_back(label(dataset.names, config), config)
@@ -106,7 +106,7 @@ def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig
         images = dataset.images[: len(kept) + len(chosen)]
         images[len(training) :] = unseen
         os.truncate(temporary, images.nbytes)  # pictures that could not be read, or are of no class, have left room
-        checksum = check(images, partial(watch.advance, "checking images"))
+        checksum = check(images, partial(advance, "checking images"))
     about = {
         "made": made,
         "checksum": checksum,
@@ -120,7 +120,7 @@ def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig
     write_json(folder / ABOUT, about)
 
 
-def reopened(folder: Path, made: dict[str, Any], config: TrainConfig, watch: Watch) -> Dataset | None:
+def reopened(folder: Path, made: dict[str, Any], config: TrainConfig) -> Dataset | None:
     """Map the file if it is whole and was made of the same images in the same way, or say why not."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -128,18 +128,18 @@ def reopened(folder: Path, made: dict[str, Any], config: TrainConfig, watch: Wat
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if not same:
-        watch.note(f"{folder / IMAGES} is of images that have changed since: decoding them anew")
+        note(f"{folder / IMAGES} is of images that have changed since: decoding them anew")
         return None
     shape = (len(names), config.generator.channels, *config.shape)
     path = folder / IMAGES
     if not path.exists() or path.stat().st_size != math.prod(shape):
-        watch.note(f"{path} is not whole: decoding the images anew")
+        note(f"{path} is not whole: decoding the images anew")
         return None
     images = mapped(path, shape)
-    if check(images, partial(watch.advance, "checking images")) != about["checksum"]:
-        watch.note(f"{path} is damaged: decoding the images anew")
+    if check(images, partial(advance, "checking images")) != about["checksum"]:
+        note(f"{path} is damaged: decoding the images anew")
         return None
-    watch.note(f"images are read from {path} ({images.nbytes / GIGA:.2f} GB) while it trains")
+    note(f"images are read from {path} ({images.nbytes / GIGA:.2f} GB) while it trains")
     return Dataset(
         images=images,
         names=names,

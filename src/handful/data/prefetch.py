@@ -15,19 +15,19 @@ from torch import Tensor
 from handful.compute.device import sent
 from handful.data.cache import mapped_from
 
-Drawing = Callable[[Tensor, Tensor], Tensor]
+BatchReader = Callable[[Tensor, Tensor], Tensor]
 """Gives the images of these numbers, and learns which will be asked for next."""
 
 
-def drawing(images: UInt8[Tensor, "n c h w"], device: torch.device) -> Drawing:
+def drawing(images: UInt8[Tensor, "n c h w"], device: torch.device) -> BatchReader:
     """Say how batches are drawn: at once from what lies where they are needed, and ahead from a file or elsewhere."""
     if images.device.type == device.type and mapped_from(images) is None:
         return lambda picked, coming: images[sent(picked, device)]
-    return Ahead(images, pinned=device.type == "cuda")
+    return Prefetcher(images, pinned=device.type == "cuda")
 
 
 @final
-class Ahead:
+class Prefetcher:
     """Draws batches from a file or from main memory, the coming one in a thread of its own."""
 
     def __init__(self, images: UInt8[Tensor, "n c h w"], *, pinned: bool) -> None:

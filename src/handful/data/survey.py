@@ -17,7 +17,7 @@ from handful.config.train import TrainConfig
 from handful.data.photos import spread
 from handful.data.sources import open_photos
 from handful.images.decode import decode, upright_size
-from handful.progress import Watch
+from handful.progress import note
 
 SIZED, LOOKED_AT = 1_000, 64
 """Images whose size is read, and that are decoded; evenly spread over the set."""
@@ -39,7 +39,7 @@ MOST_PIXELS = {"cpu": 256, "cuda": 1024, "mps": 512}
 """Side of the square whose area --size auto aims at where the images are larger."""
 
 
-def fitted(config: TrainConfig, device: torch.device, watch: Watch) -> TrainConfig:
+def fitted(config: TrainConfig, device: torch.device) -> TrainConfig:
     """Settle ``--size auto`` and ``--channels auto`` by the images, and say why.
 
     Raises:
@@ -50,12 +50,12 @@ def fitted(config: TrainConfig, device: torch.device, watch: Watch) -> TrainConf
         sizes = sizes_of(config.images)
         size = shapes.spelled(shapes.suitable(sizes, most) if sizes else (most, most))
         config = dataclasses.replace(config, size=size)
-        watch.note(f"--size auto: {size}, by the images and the {device.type}, which takes {most} x {most} px or so")
+        note(f"--size auto: {size}, by the images and the {device.type}, which takes {most} x {most} px or so")
     if config.channels == "auto":
         channels, why = channels_of(config.images)
         config = dataclasses.replace(config, channels=channels)
         if channels != 3:
-            watch.note(f"--channels auto: {channels}, since {why}; --channels 3 trains in RGB")
+            note(f"--channels auto: {channels}, since {why}; --channels 3 trains in RGB")
     return config
 
 

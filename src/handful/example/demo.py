@@ -9,7 +9,7 @@ from handful.config.train import TrainConfig
 from handful.data.dataset import load_folder
 from handful.example.flowers import draw
 from handful.images import grid as images
-from handful.progress import Console, Watch
+from handful.progress import Progress
 from handful.training.loop import train
 
 IMAGES = 100
@@ -18,7 +18,7 @@ IMAGES = 100
 SHOWN = 49
 
 
-def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = None) -> Path:
+def demo(out: Path | str = "demo", device: str = "auto", progress: Progress | None = None) -> Path:
     """Draw 100 flowers, train on them, and show flowers it learned from beside flowers it made.
 
     All goes into ``out``: ``flowers/``, ``run/``, ``training-images.png``, ``samples.png`` and both in one,
@@ -33,7 +33,7 @@ def demo(out: Path | str = "demo", device: str = "auto", watch: Watch | None = N
     out = Path(out)
     config = demo_config(out, device)
     draw(config.images, IMAGES)
-    model = train(config, watch or Console())
+    model = train(config, progress)
     learned = images.grid(list(load_folder(config.images, config.shape).images[:SHOWN]))
     made = images.grid(list(model.sample(range(SHOWN))))
     images.write_png(out / "training-images.png", learned)

@@ -1,6 +1,6 @@
 """Draw the small image folder on which ``handful demo`` trains: one flower a picture.
 
-Points of a picture are complex numbers: the frame spans -1 to 1 on both axes, x is real, y is imaginary and grows
+Latents of a picture are complex numbers: the frame spans -1 to 1 on both axes, x is real, y is imaginary and grows
 downward. So a turn is a product, and the part of a vector along a direction is a real part. Colours are RGB in [0, 1].
 In the shapes, p counts points.
 """

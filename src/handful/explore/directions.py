@@ -15,7 +15,7 @@ from torch import Tensor
 
 from handful.errors import UsageError
 from handful.sampling.directions import Directions
-from handful.sampling.latent_files import Points
+from handful.sampling.latent_files import Latents
 from handful.sampling.model import Model
 
 SHRINKAGES = torch.logspace(-3, 2, 21, dtype=torch.float64)
@@ -51,7 +51,7 @@ def from_maps(model: Model, count: int) -> Directions:
     return leading(model.response, count)
 
 
-def from_examples(model: Model, points: Points, scores: Sequence[float], name: str) -> Directions:
+def from_examples(model: Model, points: Latents, scores: Sequence[float], name: str) -> Directions:
     """Give the direction along which scores rise, from examples of them.
 
     Regresses scores on latents. A latent has hundreds of numbers and there are tens of examples, so it matters what is

@@ -13,7 +13,7 @@ from torch import Tensor
 from handful.errors import UsageError
 from handful.files import require_file
 from handful.sampling.directions import along
-from handful.sampling.latent_files import ENDING, Points, read_points
+from handful.sampling.latent_files import ENDING, Latents, read_latents
 from handful.sampling.model import load
 
 
@@ -26,12 +26,12 @@ def write_points(
     shares: Sequence[float] = (),
     of: str | None = None,
     device: str = "auto",
-) -> Points:
+) -> Latents:
     """Write a latent file.
 
     Args:
         source: The model: a run folder, a model folder or a ``.safetensors`` file.
-        seeds: What goes into it, as ``read_points`` has it.
+        seeds: What goes into it, as ``read_latents`` has it.
         out: The file.
         names: New names, one for each; by default they keep theirs.
         moves: Directions to move along before anything is blended, see ``directions.along``.
@@ -49,7 +49,7 @@ def write_points(
         raise UsageError(f"--out {out}: must have no comma, which stands between latent files; choose another name")
     require_file(out)
     model = load(source, device)
-    points = along(read_points(seeds, model, of), moves, model)
+    points = along(read_latents(seeds, model, of), moves, model)
     if shares:
         points = blended(points, shares)
     if names is not None:
@@ -58,7 +58,7 @@ def write_points(
     return points
 
 
-def blended(points: Points, shares: Sequence[float]) -> Points:
+def blended(points: Latents, shares: Sequence[float]) -> Latents:
     """Blend points into one: latents and noise by their shares, and as long as they are themselves, in the mean.
 
     Shorter ones, as plain means are, the generator never saw.
@@ -82,10 +82,10 @@ def blended(points: Points, shares: Sequence[float]) -> Points:
         return whole.view(1, *values.shape[1:])
 
     labels = None if points.labels is None else points.labels[:1]
-    return Points(blend(points.z), [blend(maps) for maps in points.noise], labels, ("+".join(points.names),))
+    return Latents(blend(points.z), [blend(maps) for maps in points.noise], labels, ("+".join(points.names),))
 
 
-def named_anew(points: Points, names: Sequence[str]) -> Points:
+def named_anew(points: Latents, names: Sequence[str]) -> Latents:
     """Give points other names.
 
     Raises:
@@ -96,4 +96,4 @@ def named_anew(points: Points, names: Sequence[str]) -> Points:
     for name in names:
         if not name.strip() or "," in name or names.count(name) > 1:
             raise UsageError(f"--names {name}: must be a name of its own, without commas")
-    return Points(points.z, points.noise, points.labels, tuple(name.strip() for name in names))
+    return Latents(points.z, points.noise, points.labels, tuple(name.strip() for name in names))

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from handful.config.choices import Ease, Speed, Sway
+from handful.config.choices import Easing, NoiseMode, Spacing
 from handful.errors import UsageError
 from handful.images.grid import grid as sheet
 from handful.images.grid import to_bytes, to_image
@@ -23,8 +23,8 @@ from handful.metrics.features import load_extractor, pixels
 from handful.networks.latent import slerp
 from handful.networks.layers import Labels
 from handful.networks.pretrained.lpips import Perceptual
-from handful.progress import Console, Watch
-from handful.sampling.latent_files import Points, read_points
+from handful.progress import Progress, advance, note, shown_on
+from handful.sampling.latent_files import Latents, read_latents
 from handful.sampling.model import Model, load, whole
 from handful.seeds import Purpose, fold
 
@@ -58,9 +58,9 @@ class Walk:
     """
 
     model: Model
-    points: Points
+    points: Latents
     loop: bool = False
-    noise: Sway = "moving"
+    noise: NoiseMode = "moving"
     """fixed: that of the first point all the way. Other points' pictures then are those with this noise."""
     truncation: float = 1.0
 
@@ -99,7 +99,7 @@ class Walk:
         return torch.lerp(ends[start], ends[end], share)
 
 
-def plain_moments(legs: int, steps: int, ease: Ease = "none") -> list[float]:
+def plain_moments(legs: int, steps: int, ease: Easing = "none") -> list[float]:
     """Give moments that are equal steps apart, both ends among them; with ease, slow at each point."""
     moments = [step * legs / steps for step in range(steps + 1)]
     if ease == "none":
@@ -142,7 +142,7 @@ def measured(walk: Walk, moments: Sequence[float], measure: Measure, told: Calla
     return torch.cat(found)
 
 
-def measure_of(speed: Speed, device: torch.device, weights: Path | None = None) -> Measure:
+def measure_of(speed: Spacing, device: torch.device, weights: Path | None = None) -> Measure:
     """Make what steps are measured with.
 
     Raises:
@@ -165,28 +165,28 @@ def measure_of(speed: Speed, device: torch.device, weights: Path | None = None) 
 def interpolate(
     source: Path | str,
     out: Path | str,
-    seeds: str | Sequence[int] | Points | None = None,
+    seeds: str | Sequence[int] | Latents | None = None,
     frames: int = 120,
     fps: float = 24.0,
     *,
     loop: bool = False,
-    ease: Ease = "none",
-    speed: Speed = "plain",
-    noise: Sway = "moving",
+    ease: Easing = "none",
+    speed: Spacing = "plain",
+    noise: NoiseMode = "moving",
     grid: int = 1,
     random: int = 0,
     of: str | None = None,
     truncation: float = 1.0,
     weights: Path | None = None,
     device: str = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Make a film of a walk through the latent space; docs/explore.md has more.
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
         out: A ``.mp4``, ``.webm``, ``.webp`` or ``.gif`` file, or a new folder for PNG frames.
-        seeds: What to go through, as the command line has it (``read_points``), or numbers, or points. By default a
+        seeds: What to go through, as the command line has it (``read_latents``), or numbers, or points. By default a
             random loop.
         frames: How many pictures the film has.
         fps: Pictures a second.
@@ -200,7 +200,7 @@ def interpolate(
         truncation: See ``Model.sample``.
         weights: Where weight files of LPIPS are looked for first.
         device: auto, cpu, cuda, cuda:1 or mps.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Returns:
         The film.
@@ -219,37 +219,34 @@ def interpolate(
             f"--ease {ease} and --speed {speed}: one makes steps uneven, the other even; choose one of them"
         )
     model = load(source, device)
-    watch = watch or Console()
-    if seeds is None:
-        seeds, loop = random_stops(random, grid), True
-        watch.note(f"a random loop: --seeds {','.join(str(seed) for seed in seeds)} --loop")
-    walks = divided(model, points_of(model, seeds, of), grid, loop, noise, truncation)
-    measure = None if speed == "plain" else measure_of(speed, model.device, weights)
-    steps = frames if loop else frames - 1
-    try:
+    with shown_on(progress):
+        if seeds is None:
+            seeds, loop = random_stops(random, grid), True
+            note(f"a random loop: --seeds {','.join(str(seed) for seed in seeds)} --loop")
+        walks = divided(model, latents_of(model, seeds, of), grid, loop, noise, truncation)
+        measure = None if speed == "plain" else measure_of(speed, model.device, weights)
+        steps = frames if loop else frames - 1
         moments = []
         for walk in walks:
             if measure is None:
                 moments.append(plain_moments(walk.legs, steps, ease))
             else:
-                moments.append(even_moments(walk, steps, measure, partial(watch.advance, "measuring")))
+                moments.append(even_moments(walk, steps, measure, partial(advance, "measuring")))
 
         def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
             for frame in range(frames):
                 yield torch.cat([walk.picture(times[frame]) for walk, times in zip(walks, moments, strict=True)])
-                watch.advance("drawing", frame + 1, frames)
+                advance("drawing", frame + 1, frames)
 
         write_film(Path(out), (to_image(each[0]) if grid == 1 else sheet(list(each)) for each in pictures()), fps)
-    finally:
-        watch.close()
     return Path(out)
 
 
-def points_of(model: Model, seeds: str | Sequence[int] | Points, of: str | None) -> Points:
+def latents_of(model: Model, seeds: str | Sequence[int] | Latents, of: str | None) -> Latents:
     """Give points, in whichever way they were asked for."""
-    if isinstance(seeds, Points):
+    if isinstance(seeds, Latents):
         return seeds
-    return read_points(seeds, model, of) if isinstance(seeds, str) else Points.of_seeds(model, seeds, of)
+    return read_latents(seeds, model, of) if isinstance(seeds, str) else Latents.of_seeds(model, seeds, of)
 
 
 def random_stops(number: int, walks: int) -> list[int]:
@@ -261,7 +258,7 @@ def random_stops(number: int, walks: int) -> list[int]:
     return drawn
 
 
-def divided(model: Model, points: Points, walks: int, loop: bool, noise: Sway, truncation: float) -> list[Walk]:
+def divided(model: Model, points: Latents, walks: int, loop: bool, noise: NoiseMode, truncation: float) -> list[Walk]:
     """Divide points among walks, in their order.
 
     Raises:

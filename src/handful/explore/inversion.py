@@ -29,7 +29,7 @@ from handful.images.sheet import LARGEST, Cell, sheet, shown_size
 from handful.images.video import write_film
 from handful.metrics.evaluation import fit_of
 from handful.networks.pretrained.lpips import Perceptual
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, shown_on
 from handful.sampling.model import Model, load
 
 SHEET = "projections"
@@ -71,7 +71,7 @@ def write_projections(
     of: str | None = None,
     weights: Path | None = None,
     device: str = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> list[Projection]:
     """Project photos, and write for each a latent file and its picture, and one sheet and the figures of all.
 
@@ -88,7 +88,7 @@ def write_projections(
         of: The class to look in, where the model has classes.
         weights: Folder with the weight files of LPIPS.
         device: auto, cpu, cuda, cuda:1 or mps.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if there is no model, a photo cannot be read, or nothing can be written to ``out``.
@@ -96,18 +96,14 @@ def write_projections(
     """
     out = Path(out)
     require_folder(out)
-    own = Console()
-    watch = watch or own
-    try:
+    with shown_on(progress):
         model = load(source, device)
         targets = read_photos([Path(photo) for photo in photos], model, fit_of(Path(source)))
-        perceptual = load_distance(distance, weights, model.device, watch)
+        perceptual = load_distance(distance, weights, model.device)
         done = []
-        for projection in projected(model, targets, perceptual, effort or Effort(), watch, of, film):
+        for projection in projected(model, targets, perceptual, effort or Effort(), of, film):
             write_one(out, projection, model)
             done.append(dataclasses.replace(projection, film=[]))
-    finally:
-        own.close()
     write_png(out / f"{SHEET}.png", picture_of(done))
     write_json(out / f"{SHEET}.json", {"photos": [figures(each) for each in done]})
     return done
@@ -118,7 +114,6 @@ def projected(
     photos: Sequence[Photo],
     perceptual: Perceptual | None,
     effort: Effort,
-    watch: Watch,
     of: str | None = None,
     film: bool = False,
 ) -> Iterator[Projection]:
@@ -126,7 +121,7 @@ def projected(
     for place, photo in enumerate(photos):
 
         def progress(done: int, total: int, before: int = place) -> None:
-            watch.advance("projecting", before * total + done, len(photos) * total)
+            advance("projecting", before * total + done, len(photos) * total)
 
         yield project(model, photo.image, photo.name, perceptual, effort, of, film, progress)
 

@@ -16,7 +16,7 @@ from handful.errors import MissingWeightsError
 from handful.images.channels import views
 from handful.networks.pretrained import weights
 from handful.networks.pretrained.lpips import Perceptual
-from handful.progress import Watch
+from handful.progress import note
 
 LARGEST_SIDE = 256
 """Pixels; LPIPS sees larger pictures averaged down to this, as its network was trained on such."""
@@ -82,7 +82,7 @@ def psnr(image: UInt8[Tensor, "c h w"], target: UInt8[Tensor, "c h w"]) -> float
     return min(SAME, 10 * math.log10(255**2 / error)) if error > 0 else SAME
 
 
-def load_distance(name: DistanceName, folder: Path | None, device: torch.device, watch: Watch) -> Perceptual | None:
+def load_distance(name: DistanceName, folder: Path | None, device: torch.device) -> Perceptual | None:
     """Load LPIPS, or nothing for a distance of pixels alone; ``auto`` is LPIPS where its weights are on this machine.
 
     Raises:
@@ -91,14 +91,11 @@ def load_distance(name: DistanceName, folder: Path | None, device: torch.device,
     if name == "pixels":
         return None
 
-    def download(file: str, done: int, total: int) -> None:
-        watch.advance(f"downloading {file}", done, total)
-
     try:
-        return Perceptual.pretrained(folder, name == "lpips", download).to(device)
+        return Perceptual.pretrained(folder, name == "lpips").to(device)
     except MissingWeightsError:
         if name == "lpips":
             raise
     missing = weights.VGG16 if weights.find(weights.VGG16, folder) is None else weights.LPIPS_VGG
-    watch.note(f"compared by pixels at several scales alone, since {missing} is not there; --distance lpips fetches it")
+    note(f"compared by pixels at several scales alone, since {missing} is not there; --distance lpips fetches it")
     return None

@@ -13,12 +13,12 @@ from handful.errors import UsageError
 from handful.files import require_file
 from handful.images.grid import to_bytes, to_image, write_png
 from handful.images.sheet import Cell, require_room, seed_or_name, sheet
-from handful.sampling.latent_files import Points, read_points
+from handful.sampling.latent_files import Latents, read_latents
 from handful.sampling.model import Model, load, whole
 
 
 def mix(
-    model: Model, content: Points, style: Points, levels: Sequence[int] = (), truncation: float = 1.0
+    model: Model, content: Latents, style: Latents, levels: Sequence[int] = (), truncation: float = 1.0
 ) -> UInt8[Tensor, "n m c h w"]:
     """Draw each of n pictures with the gates that each of m others set.
 
@@ -79,7 +79,7 @@ def write_mixes(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        content: Seeds and latent files, as ``read_points`` has them.
+        content: Seeds and latent files, as ``read_latents`` has them.
         style: The same.
         out: File for the sheet (PNG).
         levels: See ``mix``.
@@ -88,13 +88,13 @@ def write_mixes(
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:
-        UsageError: as ``mix`` and ``read_points``; or the file cannot be written, or the sheet would be too large.
+        UsageError: as ``mix`` and ``read_latents``; or the file cannot be written, or the sheet would be too large.
     """
     require_file(Path(out))
     model = load(source, device)
     levels = levels_of(model, levels)
-    contents = read_points(content, model, of, "--content")
-    styles = read_points(style, model, of, "--style")
+    contents = read_latents(content, model, of, "--content")
+    styles = read_latents(style, model, of, "--style")
     height, width = model.config.shape
     require_room(len(contents) + 1, len(styles) + 1, (width, height))
     mixed = mix(model, contents, styles, levels, truncation)

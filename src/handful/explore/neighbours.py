@@ -27,8 +27,8 @@ from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import in_batches
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, drawn, open_source
-from handful.progress import Console, Watch
-from handful.sampling.latent_files import read_points
+from handful.progress import Progress, advance, shown_on
+from handful.sampling.latent_files import read_latents
 
 LARGEST = 256
 """Pixels along a side of a picture on the sheet, at most."""
@@ -102,7 +102,7 @@ def neighbours(
     weights: Path | None = None,
     device: str = "auto",
     truncation: float = 1.0,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Neighbourhood:
     """Find the training images nearest to pictures, and write a sheet of them: a row each, the picture first.
 
@@ -112,7 +112,7 @@ def neighbours(
         source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images that any tool wrote.
         images: The folder of training images.
         out: File for the sheet (PNG).
-        seeds: Whose pictures: seeds and latent files, as ``read_points`` has them. Default: of the first ``samples``
+        seeds: Whose pictures: seeds and latent files, as ``read_latents`` has them. Default: of the first ``samples``
             the ``show`` most copied ones.
         samples: How many to choose those from.
         show: How many to show of these.
@@ -122,7 +122,7 @@ def neighbours(
         weights: Folder with the weight files of other networks.
         device: auto, cpu, cuda, cuda:1 or mps.
         truncation: With which pictures are drawn; see ``Model.sample``.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if there is nothing to draw from or to compare with, or an option makes no sense.
@@ -131,29 +131,22 @@ def neighbours(
     for name, value in {"samples": samples, "show": show, "count": count}.items():
         if value < 1:
             raise UsageError(f"--{name} {value}: must be at least 1")
-    own = Console()
-    watch = watch or own
-    try:
+    with shown_on(progress):
         require_file(Path(out))
         opened = chosen(Path(source), seeds, samples, of, device, truncation)
         height, width = opened.shape
         require_room(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
-        training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels, watch)
+        training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels)
         if count > len(training.images):
             raise UsageError(f"--count {count}: {readable(images)} holds {len(training.images)} images; give fewer")
 
-        def download(name: str, done: int, total: int) -> None:
-            watch.advance(f"downloading {name}", done, total)
-
-        extractor = load_extractor(features, choose_device(device), weights, progress=download)
-        looking = partial(watch.advance, "looking at the training images")
+        extractor = load_extractor(features, choose_device(device), weights)
+        looking = partial(advance, "looking at the training images")
         reference = Reference.of(training.images, extractor, looking)
         search = Search(training, reference, extractor, count, None if seeds is not None else show)
         for batch in in_batches(opened.stream()):
             search.take(batch, opened.name)
-            watch.advance("drawing and looking", len(search.ratios), opened.count)
-    finally:
-        own.close()
+            advance("drawing and looking", len(search.ratios), opened.count)
     write_png(Path(out), picture_of(search.rows, training))
     return search.result()
 
@@ -212,7 +205,7 @@ def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device
     if seeds is None:
         model.labels([], of)
         return drawn(model, opened.label, range(samples), None if of is None else [of] * samples, truncation)
-    points = read_points(seeds, model, of)
+    points = read_latents(seeds, model, of)
     return dataclasses.replace(
         opened,
         count=len(points),

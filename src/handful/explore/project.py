@@ -17,7 +17,7 @@ from handful.errors import UsageError
 from handful.explore.likeness import Likeness, psnr
 from handful.images.grid import from_bytes, to_bytes
 from handful.networks.pretrained.lpips import Perceptual
-from handful.sampling.latent_files import Points
+from handful.sampling.latent_files import Latents
 from handful.sampling.model import Model
 from handful.seeds import Purpose, fold
 
@@ -87,7 +87,7 @@ class Projection:
 
     name: str
     target: UInt8[Tensor, "c h w"]
-    points: Points
+    points: Latents
     """One point, whose picture is that of the last stage before ``maps``: maps are in no point."""
     stages: tuple[Stage, ...]
     film: list[UInt8[Tensor, "c h w"]] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Search:
         chosen = torch.cat(distances).argsort()[: self.effort.starts]
         return z[chosen], None if labels is None else labels[chosen]
 
-    def points(self, name: str, steps: int, *, noise: bool) -> Points:
+    def points(self, name: str, steps: int, *, noise: bool) -> Latents:
         """Move the latents, and the noise with them or not; give the nearest."""
 
         def draw() -> Tensor:
@@ -201,11 +201,11 @@ class Search:
             labels = None if self.labels is None else self.labels[best : best + 1]
             return to_bytes(folded.grow(low[best : best + 1], noise, labels)).cpu()[0]
 
-    def point(self, name: str, distances: Float[Tensor, " s"]) -> Points:
+    def point(self, name: str, distances: Float[Tensor, " s"]) -> Latents:
         """Give the start that is nearest now."""
         best = int(distances.argmin())
         z, *noise = (each[best : best + 1].detach().cpu().clone() for each in (self.z, *self.noise))
-        return Points(z, noise, None if self.labels is None else self.labels[best : best + 1].cpu(), (name,))
+        return Latents(z, noise, None if self.labels is None else self.labels[best : best + 1].cpu(), (name,))
 
     def descend(self, moved: Sequence[Tensor], draw: Callable[[], Tensor], steps: int) -> Float[Tensor, " s"]:
         """Move tensors, in place, to where each start was nearest in ``steps`` steps; give these distances."""

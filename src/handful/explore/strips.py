@@ -12,9 +12,9 @@ from handful.explore.directions import from_examples, from_maps, from_weights
 from handful.files import require_folder
 from handful.images.grid import to_image, write_png
 from handful.images.sheet import Cell, require_room, seed_or_name, sheet
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, shown_on
 from handful.sampling.directions import Directions, moved, number
-from handful.sampling.latent_files import Points, read_points
+from handful.sampling.latent_files import Latents, read_latents
 from handful.sampling.model import Model, load
 
 By = Literal["maps", "weights"]
@@ -40,7 +40,7 @@ def write_directions(
     of: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Directions:
     """Find directions, and write a file of them, a sheet of pictures moved along each, and one of all.
 
@@ -59,7 +59,7 @@ def write_directions(
         of: The class of these pictures, where the model has classes.
         truncation: See ``Model.sample``.
         device: auto, cpu, cuda, cuda:1 or mps.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if an option makes no sense, something cannot be read, or ``out`` cannot be written to.
@@ -75,7 +75,7 @@ def write_directions(
         raise UsageError(f"--name {name}: must be fit for a file, without slash, comma and colon")
     require_folder(out)
     model = load(source, device)
-    shown = read_points(seeds, model, of)
+    shown = read_latents(seeds, model, of)
     height, width = model.config.shape
     require_room(len(shown), steps, (width, height), LARGEST_SHOWN)
     if by_example:
@@ -85,25 +85,22 @@ def write_directions(
     found.save(out / f"{name}.safetensors", model)
     strengths = [strength * (2 * step / (steps - 1) - 1) for step in range(steps)]
     overview = []
-    watch = watch or Console()
-    try:
+    with shown_on(progress):
         for place, each in enumerate(found.names):
             rows = []
             for row in range(len(shown)):
                 rows.append(strip(model, shown.pick([row]), found.pick(place), strengths, truncation))
-                watch.advance("drawing strips", place * len(shown) + row + 1, len(found.names) * len(shown))
+                advance("drawing strips", place * len(shown) + row + 1, len(found.names) * len(shown))
             file = name if by_example else f"{name}-{each}"
             write_png(out / f"{file}.png", sheet(rows, (width, height), LARGEST_SHOWN))
             overview.append(with_title(rows[0], f"direction {each}"))
-    finally:
-        watch.close()
     if not by_example:
         write_png(out / f"{name}.png", sheet(overview, (width, height), LARGEST_SHOWN))
     return found
 
 
 def strip(
-    model: Model, point: Points, direction: Directions, strengths: Sequence[float], truncation: float
+    model: Model, point: Latents, direction: Directions, strengths: Sequence[float], truncation: float
 ) -> list[Cell]:
     """Draw a point moved along a direction, from the first strength to the last."""
     cells = []
@@ -118,7 +115,9 @@ def with_title(cells: Sequence[Cell], title: str) -> list[Cell]:
     return [Cell(cells[0].picture, (cells[0].words[0], title)), *cells[1:]]
 
 
-def examples(model: Model, more: str | None, less: str | None, scores: Path | str | None) -> tuple[Points, list[float]]:
+def examples(
+    model: Model, more: str | None, less: str | None, scores: Path | str | None
+) -> tuple[Latents, list[float]]:
     """Read examples and their scores: 1 and -1, or those of a file.
 
     Raises:
@@ -130,11 +129,11 @@ def examples(model: Model, more: str | None, less: str | None, scores: Path | st
         return read_scores(Path(scores), model)
     if more is None or less is None:
         raise UsageError(f"--{'less' if less is None else 'more'}: is needed too; a direction has two ends")
-    ends = read_points(more, model, option="--more"), read_points(less, model, option="--less")
-    return Points.join(ends), [1.0] * len(ends[0]) + [-1.0] * len(ends[1])
+    ends = read_latents(more, model, option="--more"), read_latents(less, model, option="--less")
+    return Latents.join(ends), [1.0] * len(ends[0]) + [-1.0] * len(ends[1])
 
 
-def read_scores(path: Path, model: Model) -> tuple[Points, list[float]]:
+def read_scores(path: Path, model: Model) -> tuple[Latents, list[float]]:
     """Read lines of seeds or a latent file, then a space, then their score. Lines after ``#`` are left out.
 
     Raises:
@@ -153,9 +152,9 @@ def read_scores(path: Path, model: Model) -> tuple[Points, list[float]]:
         value = number(score)
         if not which or value is None:
             raise UsageError(f"{place} {text!r} is not a seed, a space and a score, as in 17 0.5")
-        points = read_points(which.strip(), model, option=place)
+        points = read_latents(which.strip(), model, option=place)
         found.append(points)
         scores += [value] * len(points)
     if not found:
         raise UsageError(f"--scores {path}: has no scores in it; write a seed, a space and its score on each line")
-    return Points.join(found), scores
+    return Latents.join(found), scores

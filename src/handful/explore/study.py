@@ -21,7 +21,7 @@ from handful.explore.project import Effort, Projection
 from handful.files import readable, require_folder, write_json
 from handful.images.grid import write_png
 from handful.metrics.evaluation import fit_of
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, shown_on
 from handful.records.settings import read_settings
 from handful.sampling.model import Model, load
 
@@ -69,7 +69,7 @@ def study(
     distance: DistanceName = "auto",
     weights: Path | None = None,
     device: str = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Study:
     """Project training images and images that were not trained on, and compare how near the generator comes.
 
@@ -85,7 +85,7 @@ def study(
         distance: See ``write_projections``.
         weights: Folder with the weight files of LPIPS.
         device: auto, cpu, cuda, cuda:1 or mps.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Source: FastGAN (Liu et al. 2021), section 4, which projects a test set back for LPIPS; both sets, and their
     comparison, are ours.
@@ -98,16 +98,12 @@ def study(
         raise UsageError(f"--most {most}: must be at least 2 images of each set")
     out = Path(out)
     require_folder(out)
-    own = Console()
-    watch = watch or own
-    try:
+    with shown_on(progress):
         model = load(source, device)
-        training, unseen = both_sets(Path(source), Path(images), holdout, model, watch)
-        perceptual = load_distance(distance, weights, model.device, watch)
+        training, unseen = both_sets(Path(source), Path(images), holdout, model)
+        perceptual = load_distance(distance, weights, model.device)
         chosen = [*spread(training, most), *spread(unseen, most)]
-        done = list(projected(model, chosen, perceptual, effort or Effort(), watch))
-    finally:
-        own.close()
+        done = list(projected(model, chosen, perceptual, effort or Effort()))
     count = min(most, len(training))
     found = Study(tuple(done[:count]), tuple(done[count:]), tuple(compare(done[:count], done[count:])))
     write_png(out / "training.png", picture_of(found.training))
@@ -116,9 +112,7 @@ def study(
     return found
 
 
-def both_sets(
-    source: Path, images: Path, holdout: Path | str | None, model: Model, watch: Watch
-) -> tuple[list[Photo], list[Photo]]:
+def both_sets(source: Path, images: Path, holdout: Path | str | None, model: Model) -> tuple[list[Photo], list[Photo]]:
     """Load the images that were trained on, and those that were not.
 
     Raises:
@@ -127,7 +121,7 @@ def both_sets(
     fit = fit_of(source)
 
     def read(folder: Path) -> Dataset:
-        reading = partial(watch.advance, f"reading {readable(folder)}")
+        reading = partial(advance, f"reading {readable(folder)}")
         return load_folder(folder, model.config.shape, fit, model.config.channels, reading)
 
     dataset = read(images)

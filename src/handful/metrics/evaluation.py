@@ -38,7 +38,7 @@ from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, open_source
 from handful.metrics.wasserstein import SMALLEST_SIDE, swd
 from handful.networks.pretrained.lpips import Perceptual
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, note, shown_on
 from handful.records.settings import read_settings
 
 CLOSEST = 24
@@ -121,7 +121,7 @@ def evaluate(
     truncation: float = 1.0,
     weights: Path | None = None,
     device: str = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score ``source`` against the training images.
 
@@ -138,18 +138,16 @@ def evaluate(
         truncation: With which a generator draws; see ``Model.sample``.
         weights: Folder with the weight files of other networks.
         device: auto, cpu, cuda, cuda:1 or mps.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if there is nothing to score, fewer than 10 images on a side, or images of different sizes.
         WeightsError: if a weight file is damaged. A missing one costs the scores that need it, which then are None.
     """
     start = time.monotonic()
-    own = Console()  # shows nothing until it is told something
-    watch = watch or own
     plan = PROTOCOLS[protocol]
     plan = dataclasses.replace(plan, features=features or plan.features, resize=resize or plan.resize)
-    try:
+    with shown_on(progress):
         fit = fit or fit_of(Path(source))
         shape = read_size(size) if size is not None else None
         opened = open_source(Path(source), plan.samples, shape, fit, device, truncation)
@@ -157,7 +155,7 @@ def evaluate(
         own_size = spelled(opened.shape)
         if min(opened.shape) < SMALLEST_SIDE:
             raise UsageError(f"{opened.label}: images of {own_size} px are too small; {SMALLEST_SIDE} px are needed")
-        load = partial(load_images, shape=opened.shape, fit=fit, channels=opened.channels, watch=watch)
+        load = partial(load_images, shape=opened.shape, fit=fit, channels=opened.channels)
         training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
         opened = drawn_like(opened, training.names)
         scores = Evaluation(
@@ -171,11 +169,9 @@ def evaluate(
             seeds=f"0-{opened.count - 1}" if opened.model is not None else None,
             truncation=truncation if opened.model is not None else None,
         )
-        score(scores, opened, training, unseen, Tools(plan, choose_device(device), weights, watch))
+        score(scores, opened, training, unseen, Tools(plan, choose_device(device), weights))
         scores.seconds = round(time.monotonic() - start, 1)
         return scores
-    finally:
-        own.close()
 
 
 def fit_of(source: Path) -> Fit:
@@ -197,15 +193,10 @@ class Tools:
     plan: Protocol
     device: torch.device
     weights: Path | None
-    watch: Watch
 
     def bar(self, task: str) -> Callable[[int, int], None]:
         """Give a progress bar of that name."""
-        return partial(self.watch.advance, task)
-
-    def download(self, name: str, done: int, total: int) -> None:
-        """Show how a download goes."""
-        self.watch.advance(f"downloading {name}", done, total)
+        return partial(advance, task)
 
 
 def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset | None, tools: Tools) -> None:
@@ -213,7 +204,7 @@ def score(scores: Evaluation, source: Source, training: Dataset, unseen: Dataset
     plan = tools.plan
     extractor = None
     try:
-        extractor = load_extractor(plan.features, tools.device, tools.weights, plan.resize, tools.download)
+        extractor = load_extractor(plan.features, tools.device, tools.weights, plan.resize)
         scores.features = extractor.name
     except MissingWeightsError as error:
         scores.why |= dict.fromkeys(FEATURE_SCORES, str(error))
@@ -269,7 +260,7 @@ def compare(scores: Evaluation, samples: Float64[Tensor, "n d"], reference: Floa
 def measure_diversity(scores: Evaluation, samples: Gathered, training: Gathered, tools: Tools) -> None:
     """Fill in the LPIPS diversity, or why there is none."""
     try:
-        perceptual = Perceptual.pretrained(tools.weights, tools.plan.fetch, tools.download).to(tools.device)
+        perceptual = Perceptual.pretrained(tools.weights, tools.plan.fetch).to(tools.device)
     except MissingWeightsError as error:
         scores.why["diversity"] = str(error)
         return
@@ -312,19 +303,19 @@ def closest(matches: Matches, source: Source, training: Sequence[str]) -> list[d
     ]
 
 
-def load_images(folder: Path, shape: Shape, fit: Fit, channels: Channels, watch: Watch) -> Dataset:
+def load_images(folder: Path, shape: Shape, fit: Fit, channels: Channels) -> Dataset:
     """Load a folder to compare with, naming files that cannot be read.
 
     Raises:
         UsageError: if it holds fewer than 10 images.
     """
     most = most_compared(channels * math.prod(shape))
-    reading = partial(watch.advance, f"reading {readable(folder)}")
+    reading = partial(advance, f"reading {readable(folder)}")
     dataset = load_folder(folder, shape, fit, channels, reading, most)
     if dataset.left_out:
-        watch.note(f"{readable(folder)}: {amount(dataset)}, since no more fit or help")
+        note(f"{readable(folder)}: {amount(dataset)}, since no more fit or help")
     for problem in dataset.skipped:
-        watch.note(f"skipped, since it cannot be read: {problem}")
+        note(f"skipped, since it cannot be read: {problem}")
     enough(len(dataset.images), readable(folder))
     return dataset
 

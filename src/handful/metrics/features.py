@@ -67,7 +67,6 @@ def load_extractor(
     device: torch.device,
     folder: Path | None = None,
     resize: Resize = "tf",
-    progress: weights.Progress | None = None,
 ) -> Extractor:
     """Make the extractor of a name.
 
@@ -76,19 +75,18 @@ def load_extractor(
         device: Where it computes.
         folder: Where weight files are looked for first (``--weights``).
         resize: How ``inception`` brings images to 299 px.
-        progress: Told how a download goes.
 
     Raises:
         WeightsError: if a weight file or package is missing or wrong; the message says what to put where.
     """
     if name == "inception":
-        inception = Inception.pretrained(folder, progress=progress).to(device)
+        inception = Inception.pretrained(folder).to(device)
         return Extractor(f"inception ({resize})", lambda images: inception(prepare(images, resize)), device)
     if name == "efficientnet":
-        photos = efficientnet.EfficientNet.pretrained(folder, progress=progress).to(device)
+        photos = efficientnet.EfficientNet.pretrained(folder).to(device)
         return Extractor(name, lambda images: photos(efficientnet.prepare(images)), device)
     if name == "vgg16":
-        return vgg16(Perceptual.pretrained(folder, progress=progress).to(device), device)
+        return vgg16(Perceptual.pretrained(folder).to(device), device)
     if name == "dino":
         return Extractor(name, dino(folder).to(device), device)
     network = RandomNetwork().to(device)

@@ -52,7 +52,7 @@ SURE = Chance()
 """Nothing random."""
 
 
-class View(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What the discriminator makes of a batch of images."""
 
     logits: Float[Tensor, "b l"]
@@ -79,7 +79,7 @@ class Decoders(nn.Module):
         self.part = Decoder(wide, size, width, channels)
         self.small = Decoder(small, size, width, channels)
 
-    def forward(self, view: View, corner: Int64[Tensor, ""]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, view: DiscriminatorOutput, corner: Int64[Tensor, ""]) -> tuple[Tensor, Tensor, Tensor]:
         """Give the whole image, its quadrant number ``corner`` (0 to 3) and the small image, all ``[b c s t]``."""
         part = aside(lambda: self.part(quadrant(view.wide, corner)), 1, corner.device)
         small = aside(lambda: self.small(view.small), 2, corner.device)
@@ -199,7 +199,7 @@ class Discriminator(nn.Module):
         small: Float[Tensor, "b c _ _"],
         chance: Chance = SURE,
         labels: Int64[Tensor, " b"] | None = None,
-    ) -> View:
+    ) -> DiscriminatorOutput:
         """View images in [-1, 1] and their small versions; CHAIN and NICE need what ``chance`` drew.
 
         ``labels`` are the numbers of the classes that the images are to be of, where there are classes.
@@ -213,7 +213,7 @@ class Discriminator(nn.Module):
             assert labels is not None
             fits = [of_class(self.classes(maps[8]), labels), of_class(self.small_classes(small_map), labels)]
             logits = logits + torch.cat(fits, dim=1)
-        return View(logits.float(), maps[16], maps[8], small_map, off_centre, unsteady)
+        return DiscriminatorOutput(logits.float(), maps[16], maps[8], small_map, off_centre, unsteady)
 
     def body(
         self, images: Float[Tensor, "b c h w"], chance: Chance = SURE

@@ -40,7 +40,7 @@ class Conv(nn.Conv2d):
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o _ _"]:
         """Convolve."""
         same_or_half = (self.kernel_size, self.stride, self.padding) in thin.KINDS
-        if same_or_half and thin.pays(x, min(self.weight.shape[:2]), thin.FEW):
+        if same_or_half and thin.is_faster(x, min(self.weight.shape[:2]), thin.FEW):
             return thin.conv_by_blocks(x, self.weight)
         return super().forward(x)
 
@@ -214,7 +214,7 @@ class UpConv(nn.Conv2d):
         if min(x.shape[2:]) <= SMALL_MAP:
             return F.conv2d(upsample(x), self.weight, padding=1)
         kernel = kernel_after_upsampling(self.weight)
-        if thin.pays(x, max(self.weight.shape[:2]), thin.FEW_ENLARGED):
+        if thin.is_faster(x, max(self.weight.shape[:2]), thin.FEW_ENLARGED):
             return thin.up_by_blocks(x, kernel)
         return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
@@ -235,7 +235,7 @@ class AveragedConv(nn.Conv2d):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""
         kernel = kernel_before_averaging(self.weight)
-        if thin.pays(x, min(self.weight.shape[:2]), thin.FEW):
+        if thin.is_faster(x, min(self.weight.shape[:2]), thin.FEW):
             return thin.conv_by_blocks(x, kernel)
         return F.conv2d(x, kernel.contiguous(memory_format=layout(kernel.dtype)), stride=2, padding=1)
 

@@ -29,7 +29,7 @@ LEAST = 64
 """Pixels along a side from which on it matters."""
 
 
-def pays(x: Float[Tensor, "b i h w"], few: int, limit: int) -> bool:
+def is_faster(x: Float[Tensor, "b i h w"], few: int, limit: int) -> bool:
     """Say whether a layer that has ``few`` channels on one side is faster on blocks: in half precision on CUDA."""
     return x.is_cuda and x.dtype != torch.float32 and few <= limit and min(x.shape[2:]) >= LEAST
 

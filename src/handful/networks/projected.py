@@ -15,7 +15,7 @@ from handful.config.generator import GeneratorConfig
 from handful.config.sizes import Shape, map_shape
 from handful.images.channels import views
 from handful.networks.chain import Role
-from handful.networks.discriminator import SURE, Chance, View
+from handful.networks.discriminator import SURE, Chance, DiscriminatorOutput
 from handful.networks.layers import DownBlock, batch_norm, conv, leaky, shrink, upsample_smoothly
 from handful.networks.pretrained.efficientnet import TAPS, EfficientNet
 
@@ -123,7 +123,7 @@ class Projected(nn.Module):
         small: Float[Tensor, "b c _ _"],
         chance: Chance = SURE,
         labels: Int64[Tensor, " b"] | None = None,
-    ) -> View:
+    ) -> DiscriminatorOutput:
         """View images in [-1, 1], RGB or grey; above 256 px that needs what ``chance`` drew. Knows no classes."""
         assert labels is None
         images = views(images)[0]
@@ -132,7 +132,7 @@ class Projected(nn.Module):
         logits = [head(each).flatten(1) for head, each in zip(self.heads.values(), maps, strict=True)]
         nothing = images.new_empty(0)  # there are no decoders to be given maps
         zero = torch.zeros_like(self.strength)
-        return View(torch.cat(logits, dim=1).float(), nothing, nothing, nothing, zero, zero)
+        return DiscriminatorOutput(torch.cat(logits, dim=1).float(), nothing, nothing, nothing, zero, zero)
 
 
 def head(inputs: int, side: int, width: int) -> nn.Sequential:

@@ -178,7 +178,7 @@ def covered(length: int, unit: Float[Tensor, " b"]) -> Bool[Tensor, "b n"]:
     return (position >= start) & (position < start + stretch)
 
 
-class Kind(NamedTuple):
+class Change(NamedTuple):
     """One kind of change."""
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -189,10 +189,10 @@ class Kind(NamedTuple):
 
 
 POLICIES = {
-    "color": Kind(color, (0.5, 0.5, 0.5)),
-    "translation": Kind(translation, (0.5, 0.5), fills=True),
-    "cutout": Kind(cutout, (2.0, 2.0), fills=True),
-    "flip": Kind(flip, (1.0,)),
-    "zoom": Kind(zoom, (0.5,), fills=True),
-    "rotation": Kind(rotation, (0.5,), fills=True),
+    "color": Change(color, (0.5, 0.5, 0.5)),
+    "translation": Change(translation, (0.5, 0.5), fills=True),
+    "cutout": Change(cutout, (2.0, 2.0), fills=True),
+    "flip": Change(flip, (1.0,)),
+    "zoom": Change(zoom, (0.5,), fills=True),
+    "rotation": Change(rotation, (0.5,), fills=True),
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handful.compute import shared_batch as shares
 from handful.networks.build import Opponent
-from handful.networks.discriminator import Chance, Decoders, View, quadrant
+from handful.networks.discriminator import Chance, Decoders, DiscriminatorOutput, quadrant
 from handful.networks.layers import shrink
 from handful.objective.augment import Changes
 from handful.objective.controls import LECAM_START, Controls
@@ -29,7 +29,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 for n to m images; gradients reach the images. So a target of several images is looked at once."""
 
 
-class Shown(NamedTuple):
+class AugmentedBatch(NamedTuple):
     """A batch, as it is shown to the discriminator."""
 
     images: Float[Tensor, "b c h w"]
@@ -41,7 +41,7 @@ class Shown(NamedTuple):
     labels: Int64[Tensor, " b"] | None = None
     """The numbers of their classes, where there are classes."""
 
-    def detach(self) -> Shown:
+    def detach(self) -> AugmentedBatch:
         """Give the same, from which no gradient goes back."""
         return self._replace(images=self.images.detach(), small=self.small.detach(), plain=self.plain.detach())
 
@@ -80,7 +80,7 @@ def relativistic_loss(better: Float[Tensor, "b l"], worse: Float[Tensor, "b l"])
     return F.softplus(worse - better).mean()
 
 
-def gradient_penalty(network: Opponent, shown: Shown, chance: Chance) -> Float[Tensor, ""]:
+def gradient_penalty(network: Opponent, shown: AugmentedBatch, chance: Chance) -> Float[Tensor, ""]:
     """Measure how steep the discriminator is at a batch: the squared gradient of its mean logit, mean over images.
 
     With respect to the images as it sees them, small ones included. R1 where these are real, R2 where generated.
@@ -111,7 +111,7 @@ def lecam_loss(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], controls:
 
 def reconstruction_loss(
     decoders: Decoders,
-    view: View,
+    view: DiscriminatorOutput,
     images: Float[Tensor, "b c h w"],
     small: Float[Tensor, "b c s t"],
     corner: Int64[Tensor, ""],

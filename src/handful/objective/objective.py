@@ -14,13 +14,13 @@ from handful.compute.streams import aside
 from handful.config.train import TrainConfig
 from handful.networks.build import Opponent
 from handful.networks.chain import Role
-from handful.networks.discriminator import Chance, Discriminator, View
+from handful.networks.discriminator import Chance, Discriminator, DiscriminatorOutput
 from handful.objective import lattice, spectrum
 from handful.objective.controls import Controls
 from handful.objective.losses import (
     CHAIN_AT_LEAST,
+    AugmentedBatch,
     Distance,
-    Shown,
     accuracy,
     discriminator_loss,
     generator_loss,
@@ -45,8 +45,8 @@ class Objective:
     def discriminator(
         self,
         network: Opponent,
-        real: Shown,
-        generate: Callable[[], Shown],
+        real: AugmentedBatch,
+        generate: Callable[[], AugmentedBatch],
         random: torch.Generator,
         *,
         penalise: bool = False,
@@ -58,7 +58,7 @@ class Objective:
         """
         config = self.config
 
-        def look(shown: Shown, role: Role) -> tuple[Shown, Chance, View]:
+        def look(shown: AugmentedBatch, role: Role) -> tuple[AugmentedBatch, Chance, DiscriminatorOutput]:
             chance = network.chance(len(shown.images), random, role)
             return shown, chance, network(shown.images, shown.small, chance, shown.labels)
 
@@ -105,7 +105,9 @@ class Objective:
         self.controls.see(view.logits, other.logits, fake.plain)
         return total, parts
 
-    def generator(self, network: Opponent, real: Shown, fake: Shown, random: torch.Generator) -> Float[Tensor, ""]:
+    def generator(
+        self, network: Opponent, real: AugmentedBatch, fake: AugmentedBatch, random: torch.Generator
+    ) -> Float[Tensor, ""]:
         """Raise the score of what was generated."""
         config, chance = self.config, network.chance(len(fake.images), random, Role.DECEIVING)
         view = network(fake.images, fake.small, chance, fake.labels)
@@ -130,7 +132,7 @@ class Objective:
         return total
 
     def guess(
-        self, network: Opponent, view: View, shown: Shown, chance: Chance
+        self, network: Opponent, view: DiscriminatorOutput, shown: AugmentedBatch, chance: Chance
     ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
         """Let the discriminator say how the colours of images were changed, and give how they were, from -1 to 1.
 

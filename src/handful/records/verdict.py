@@ -1,6 +1,6 @@
 """What the scores of a run say: which checkpoint is best, when to stop, what to warn of. Imports no torch.
 
-A score is the part of a line of log.jsonl that ``scoring.Judge`` wrote; a history is a list of them, oldest first.
+A score is the part of a line of log.jsonl that ``scoring.RunScorer`` wrote; a history is a list of them, oldest first.
 """
 
 from __future__ import annotations

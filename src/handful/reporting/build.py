@@ -28,7 +28,7 @@ from handful.images.grid import grid, to_image
 from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
 from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
-from handful.progress import Console, Watch, duration
+from handful.progress import Progress, advance, duration, shown_on
 from handful.records.journal import Journal
 from handful.records.layout import BEST
 from handful.records.scores import Score, read_history
@@ -91,7 +91,7 @@ CONTACT_SIDE = 96
 Part = TypeVar("Part")
 
 
-def report(run: Path | str, device: str = "auto", watch: Watch | None = None) -> Path:
+def report(run: Path | str, device: str = "auto", progress: Progress | None = None) -> Path:
     """Write ``report.html`` into a run folder, and give its path.
 
     What cannot be shown, since the images are gone or a score cannot be had, is named on the page with the reason.
@@ -99,7 +99,7 @@ def report(run: Path | str, device: str = "auto", watch: Watch | None = None) ->
     Args:
         run: A run folder, of a run that may still be training.
         device: Where pictures are drawn.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if this is no run folder, or it has no model yet.
@@ -108,18 +108,14 @@ def report(run: Path | str, device: str = "auto", watch: Watch | None = None) ->
     settings = read_settings(run)
     if settings is None:
         raise UsageError(f"{run}: is not a run folder (it has no config.json); give the --run of handful train")
-    own = Console()
-    watch = watch or own
-    try:
-        html = render(compose(run, settings, device, watch))
-    finally:
-        own.close()
+    with shown_on(progress):
+        html = render(compose(run, settings, device))
     with replacing(run / FILE) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return run / FILE
 
 
-def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
+def compose(run: Path, settings: Settings, device: str) -> Page:
     """Gather all that the page shows."""
     config = settings.config
     lines = Journal(run / "log.jsonl").read()
@@ -142,9 +138,7 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
     )
     scores = None
     if dataset is not None:
-        judge = partial(
-            evaluate, run, config.images, fit=config.fit, weights=config.weights, device=device, watch=watch
-        )
+        judge = partial(evaluate, run, config.images, fit=config.fit, weights=config.weights, device=device)
         scores = attempt("the scores and the memorisation sheet", missing, judge)
     return Page(
         title=readable(run.resolve().name),
@@ -158,7 +152,7 @@ def compose(run: Path, settings: Settings, device: str, watch: Watch) -> Page:
         samples=grid(list(model.sample(SAMPLES))),
         samples_caption=f"Seeds {SAMPLES[0]} to {SAMPLES[-1]}, none picked out, drawn by the generator of {which}.",
         classes=[kind(name, model, scores) for name in model.config.classes[:CLASSES]],
-        walk=frames(model, watch),
+        walk=frames(model),
         pairs=pairs(model, dataset, scores) if dataset is not None and scores is not None else [],
         pairs_caption=pairs_caption(scores) if scores is not None else "",
         scores=rows(scores) if scores is not None else [],
@@ -249,7 +243,7 @@ def shrunk(image: UInt8[Tensor, "c h w"]) -> UInt8[Tensor, "c _ _"]:
     return small.round().to(torch.uint8)
 
 
-def frames(model: Model, watch: Watch) -> list[Image.Image]:
+def frames(model: Model) -> list[Image.Image]:
     """Walk through the latent space, from seed to seed and back to the first: a loop of four pictures side by side."""
     columns = []
     for place, seeds in enumerate(WALKS):
@@ -257,7 +251,7 @@ def frames(model: Model, watch: Watch) -> list[Image.Image]:
         for start, end in zip(seeds, (*seeds[1:], seeds[0]), strict=True):
             column += list(walk(model, (start, end), WALK_STEPS, noise_of=seeds[0], class_of=place))[:-1]
         columns.append(column)
-        watch.advance("walking through the latent space", place + 1, len(WALKS))
+        advance("walking through the latent space", place + 1, len(WALKS))
     return [grid([picture[0] for picture in row], columns=len(WALKS)) for row in zip(*columns, strict=True)]
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful.errors import UsageError
-from handful.sampling.latent_files import ENDING, Points, chosen, read_tensors, write_tensors
+from handful.sampling.latent_files import ENDING, Latents, chosen, read_tensors, write_tensors
 from handful.sampling.model import Model
 
 FORMAT = "handful directions 1"
@@ -45,13 +45,13 @@ def load_directions(path: Path | str, model: Model) -> Directions:
     """Read a file of directions.
 
     Raises:
-        UsageError: as ``load_points``.
+        UsageError: as ``load_latents``.
     """
     tensors, names = read_tensors(Path(path), FORMAT, model, "a file of directions")
     return Directions(tensors["vectors"], names, tuple(tensors["measures"].tolist()))
 
 
-def moved(points: Points, vector: Float[Tensor, " z"], strength: float) -> Points:
+def moved(points: Latents, vector: Float[Tensor, " z"], strength: float) -> Latents:
     """Move points along a direction, and keep their latents as long as they were; 0 leaves them, bit for bit.
 
     Noise and classes stay. The strength is in standard deviations of latents: 3 goes far, 10 to where all are alike.
@@ -65,10 +65,10 @@ def moved(points: Points, vector: Float[Tensor, " z"], strength: float) -> Point
         return points
     z = points.z + strength * vector
     z = z * (points.z.norm(dim=1, keepdim=True) / z.norm(dim=1, keepdim=True).clamp(min=1e-12))
-    return Points(z, points.noise, points.labels, points.names)
+    return Latents(z, points.noise, points.labels, points.names)
 
 
-def along(points: Points, moves: Sequence[str], model: Model) -> Points:
+def along(points: Latents, moves: Sequence[str], model: Model) -> Latents:
     """Move points along directions, each told as ``FILE=STRENGTH`` or ``FILE:NAME=STRENGTH``.
 
     Raises:

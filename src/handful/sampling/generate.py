@@ -14,12 +14,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful.compute.precision import best_precision
-from handful.config.choices import Drawing, Format
+from handful.config.choices import Format, SamplingPrecision
 from handful.errors import UsageError
 from handful.images import grid as images
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, note, shown_on
 from handful.sampling.directions import along
-from handful.sampling.latent_files import Points, read_points
+from handful.sampling.latent_files import Latents, read_latents
 from handful.sampling.model import WEIGHTS, Model, find_weights, load
 
 LARGEST_GRID = 300_000_000
@@ -49,13 +49,13 @@ def generate(
     grid: Path | str | None = None,
     batch: int | None = None,
     device: str = "auto",
-    precision: Drawing = "fp32",
+    precision: SamplingPrecision = "fp32",
     compile: bool = False,
     format: Format = "png",
     of: str | None = None,
     truncation: float = 1.0,
     moves: Sequence[str] = (),
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write one file a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
 
@@ -64,7 +64,7 @@ def generate(
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
         seeds: Numbers from 0 up; each names its picture, ``seed-000042.png``. Or a text in which there may
-            be latent files too (``read_points``), whose pictures have the names of the latents.
+            be latent files too (``read_latents``), whose pictures have the names of the latents.
         out: Folder for the single pictures, made if need be.
         grid: File for the grid; its pictures stand in the order of the seeds.
         batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
@@ -75,7 +75,7 @@ def generate(
         of: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
         truncation: Below 1, how far pictures go from the mean. See ``Model.sample``.
         moves: Directions to move pictures along, see ``directions.along``. They are then drawn one at a time.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Returns:
         The files written.
@@ -90,7 +90,7 @@ def generate(
     names: list[int | str]
     stream: Iterator[Tensor]
     if isinstance(seeds, str) or moves:
-        points = read_points(seeds, model, of) if isinstance(seeds, str) else Points.of_seeds(model, seeds, of)
+        points = read_latents(seeds, model, of) if isinstance(seeds, str) else Latents.of_seeds(model, seeds, of)
         points = along(points, moves, model)
         names = file_names(points.names)
         stream = (model.picture(points.pick([place]), truncation) for place in range(len(points)))
@@ -101,12 +101,11 @@ def generate(
     if grid is not None and len(names) * pixels > LARGEST_GRID:
         most = LARGEST_GRID // pixels
         raise UsageError(f"--grid of {len(names)} images at {model.config.size} px is too large: {most} at most")
-    watch = watch or Console()
-    best = Path(source) / "best"
-    if find_weights(Path(source)) == best / WEIGHTS:
-        watch.note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
-    kept: list[Tensor] = []
-    try:
+    with shown_on(progress):
+        best = Path(source) / "best"
+        if find_weights(Path(source)) == best / WEIGHTS:
+            note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
+        kept: list[Tensor] = []
         with Writer(Path(out) if out is not None else None, format) as writer:
             following = iter(names)
             for drawn in stream:
@@ -114,11 +113,9 @@ def generate(
                     writer.take(name, image)
                     if grid is not None:
                         kept.append(image)
-                watch.advance("generating", writer.taken, len(names))
+                advance("generating", writer.taken, len(names))
         if len(names) >= ENOUGH_TO_TELL and out is not None:
-            watch.note(writer.pace(model))
-    finally:
-        watch.close()
+            note(writer.pace(model))
     if grid is None:
         return list(writer.written)
     images.write_png(Path(grid), images.grid(kept))

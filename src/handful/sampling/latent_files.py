@@ -1,4 +1,4 @@
-"""Points of a model: all that a picture is drawn from, and latent files, which keep them.
+"""Points of a latent space: all that a picture is drawn from, and latent files, which keep them.
 
 A latent file is a safetensors file: ``z``, ``noise.0`` and so on, ``labels`` where the model has classes; names and the
 model's fingerprint stand in its header. It means nothing to another model, nor to the same one trained further.
@@ -33,7 +33,7 @@ ENDING = ".safetensors"
 
 @final
 @dataclass(frozen=True)
-class Points:
+class Latents:
     """What pictures are drawn from, on the CPU: a latent, noise maps, a class where there are some, and a name each."""
 
     z: Float[Tensor, "n z"]
@@ -42,7 +42,7 @@ class Points:
     names: tuple[str, ...]
 
     @classmethod
-    def of_seeds(cls, model: Model, seeds: Sequence[int], of: Of = None) -> Points:
+    def of_seeds(cls, model: Model, seeds: Sequence[int], of: Of = None) -> Latents:
         """Give the points of seeds, each named by its number; ``of`` is a class, see ``Model.sample``.
 
         Raises:
@@ -54,7 +54,7 @@ class Points:
         return cls(z, noise, None if labels is None else labels.cpu(), tuple(str(seed) for seed in seeds))
 
     @classmethod
-    def join(cls, parts: Sequence[Points]) -> Points:
+    def join(cls, parts: Sequence[Latents]) -> Latents:
         """Put points of one model together, in order."""
         labels = [part.labels for part in parts if part.labels is not None]
         return cls(
@@ -67,12 +67,12 @@ class Points:
     def __len__(self) -> int:
         return len(self.names)
 
-    def pick(self, places: Sequence[int]) -> Points:
+    def pick(self, places: Sequence[int]) -> Latents:
         """Give the points at these places, in their order."""
         chosen = list(places)
         labels = None if self.labels is None else self.labels[chosen]
         names = tuple(self.names[place] for place in chosen)
-        return Points(self.z[chosen], [maps[chosen] for maps in self.noise], labels, names)
+        return Latents(self.z[chosen], [maps[chosen] for maps in self.noise], labels, names)
 
     def on(
         self, device: torch.device
@@ -82,14 +82,14 @@ class Points:
         return self.z.to(device), [maps.to(device) for maps in self.noise], labels
 
     def save(self, path: Path | str, model: Model) -> None:
-        """Write a latent file, whole or not at all, for ``load_points`` and for ``--seeds``."""
+        """Write a latent file, whole or not at all, for ``load_latents`` and for ``--seeds``."""
         tensors = {"z": self.z} | {f"noise.{site}": maps for site, maps in enumerate(self.noise)}
         if self.labels is not None:
             tensors["labels"] = self.labels
         write_tensors(Path(path), tensors, FORMAT, model, self.names)
 
 
-def load_points(path: Path | str, model: Model) -> Points:
+def load_latents(path: Path | str, model: Model) -> Latents:
     """Read a latent file.
 
     Raises:
@@ -97,7 +97,7 @@ def load_points(path: Path | str, model: Model) -> Points:
     """
     tensors, names = read_tensors(Path(path), FORMAT, model, "a latent file")
     noise = [tensors[f"noise.{site}"] for site in range(len(model.network.noise_shapes))]
-    return Points(tensors["z"], noise, tensors.get("labels"), names)
+    return Latents(tensors["z"], noise, tensors.get("labels"), names)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], format: str, model: Model, names: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ def read_tensors(path: Path, format: str, model: Model, kind: str) -> tuple[dict
     return tensors, tuple(about["names"])
 
 
-def read_points(text: str, model: Model, of: Of = None, option: str = "--seeds") -> Points:
+def read_latents(text: str, model: Model, of: Of = None, option: str = "--seeds") -> Latents:
     """Read a list of seeds, ranges and latent files, such as ``0-3,7,face.safetensors``.
 
     ``face.safetensors:anna`` is the one of that name in a file with several. Neither may have a comma in it.
@@ -144,31 +144,31 @@ def read_points(text: str, model: Model, of: Of = None, option: str = "--seeds")
         option: Where the list was given, for messages.
 
     Raises:
-        UsageError: if something in the list cannot be read, or as ``load_points`` and ``Model.labels``.
+        UsageError: if something in the list cannot be read, or as ``load_latents`` and ``Model.labels``.
     """
     parts = []
     for part in (each.strip() for each in text.split(",")):
         if ENDING in part:
             parts.append(named(part, model))
         elif re.fullmatch(r"[\d\s-]*", part):
-            parts.append(Points.of_seeds(model, parse_seeds(part, option)))
+            parts.append(Latents.of_seeds(model, parse_seeds(part, option)))
         else:
             raise UsageError(
                 f"{option} {text}: {part!r} is no number, no range like 0-63, and no latent file ({ENDING})"
             )
-    points = Points.join(parts)
+    points = Latents.join(parts)
     if of is None:
         return points
     labels = model.labels(range(len(points)), of)
-    return Points(points.z, points.noise, None if labels is None else labels.cpu(), points.names)
+    return Latents(points.z, points.noise, None if labels is None else labels.cpu(), points.names)
 
 
-def named(text: str, model: Model) -> Points:
+def named(text: str, model: Model) -> Latents:
     """Read a latent file, or of ``file.safetensors:name`` the points of that name."""
     stem, _, name = text.partition(f"{ENDING}:")
     if not name:
-        return load_points(text, model)
-    points = load_points(stem + ENDING, model)
+        return load_latents(text, model)
+    points = load_latents(stem + ENDING, model)
     return points.pick(chosen(points.names, name, text))
 
 

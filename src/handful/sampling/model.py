@@ -22,7 +22,7 @@ from torch import Tensor
 from handful.compute.compiling import COMPILERS, can_compile, keep_compiled
 from handful.compute.device import choose_device, prepare
 from handful.compute.precision import PRECISIONS, arithmetic
-from handful.config.choices import Drawing
+from handful.config.choices import SamplingPrecision
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.files import replacing, write_json
@@ -36,7 +36,7 @@ from handful.sampling.response import response
 from handful.sampling.truncation import Truncation, check_truncation
 
 if TYPE_CHECKING:
-    from handful.sampling.latent_files import Points
+    from handful.sampling.latent_files import Latents
 
 
 WEIGHTS = "model.safetensors"
@@ -69,13 +69,13 @@ class Model:
         UsageError: if the precision is unknown, or there is no compiler.
     """
 
-    def __init__(self, network: Generator, precision: Drawing = "fp32", compile: bool = False) -> None:
+    def __init__(self, network: Generator, precision: SamplingPrecision = "fp32", compile: bool = False) -> None:
         self.network = network.eval().requires_grad_(False)
         self.config = network.config
         self.device = next(network.parameters()).device
         self.precision, self.compile = precision, compile
-        if precision not in get_args(Drawing):
-            raise UsageError(f"--precision {precision}: choose one of {', '.join(get_args(Drawing))}")
+        if precision not in get_args(SamplingPrecision):
+            raise UsageError(f"--precision {precision}: choose one of {', '.join(get_args(SamplingPrecision))}")
         if compile and not can_compile(self.device):
             raise UsageError(f"--compile: {self.device} needs a {COMPILERS}; install that, or draw without")
 
@@ -211,7 +211,7 @@ class Model:
             images = self.draw(z, noise, None if labels is None else labels[filled], truncation)[: len(places)]
             yield to_bytes(whole(images, str(seeds[start]))).cpu()
 
-    def picture(self, points: Points, truncation: float = 1.0) -> UInt8[Tensor, "n c h w"]:
+    def picture(self, points: Latents, truncation: float = 1.0) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each point, one at a time, so that on the CPU the bits are those of ``sample``.
 
         Raises:
@@ -261,7 +261,9 @@ def frozen_weights() -> AbstractContextManager[None]:
     return frozen
 
 
-def load(source: Path | str, device: str = "auto", precision: Drawing = "fp32", compile: bool = False) -> Model:
+def load(
+    source: Path | str, device: str = "auto", precision: SamplingPrecision = "fp32", compile: bool = False
+) -> Model:
     """Load a generator from a run folder, a model folder or a ``.safetensors`` file.
 
     Of a run folder it is the best one by the run's scores, or the newest one if none is kept as the best. Sets this

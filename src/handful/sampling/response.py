@@ -22,11 +22,11 @@ CELL = 2
 
 
 DRAWS = 4
-"""Points drawn for that, for each number of a latent."""
+"""Latents drawn for that, for each number of a latent."""
 
 
 AT_ONCE = 16
-"""Points whose maps are computed at once."""
+"""Latents whose maps are computed at once."""
 
 
 RIDGE = 0.1

@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful.objective.augment import Changes
-from handful.objective.losses import Shown
+from handful.objective.losses import AugmentedBatch
 
 
-class Drawn(NamedTuple):
+class StepInputs(NamedTuple):
     """What two networks are going to be given in a step, or in one of its parts."""
 
-    real: Shown
+    real: AugmentedBatch
     z: Float[Tensor, "b z"]
     noise: list[Float[Tensor, "b 1 _ _"]]
     changes: Changes
@@ -22,15 +22,15 @@ class Drawn(NamedTuple):
     small_changes: Changes
     """Of their small versions."""
 
-    def part(self, number: int, count: int) -> Drawn:
+    def part(self, number: int, count: int) -> StepInputs:
         """Give part ``number`` of ``count`` equal ones."""
         real, place = self.real, (number, count)
         labels = None if real.labels is None else cut(real.labels, *place)
         images, small, plain = (cut(each, *place) for each in (real.images, real.small, real.plain))
-        shown = Shown(images, small, plain, cut_all(real.changes, *place), labels)
+        shown = AugmentedBatch(images, small, plain, cut_all(real.changes, *place), labels)
         noise = [cut(each, *place) for each in self.noise]
         changes, small_changes = (cut_all(each, *place) for each in (self.changes, self.small_changes))
-        return Drawn(shown, cut(self.z, *place), noise, changes, small_changes)
+        return StepInputs(shown, cut(self.z, *place), noise, changes, small_changes)
 
 
 def cut(whole: Tensor, number: int, count: int, dim: int = 0) -> Tensor:

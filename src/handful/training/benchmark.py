@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from handful.compute.device import choose_device, hardware, prepare
 from handful.compute.memory import peak_memory
 from handful.compute.precision import PRECISIONS, arithmetic, seconds
-from handful.config.choices import Drawing, Precision, Preset
+from handful.config.choices import Precision, Preset, SamplingPrecision
 from handful.config.presets import PRESETS
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
@@ -34,7 +34,7 @@ from handful.networks import latent
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, note, shown_on
 from handful.sampling.model import Model
 from handful.training.setup import choose_compile, choose_precision
 from handful.training.state import State
@@ -116,7 +116,7 @@ def bench(
     compile: Literal["auto", "on", "off"] = "auto",
     recompute: bool = False,
     rounds: int = 7,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Benchmark:
     """Measure training and generation on this machine. Takes from half a minute to several minutes; writes nothing.
 
@@ -131,36 +131,30 @@ def bench(
         compile: As for training, where auto takes it as a long run does.
         recompute: As for training.
         rounds: Times that everything is measured.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if an option makes no sense, or the device or precision is not there.
     """
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: must be at least 1")
-    watch = watch or Console()
     chosen = choose_device(device)
     given = {"size": size, "batch": batch, "precision": precision, "compile": compile, "recompute": recompute}
     config = PRESETS[preset]("-", channels=3, **{name: value for name, value in given.items() if value is not None})
     config = dataclasses.replace(config, device=str(chosen), precision=choose_precision(config, chosen))
-    config = dataclasses.replace(config, compile=choose_compile(config, chosen, watch))
+    config = dataclasses.replace(config, compile=choose_compile(config, chosen))
     prepare(chosen)
-    try:
-        with arithmetic(config.precision):
-            return measure(config, chosen, perceptual, rounds, watch)
-    finally:
-        watch.close()
+    with shown_on(progress), arithmetic(config.precision):
+        return measure(config, chosen, perceptual, rounds)
 
 
-def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds: int, watch: Watch) -> Benchmark:
+def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds: int) -> Benchmark:
     """Do what ``bench`` promises, for options that are settled."""
     precision = PRECISIONS[config.precision]
     distance = Perceptual().to(device).reduced(precision, config.recompute) if perceptual else absolute_difference
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
-    watch.note(
-        f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}"
-    )
+    note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}")
 
     def train() -> None:
         step()
@@ -173,7 +167,7 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
     step = Step(config, state, images, distance)
     first = seconds(train) + time.perf_counter() - start
     for done in range(1, WARM_UP):
-        watch.advance("warming up", done, WARM_UP - 1)
+        advance("warming up", done, WARM_UP - 1)
         train()
     memory = peak_memory(device)
     flop = count(config, device, images, distance)
@@ -191,12 +185,12 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
     repeats = {name: max(1, round(SHORTEST / seconds(piece))) for name, piece in pieces.items()}
     table: list[dict[str, float]] = []
     for done in range(rounds):
-        watch.advance("measuring", done + 1, rounds)
+        advance("measuring", done + 1, rounds)
         table.append({name: repeated(piece, repeats[name]) for name, piece in pieces.items()})
     usual = statistics.median(value for row in table for value in (row["before"], row["after"]))
     good = [row for row in table if all(abs(row[when] / usual - 1) <= DRIFT for when in ("before", "after"))]
     if not good:
-        watch.note("the machine was not steady in any round; the figures are of all of them, and not to be trusted")
+        note("the machine was not steady in any round; the figures are of all of them, and not to be trusted")
     median = {name: statistics.median(row[name] for row in good or table) for name in table[0]}
     peak = 2 * MULTIPLY[device.type] ** 3 / statistics.median([median["before"], median["after"]]) / 1e9
     return Benchmark(
@@ -253,7 +247,7 @@ def count(config: TrainConfig, device: torch.device, images: Tensor, distance: D
 
 def drawing(state: State, config: TrainConfig, device: torch.device, batch: int, compile: bool) -> Callable[[], object]:
     """Make the averaged generator ready to draw a batch, again and again."""
-    precision: Drawing = config.precision if config.precision in ("bf16", "fp16") else "fp32"
+    precision: SamplingPrecision = config.precision if config.precision in ("bf16", "fp16") else "fp32"
     model = Model(state.average, precision, compile=compile)
     random = torch.Generator(device).manual_seed(0)
     z, noise = latent.draw(batch, config.generator.latent, state.average.noise_shapes, random)

@@ -60,7 +60,7 @@ class Forecast:
         return dataclasses.asdict(self)
 
 
-class Gauge:
+class Forecaster:
     """Watches the first steps of a sitting, and then knows what the others will take. Costs two waits for a GPU."""
 
     def __init__(self, config: TrainConfig) -> None:

@@ -20,15 +20,15 @@ from handful.compute.memory import ran_out
 from handful.compute.precision import arithmetic
 from handful.compute.processes import ALONE, Ranks, join
 from handful.config.train import TrainConfig
-from handful.progress import Console, Watch
+from handful.progress import Progress, note, shown_on
 from handful.sampling.model import Model
 from handful.training.run import Run
 from handful.training.state import State
 from handful.training.step import Step
-from handful.training.worker import Follower, opened
+from handful.training.worker import Worker, opened
 
 
-def train(config: TrainConfig, watch: Watch | None = None) -> Model:
+def train(config: TrainConfig, progress: Progress | None = None) -> Model:
     """Run ``config`` to its last step and return the averaged generator.
 
     Writes the run folder as it goes (see ``Run``). Ctrl-C and SIGTERM end the run early, after a checkpoint. In several
@@ -36,7 +36,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
 
     Args:
         config: What to train, on what, where to.
-        watch: Is told how it goes, in the process that leads; the terminal by default.
+        progress: Is told how it goes, in the process that leads; the terminal by default.
 
     Raises:
         UsageError: if the image folder, an option, or the run folder to go on with does not fit.
@@ -47,8 +47,9 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
     Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
     """
     with (
+        shown_on(progress),
         join() as ranks,
-        opened(config, watch or Console(), ranks) as run,
+        opened(config, ranks) as run,
         stop_signals() as stop,
         arithmetic(run.config.precision),
     ):
@@ -72,7 +73,7 @@ def train(config: TrainConfig, watch: Watch | None = None) -> Model:
         return run.finish(state)
 
 
-def begun(run: Run | Follower, ranks: Ranks = ALONE) -> State:
+def begun(run: Run | Worker, ranks: Ranks = ALONE) -> State:
     """Make the state that a run starts from or goes on with."""
     config = run.config
     state = State.fresh(config, run.device, run.trunk, run.classes)
@@ -82,7 +83,7 @@ def begun(run: Run | Follower, ranks: Ranks = ALONE) -> State:
         at_once = most_at_once(run, state)
         run.rewind(state)
         state.at_once = run.at_once = at_once
-        run.watch.note(f"--batch auto: {config.whole_batch} images a step, {at_once} of them at once")
+        note(f"--batch auto: {config.whole_batch} images a step, {at_once} of them at once")
     return state
 
 

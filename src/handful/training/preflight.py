@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handful.compute.precision import arithmetic
 from handful.config.train import TrainConfig
-from handful.progress import Console, Watch
+from handful.progress import Progress, shown_on
 from handful.training import checkpoint
 from handful.training.forecast import Forecast
 from handful.training.loop import begun
@@ -16,7 +16,7 @@ from handful.training.run import Run
 from handful.training.step import Step
 
 
-def preflight(config: TrainConfig, watch: Watch | None = None) -> Forecast:
+def preflight(config: TrainConfig, progress: Progress | None = None) -> Forecast:
     """Take the first steps of a run without a trace, and say what all of it would take: time, memory.
 
     Takes a quarter of a minute, or a few steps where these are long, after a minute or two of compiling in runs that
@@ -24,7 +24,7 @@ def preflight(config: TrainConfig, watch: Watch | None = None) -> Forecast:
 
     Args:
         config: What would be trained, on what, where to.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if the image folder or an option does not fit.
@@ -32,9 +32,9 @@ def preflight(config: TrainConfig, watch: Watch | None = None) -> Forecast:
         WeightsError: if a weight file was asked for and cannot be had.
     """
     done = [int(path.name.removeprefix("step-")) for path in checkpoint.every(config.folder / "checkpoints")]
-    with tempfile.TemporaryDirectory() as folder:
+    with shown_on(progress), tempfile.TemporaryDirectory() as folder:
         trial = dataclasses.replace(config, run=Path(folder) / "run", track=False)
-        with Run.open(trial, watch or Console()) as run, arithmetic(run.config.precision):
+        with Run.open(trial) as run, arithmetic(run.config.precision):
             state = begun(run)
             step = Step(run.config, state, run.images, run.distance, labels=run.labels)
             made: Forecast | None = None

@@ -40,7 +40,7 @@ from handful.metrics.features import Extractor
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.objective.losses import Distance
-from handful.progress import Watch
+from handful.progress import advance, note, show_entry
 from handful.records.journal import Journal
 from handful.records.layout import BEST
 from handful.records.scores import Score, best, lowest, plateau, read_history, refusal
@@ -49,8 +49,8 @@ from handful.records.verdict import warnings
 from handful.reporting.build import report
 from handful.sampling.model import Model
 from handful.training import checkpoint
-from handful.training.forecast import WORTH_TELLING, Gauge
-from handful.training.scoring import Judge
+from handful.training.forecast import WORTH_TELLING, Forecaster
+from handful.training.scoring import RunScorer
 from handful.training.setup import pretrained, resolve, tell
 from handful.training.state import State
 from handful.training.tensorboard import Tracker
@@ -79,10 +79,8 @@ class Run:
         distance: Distance,
         extractor: Extractor,
         trunk: EfficientNet | None,
-        watch: Watch,
     ) -> None:
         self.config = config
-        self.watch = watch
         self.distance, self.trunk = distance, trunk
         self.device = torch.device(config.device)
         self.source: Source | None = None
@@ -98,11 +96,11 @@ class Run:
             training, others = dataset.images[:seen], dataset.images[seen:]
             kept, unseen = list(range(seen)), list(range(seen, len(dataset.images)))
         if unseen:
-            watch.note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
+            note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
         self.labels, unseen_labels = ([classes.numbers[place] for place in each] for each in (kept, unseen))
-        self.judge = Judge(config, training, others, extractor, watch, self.classes, self.labels, unseen_labels)
+        self.judge = RunScorer(config, training, others, extractor, self.classes, self.labels, unseen_labels)
         self.images = place(training, self.device)
-        self.gauge = Gauge(config)
+        self.gauge = Forecaster(config)
         self.losses: list[dict[str, Tensor]] = []
         self.history: list[Score] = []
         self.warned: set[str] = set()
@@ -114,7 +112,7 @@ class Run:
 
     @classmethod
     @contextmanager
-    def open(cls, config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> Iterator[Run]:
+    def open(cls, config: TrainConfig, ranks: Ranks = ALONE) -> Iterator[Run]:
         """Make or find the run folder, hold it, settle what is automatic, and read the images.
 
         Raises:
@@ -126,30 +124,30 @@ class Run:
             config = reconcile(config, saved.config)
         at_once = None if config.at_once == "auto" else config.at_once
         ranks.require(config.whole_batch, choose_device(config.device), at_once)
-        config, distance, extractor = resolve(config, watch, ranks)
-        trunk = pretrained(config, watch)
+        config, distance, extractor = resolve(config, ranks)
+        trunk = pretrained(config)
         source = source_of(config)
         try:
             # Of what a class needs, the names say most before all images are read; without classes nobody needs them.
             files = open_photos(config.images).files if config.labels == "folders" else []
             expected = label([file.as_posix() for file in files], config)
-            reading = partial(watch.advance, "reading images")
+            reading = partial(advance, "reading images")
             how = (config.shape, config.fit, config.generator.channels, reading)
             dataset = load_folder(config.images, *how) if store.fits(config) else None
             start = saved.start if saved else None
             if source is not None:
-                start = compare(source, config, trunk, watch, expected.names)
+                start = compare(source, config, trunk, expected.names)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / ".lock", timeout=0):
                 sweep(config.folder)
-                dataset = dataset or store.load(config, watch)
-                tell(dataset, config, watch)
+                dataset = dataset or store.load(config)
+                tell(dataset, config)
                 classes = label(dataset.names, config)
                 for line in classes.notes:
-                    watch.note(line)
+                    note(line)
                 count, words = len(dataset.images), hardware(config.device)
                 settle(Settings(config, dataset.fingerprint, count, words, start), saved)
-                run = cls(config, dataset, classes, distance, extractor, trunk, watch)
+                run = cls(config, dataset, classes, distance, extractor, trunk)
                 run.source = source
                 try:
                     yield run
@@ -157,15 +155,13 @@ class Run:
                     run.close()
         except Timeout:
             raise UsageError(f"--run {config.folder}: another process is training in this folder") from None
-        finally:
-            watch.close()
 
     def resume(self, state: State) -> None:
         """Bring a fresh state to the newest checkpoint, if there is one, and the log with it."""
         found = checkpoint.every(self.checkpoints)
         if found:
             checkpoint.restore(state, found[-1])
-            self.watch.note(f"going on from step {state.step:,} of {self.config.steps:,} in {self.config.folder}")
+            note(f"going on from step {state.step:,} of {self.config.steps:,} in {self.config.folder}")
         self.journal.cut(state.step)
         if self.config.track:
             self.tracker = Tracker(self.config.folder, state.step)
@@ -200,13 +196,13 @@ class Run:
         """
         config, step = self.config, state.step
         self.losses.append({name: value.detach() for name, value in losses.items()})
-        self.watch.advance("training", step, config.steps)
+        advance("training", step, config.steps)
         forecast = self.gauge.look(state)
         if forecast is not None and forecast.seconds_left >= WORTH_TELLING:
-            self.watch.note(str(forecast))
+            note(str(forecast))
         divided = state.at_once < self.at_once
         if divided:
-            self.watch.note(
+            note(
                 f"step {step:,}: memory ran out with {self.at_once} images at once; the step was taken again with "
                 f"{state.at_once}, and so will be those to come"
             )
@@ -232,13 +228,13 @@ class Run:
             self.save(state)
         folder, steps = self.config.folder, self.config.steps
         early = f"stopped at step {state.step:,} of {steps:,}; the same command goes on from there"
-        self.watch.note(self.ended or early)
+        note(self.ended or early)
         top = best(self.history)
         if top is not None:
-            self.watch.note(f"best: step {top.step:,}, in {folder / 'best'}")
+            note(f"best: step {top.step:,}, in {folder / 'best'}")
         new = state.step > self.began or not (folder / "report.html").exists()
         if self.config.report and self.ended is not None and new:
-            self.watch.note(f"all of it on one page: {report(folder, self.config.device, self.watch)}")
+            note(f"all of it on one page: {report(folder, self.config.device)}")
         return self.model(state)
 
     def end(self, state: State) -> str | None:
@@ -296,7 +292,7 @@ class Run:
             keep_best(self.model(state), score, self.config.folder / "best")
         found = warnings(self.history)
         for kind in found.keys() - self.warned:
-            self.watch.note(f"step {state.step:,}: {found[kind]}")
+            note(f"step {state.step:,}: {found[kind]}")
         self.warned = set(found)
         entry = {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(score).items()}
         if self.config.average_widths:
@@ -336,7 +332,7 @@ class Run:
         self.journal.write(entry)
         if self.tracker is not None:
             self.tracker.numbers(entry)
-        self.watch.report(entry)
+        show_entry(entry)
 
     def require_finite(self, state: State) -> None:
         """Stop the run if a weight is no longer finite."""

@@ -24,7 +24,7 @@ from handful.networks.build import Opponent
 from handful.networks.generator import small_shape
 from handful.networks.layers import shrink
 from handful.objective.augment import augment
-from handful.progress import Watch
+from handful.progress import advance, note
 from handful.records.scores import Score
 from handful.sampling.model import Model
 from handful.seeds import Purpose, fold
@@ -42,7 +42,7 @@ VIEWS = 4
 
 
 @final
-class Judge:
+class RunScorer:
     """Scores checkpoints of one run against the images that it trains on."""
 
     def __init__(
@@ -51,19 +51,18 @@ class Judge:
         images: UInt8[Tensor, "n c h w"],
         unseen: UInt8[Tensor, "m c h w"],
         extractor: Extractor,
-        watch: Watch,
         classes: tuple[str, ...] = (),
         labels: Sequence[int] = (),
         unseen_labels: Sequence[int] = (),
     ) -> None:
-        self.config, self.extractor, self.watch = config, extractor, watch
+        self.config, self.extractor = config, extractor
         self.training, self.unseen = images, unseen
         self.classes = classes
         self.labels = torch.tensor(labels or [0] * len(images))
         self.unseen_labels = torch.tensor(unseen_labels or [0] * len(unseen))
         self.compared = images[:: -(-len(images) // MOST_COMPARED)]
         if len(self.compared) < len(images) and config.score_every != 0:
-            watch.note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
+            note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
         self.reference: Reference | None = None
 
     def score(
@@ -84,7 +83,7 @@ class Judge:
             probability: How often the discriminator sees each change of augmentation; none for always.
         """
         if self.reference is None:
-            look = partial(self.watch.advance, "looking at the images")
+            look = partial(advance, "looking at the images")
             self.reference = Reference.of(self.compared, self.extractor, look)
         reference = self.reference
         assert reference.features is not None
@@ -92,7 +91,7 @@ class Judge:
         for batch in in_batches(model.stream(SAMPLES, of=self.like_training())):
             rows.append(self.extractor(batch))
             small.append(thumbnails(batch))
-            self.watch.advance("scoring", sum(map(len, rows)), len(SAMPLES))
+            advance("scoring", sum(map(len, rows)), len(SAMPLES))
         features = torch.cat(rows)
         matches = reference.match(features, torch.cat(small))
         distance, error = kid(features, reference.features)

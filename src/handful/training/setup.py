@@ -25,9 +25,8 @@ from handful.images.channels import KINDS
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
-from handful.networks.pretrained.weights import Progress
 from handful.objective.losses import Distance, absolute_difference
-from handful.progress import Watch
+from handful.progress import note
 from handful.training import tensorboard as track
 
 NARROW = 32
@@ -38,7 +37,7 @@ NAMED = 20
 """Files named in a message before the rest is only counted."""
 
 
-def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[TrainConfig, Distance, Extractor]:
+def resolve(config: TrainConfig, ranks: Ranks = ALONE) -> tuple[TrainConfig, Distance, Extractor]:
     """Settle what is automatic: device, precision, compiling, how reconstructions are judged, what scores look through.
 
     Raises:
@@ -50,30 +49,29 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
     device = choose_device(config.device)
     machine.prepare(device)
     precision = choose_precision(config, device)
-    compiled = choose_compile(config, device, watch, ranks)
-    config = fitted(config, device, watch)
+    compiled = choose_compile(config, device, ranks)
+    config = fitted(config, device)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
     words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
-    watch.note(f"computing on {hardware(config.device)}, in {precision}, {words}")
+    note(f"computing on {hardware(config.device)}, in {precision}, {words}")
     if ranks.count > 1:
         share = config.whole_batch // ranks.count
-        watch.note(f"{ranks.count} processes, each with {share} of the {config.whole_batch} images of a batch")
+        note(f"{ranks.count} processes, each with {share} of the {config.whole_batch} images of a batch")
     for line in in_vain(config):
-        watch.note(line)
+        note(line)
     reconstructs = config.reconstruction and config.discriminator != "projected"
     perceptual = config.perceptual if reconstructs or config.perceptual == "vgg16" else "none"
     network: Perceptual | None = None
-    bar = downloading(watch)
     if reconstructs and perceptual != "none":
         try:
-            network = Perceptual.pretrained(config.weights, progress=bar).to(device)
+            network = Perceptual.pretrained(config.weights).to(device)
             perceptual = "vgg16"
         except WeightsError as error:
             if perceptual == "vgg16":
                 raise
-            watch.note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
+            note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
             perceptual = "none"
-    features, extractor = score_features(config, network, device, watch)
+    features, extractor = score_features(config, network, device)
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.reduced(PRECISIONS[precision], config.recompute)
@@ -82,24 +80,23 @@ def resolve(config: TrainConfig, watch: Watch, ranks: Ranks = ALONE) -> tuple[Tr
 
 
 def score_features(
-    config: TrainConfig, network: Perceptual | None, device: torch.device, watch: Watch
+    config: TrainConfig, network: Perceptual | None, device: torch.device
 ) -> tuple[FeatureName, Extractor]:
     """Choose and load what scores look through.
 
     Raises:
         WeightsError: if what was asked for by name cannot be had.
     """
-    bar = downloading(watch)
     named = config.score_features
     if network is not None and named in ("auto", "vgg16"):
         return "vgg16", vgg16(network, device)
     if named != "auto":
-        return named, load_extractor(named, device, config.weights, progress=bar)
+        return named, load_extractor(named, device, config.weights)
     if config.discriminator != "projected":  # which has seen ImageNet too
         try:
-            return "efficientnet", load_extractor("efficientnet", device, config.weights, progress=bar)
+            return "efficientnet", load_extractor("efficientnet", device, config.weights)
         except MissingWeightsError as error:
-            watch.note(f"--score-features auto: taking random, which has never seen a photo, since {error}")
+            note(f"--score-features auto: taking random, which has never seen a photo, since {error}")
     return "random", load_extractor("random", device)
 
 
@@ -122,7 +119,7 @@ def in_vain(config: TrainConfig) -> list[str]:
     return lines
 
 
-def pretrained(config: TrainConfig, watch: Watch) -> EfficientNet | None:
+def pretrained(config: TrainConfig) -> EfficientNet | None:
     """Load what a projected discriminator looks through; none for another one.
 
     Raises:
@@ -130,12 +127,7 @@ def pretrained(config: TrainConfig, watch: Watch) -> EfficientNet | None:
     """
     if config.discriminator != "projected":
         return None
-    return EfficientNet.pretrained(config.weights, progress=downloading(watch))
-
-
-def downloading(watch: Watch) -> Progress:
-    """Show how a download goes."""
-    return lambda name, done, total: watch.advance(f"downloading {name}", done, total)
+    return EfficientNet.pretrained(config.weights)
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
@@ -153,9 +145,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
     return config.precision
 
 
-def choose_compile(
-    config: TrainConfig, device: torch.device, watch: Watch, ranks: Ranks = ALONE
-) -> Literal["on", "off"]:
+def choose_compile(config: TrainConfig, device: torch.device, ranks: Ranks = ALONE) -> Literal["on", "off"]:
     """Say whether to compile: in runs long enough to repay it, where it can be done.
 
     Raises:
@@ -163,7 +153,7 @@ def choose_compile(
     """
     if ranks.count > 1:
         if config.compile == "on":
-            watch.note("--compile on has no effect in several processes")
+            note("--compile on has no effect in several processes")
         return "on" if config.compile == "on" else "off"
     short = config.steps < COMPILE_STEPS.get(device.type, 0) or (device.type == "cpu" and config.width < NARROW)
     remembers = config.normalisation == "chain-cumulative"  # which is not for compiling
@@ -173,31 +163,29 @@ def choose_compile(
         return "on"
     if config.compile == "on":
         raise UsageError(f"--compile on: {device} needs a {COMPILERS}; install that, or train with off")
-    watch.note(f"not compiled, since there is no {COMPILERS}")
+    note(f"not compiled, since there is no {COMPILERS}")
     return "off"
 
 
-def tell(dataset: Dataset, config: TrainConfig, watch: Watch) -> None:
+def tell(dataset: Dataset, config: TrainConfig) -> None:
     """Say what was found in the image folder, and name what the user may want to look after."""
     kind = KINDS[dataset.images.shape[1]]
-    watch.note(f"{len(dataset.images)} images from {readable(config.images)}, at {size_in_words(config)}, {kind}")
-    name_some(watch, "skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
-    name_some(
-        watch, f"enlarged, since it is smaller than {size_in_words(config)}", [readable(name) for name in dataset.small]
-    )
+    note(f"{len(dataset.images)} images from {readable(config.images)}, at {size_in_words(config)}, {kind}")
+    name_some("skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
+    name_some(f"enlarged, since it is smaller than {size_in_words(config)}", [readable(name) for name in dataset.small])
     if dataset.ignored:
         endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
-        watch.note(f"not looked at, by ending: {endings}")
+        note(f"not looked at, by ending: {endings}")
     findings = in_brief(dataset, config)
     for finding in findings:
-        watch.note(f"  {finding.severity}: {in_a_line(finding)}")
+        note(f"  {finding.severity}: {in_a_line(finding)}")
     if findings:
-        watch.note(f"  handful check {readable(config.images)} says what to do about that")
+        note(f"  handful check {readable(config.images)} says what to do about that")
 
 
-def name_some(watch: Watch, what: str, names: list[str]) -> None:
+def name_some(what: str, names: list[str]) -> None:
     """Name the first few of a list of files, and count the rest."""
     for name in names[:NAMED]:
-        watch.note(f"  {what}: {name}")
+        note(f"  {what}: {name}")
     if len(names) > NAMED:
-        watch.note(f"  {what}: {len(names) - NAMED} more")
+        note(f"  {what}: {len(names) - NAMED} more")

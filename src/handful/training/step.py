@@ -25,12 +25,12 @@ from handful.networks.generator import small_shape
 from handful.networks.layers import shrink
 from handful.objective import lattice, spectrum
 from handful.objective.augment import Changes, apply, draw
-from handful.objective.losses import Distance, Shown
+from handful.objective.losses import AugmentedBatch, Distance
 from handful.objective.objective import Objective
 from handful.optim.average import all_kept, blend
 from handful.optim.spectral_adam import SpectralAdam
 from handful.seeds import Purpose, fold
-from handful.training.batch import Drawn
+from handful.training.batch import StepInputs
 from handful.training.cuda_graph import Captured, compile_networks
 from handful.training.state import State
 
@@ -51,7 +51,7 @@ def learning_rate(config: TrainConfig, done: float) -> float:
 Losses = dict[str, Float[Tensor, ""]]
 
 
-Lose = Callable[[Drawn], tuple[Float[Tensor, ""], Losses]]
+LossFunction = Callable[[StepInputs], tuple[Float[Tensor, ""], Losses]]
 """From a part of a batch to a player's loss, and what it is made of."""
 
 
@@ -98,7 +98,7 @@ class Step:
             compile_networks(state, distance)
             if device.type == "cuda":
                 self.apply, self.blend = torch.compile(apply, dynamic=False), side_by_side(blend)
-        self.made: Shown | None = None
+        self.made: AugmentedBatch | None = None
         # Two kinds of steps, so two graphs; without a gradient penalty the second is never recorded.
         self.takes: list[Callable[[], Losses]] = [self.take, partial(self.take, penalise=True)]
         self.captured = [Captured(take, self.random) for take in self.takes] if device.type == "cuda" and alone else []
@@ -161,7 +161,7 @@ class Step:
 
         return means(losses)
 
-    def drawn(self) -> Drawn:
+    def drawn(self) -> StepInputs:
         """Draw all that is random in the images of a step."""
         config, random, network = self.config, self.random, self.state.generator
         images = from_bytes(self.batch)
@@ -169,22 +169,22 @@ class Step:
         changes = self.changes()
         changed = self.apply(images, config.augment, changes)
         labels = self.labels if network.config.classes else None
-        real = Shown(changed, shrink(changed, small_shape(network.config)), images, changes, labels)
+        real = AugmentedBatch(changed, shrink(changed, small_shape(network.config)), images, changes, labels)
         z, noise = latent.draw(len(images), network.config.latent, network.noise_shapes, random)
         changes = self.changes()
-        return Drawn(real, z, noise, changes, changes if config.augment_together else self.changes())
+        return StepInputs(real, z, noise, changes, changes if config.augment_together else self.changes())
 
-    def generate(self, drawn: Drawn) -> Shown:
+    def generate(self, drawn: StepInputs) -> AugmentedBatch:
         """Let the generator make what was drawn, and show it."""
         policy, labels = self.config.augment, drawn.real.labels
         images, small = self.state.generator(drawn.z, drawn.noise, labels)
         changed, small = self.apply(images, policy, drawn.changes), self.apply(small, policy, drawn.small_changes)
-        return Shown(changed, small, images, drawn.changes, labels)
+        return AugmentedBatch(changed, small, images, drawn.changes, labels)
 
-    def judge(self, drawn: Drawn, *, penalise: bool) -> tuple[Float[Tensor, ""], Losses]:
+    def judge(self, drawn: StepInputs, *, penalise: bool) -> tuple[Float[Tensor, ""], Losses]:
         """Give the discriminator's loss, and its parts."""
 
-        def generate() -> Shown:
+        def generate() -> AugmentedBatch:
             fake = self.generate(drawn)
             if self.parts == 1:  # of a part, what the generator's gradient needs is given up
                 self.made = fake
@@ -193,13 +193,13 @@ class Step:
         network, objective = self.state.discriminator, self.objective
         return objective.discriminator(network, drawn.real, generate, self.random, penalise=penalise)
 
-    def deceive(self, drawn: Drawn) -> tuple[Float[Tensor, ""], Losses]:
+    def deceive(self, drawn: StepInputs) -> tuple[Float[Tensor, ""], Losses]:
         """Give the generator's loss."""
         fake = self.made or self.generate(drawn)
         loss = self.objective.generator(self.state.discriminator, drawn.real, fake, self.random)
         return loss, {"generator": loss}
 
-    def gather(self, drawn: Drawn, optimizer: SpectralAdam, lose: Lose) -> Losses:
+    def gather(self, drawn: StepInputs, optimizer: SpectralAdam, lose: LossFunction) -> Losses:
         """Gather a player's gradients and give its losses, their means over the batch, computed part by part.
 
         Where memory runs out it begins anew with smaller parts. Until it returns, nothing has changed that a step
@@ -220,7 +220,9 @@ class Step:
                 return losses
             random.set_state(start)
 
-    def gather_parts(self, drawn: Drawn, optimizer: SpectralAdam, lose: Lose, start: Tensor | None) -> Losses:
+    def gather_parts(
+        self, drawn: StepInputs, optimizer: SpectralAdam, lose: LossFunction, start: Tensor | None
+    ) -> Losses:
         """Try once; each part draws from ``start`` on, for the whole batch, and takes its own."""
         count = self.parts
         so_far: Losses = {}

@@ -14,7 +14,7 @@ from handful.images.grid import grid
 from handful.images.video import check_film, write_film
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator
-from handful.progress import Console, Watch
+from handful.progress import Progress, advance, shown_on
 from handful.sampling.model import Model, load
 from handful.training import checkpoint
 
@@ -27,7 +27,7 @@ def film_of_run(
     of: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Make a film with one picture for each checkpoint of a run: a grid of the seeds' pictures, as they came to be.
 
@@ -39,7 +39,7 @@ def film_of_run(
         of: The class of all pictures, where the model has classes.
         truncation: See ``Model.sample``.
         device: auto, cpu, cuda, cuda:1 or mps.
-        watch: Is told how it goes; the terminal by default.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if the run has fewer than two checkpoints, or as ``walks.interpolate``.
@@ -52,17 +52,14 @@ def film_of_run(
         raise UsageError(
             f"{run}: has {len(checkpoints)} checkpoints, and a film needs 2 or more; a run keeps as many as --keep says"
         )
-    watch = watch or Console()
 
     def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
         for done, place in enumerate(checkpoints, start=1):
             yield model_of(place, newest).sample(numbers, of=of, truncation=truncation)
-            watch.advance("drawing checkpoints", done, len(checkpoints))
+            advance("drawing checkpoints", done, len(checkpoints))
 
-    try:
+    with shown_on(progress):
         write_film(Path(out), (grid(list(each)) for each in pictures()), fps)
-    finally:
-        watch.close()
     return Path(out)
 
 

@@ -24,7 +24,7 @@ from handful.networks.build import opponent
 from handful.networks.discriminator import Discriminator
 from handful.networks.generator import Generator, small_size
 from handful.networks.pretrained.efficientnet import EfficientNet
-from handful.progress import Watch
+from handful.progress import note
 from handful.sampling.model import WEIGHTS, find_weights, load
 from handful.training import checkpoint
 from handful.training.state import State
@@ -142,7 +142,7 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def compare(
-    source: Source, config: TrainConfig, trunk: EfficientNet | None, watch: Watch, classes: tuple[str, ...] = ()
+    source: Source, config: TrainConfig, trunk: EfficientNet | None, classes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Say what of a source fits a run's networks, and give it as config.json has it.
 
@@ -161,17 +161,17 @@ def compare(
     if config.freeze and isinstance(judge, Discriminator):  # the options refuse it for the other kind
         kept = judge.lowest(config.freeze)
         require_frozen(judge, discriminator, source, wanted, config.freeze)
-    watch.note(f"starting from {source.path}: of the generator {generator.words()}")
+    note(f"starting from {source.path}: of the generator {generator.words()}")
     if source.discriminator:
-        watch.note(f"  of the discriminator {discriminator.words()}")
+        note(f"  of the discriminator {discriminator.words()}")
     else:
-        watch.note("  the discriminator is new, since the source has none; a run folder has one")
+        note("  the discriminator is new, since the source has none; a run folder has one")
     for name in ("sle", "smooth", "normalised_latent"):
         if getattr(theirs, name) != getattr(wanted, name):
             flag = "--" + "no-" * (not getattr(theirs, name)) + name.replace("_", "-")
-            watch.note(f"  the source was trained with {flag}, so what it draws is another picture here")
+            note(f"  the source was trained with {flag}, so what it draws is another picture here")
     if kept:
-        watch.note(f"  frozen in the discriminator: {', '.join(kept)}")
+        note(f"  frozen in the discriminator: {', '.join(kept)}")
     return {
         "from": str(source.path),
         "fingerprint": source.fingerprint,

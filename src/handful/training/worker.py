@@ -20,14 +20,13 @@ from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
-from handful.progress import Watch
 from handful.sampling.model import Model
 from handful.training.run import Run
 from handful.training.state import State
 
 
 @final
-class Follower:
+class Worker:
     """Stands where the lead has its ``Run``."""
 
     ended: str | None = None
@@ -65,7 +64,7 @@ class Follower:
 
 
 @contextmanager
-def opened(config: TrainConfig, watch: Watch, ranks: Ranks) -> Iterator[Run | Follower]:
+def opened(config: TrainConfig, ranks: Ranks) -> Iterator[Run | Worker]:
     """Open the run in the process that leads, and hand what it is made of to the others, which read no file.
 
     Raises:
@@ -74,14 +73,14 @@ def opened(config: TrainConfig, watch: Watch, ranks: Ranks) -> Iterator[Run | Fo
     if not ranks.lead:
         yield receive(ranks)
         return
-    with Run.open(config, watch, ranks) as run:
+    with Run.open(config, ranks) as run:
         file = mapped_from(run.images)
         ranks.agree((run.config, run.images.shape, file, run.classes, run.labels))
         ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.trunk)])
         yield run
 
 
-def receive(ranks: Ranks) -> Follower:
+def receive(ranks: Ranks) -> Worker:
     """Take what the lead hands over."""
     nothing: tuple[TrainConfig, torch.Size, Path | None, tuple[str, ...], list[int]] | None = None
     said = ranks.agree(nothing)
@@ -95,7 +94,7 @@ def receive(ranks: Ranks) -> Follower:
     images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     trunk = EfficientNet() if config.discriminator == "projected" else None
     ranks.hand([*([] if file else [images]), *weights(distance), *weights(trunk)])
-    return Follower(config, device, place(images, device), distance, trunk, classes, labels)
+    return Worker(config, device, place(images, device), distance, trunk, classes, labels)
 
 
 def weights(part: Distance | nn.Module | None) -> list[Tensor]:

@@ -24,7 +24,7 @@ from handful.data.survey import fitted, sizes_of
 from handful.files import readable
 from handful.images.channels import KINDS
 from handful.images.grid import to_image
-from handful.progress import Quiet, Watch
+from handful.progress import Progress, advance, shown_on
 
 BRIEFLY = 1_000
 """Images that a run looks at before it begins, evenly spread over the set."""
@@ -99,7 +99,7 @@ def check(
     size: int | str = 256,
     fit: Fit = "crop",
     channels: Literal["auto"] | Channels = "auto",
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> Checkup:
     """Examine a folder of pictures for what would hurt training. Writes nothing.
 
@@ -110,17 +110,17 @@ def check(
         size: As training has it: pixels, width x height, or auto.
         fit: As training has it.
         channels: As training has it.
-        watch: Is told how far it is.
+        progress: Is told how it goes; the terminal by default.
 
     Raises:
         UsageError: if there is no such folder or size.
     """
-    watch = watch or Quiet()
     path = Path(images)
     photos = open_photos(path)
-    config = fitted(TrainConfig(path, size=size, fit=fit, channels=channels), choose_device("auto"), watch)
+    config = fitted(TrainConfig(path, size=size, fit=fit, channels=channels), choose_device("auto"))
     examine = partial(look, photos, shape=config.shape, fit=fit)
-    results = at_once(examine, photos.files, partial(watch.advance, "looking at images"))
+    with shown_on(progress):
+        results = at_once(examine, photos.files, partial(advance, "looking at images"))
     problems = photos.problems + [result for result in results if isinstance(result, Problem)]
     problems.sort(key=lambda problem: problem.path.as_posix())
     looks = [result for result in results if isinstance(result, Look)]

@@ -131,15 +131,13 @@ class EfficientNet(nn.Module):
         absorb(self)
 
     @classmethod
-    def pretrained(
-        cls, folder: Path | None = None, download: bool = True, progress: weights.Progress | None = None
-    ) -> EfficientNet:
+    def pretrained(cls, folder: Path | None = None, download: bool = True) -> EfficientNet:
         """Build with Google's weights, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
             WeightsError: The file is missing, damaged, or holds other tensors than this network has.
         """
-        return cls(file=weights.locate(weights.EFFICIENTNET, folder, download, progress))
+        return cls(file=weights.locate(weights.EFFICIENTNET, folder, download))
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280"]:
         """Return the features of images that ``prepare`` made, each a mean over pixels."""

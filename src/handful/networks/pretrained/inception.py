@@ -182,15 +182,13 @@ class Inception(nn.Module):
         self.requires_grad_(False).eval()
 
     @classmethod
-    def pretrained(
-        cls, folder: Path | None = None, download: bool = True, progress: weights.Progress | None = None
-    ) -> Inception:
+    def pretrained(cls, folder: Path | None = None, download: bool = True) -> Inception:
         """Build with Google's weights, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
             WeightsError: The file is missing, damaged, or holds other tensors than this network has.
         """
-        path = weights.locate(weights.INCEPTION, folder, download, progress)
+        path = weights.locate(weights.INCEPTION, folder, download)
         inception = cls()
         values = weights.without_classifier(weights.read(path), "fc")
         weights.fill(weights.without_classifier(inception.state_dict(), "fc"), values, path)

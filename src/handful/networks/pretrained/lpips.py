@@ -58,15 +58,13 @@ class Trunk(nn.Module):
         self.recompute = False
 
     @classmethod
-    def pretrained(
-        cls, folder: Path | None = None, download: bool = True, progress: weights.Progress | None = None
-    ) -> Trunk:
+    def pretrained(cls, folder: Path | None = None, download: bool = True) -> Trunk:
         """Build with the published weights, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
             WeightsError: The file is missing, damaged, or holds other tensors than VGG16 has.
         """
-        path = weights.locate(weights.VGG16, folder, download, progress)
+        path = weights.locate(weights.VGG16, folder, download)
         trunk = cls().to_empty(device="cpu").requires_grad_(False).eval()
         values = weights.without_classifier(weights.read(path), "classifier")
         weights.fill(dict(trunk.named_parameters()), values, path)
@@ -109,20 +107,18 @@ class Perceptual(nn.Module):
         self.requires_grad_(False).eval()
 
     @classmethod
-    def pretrained(
-        cls, folder: Path | None = None, download: bool = True, progress: weights.Progress | None = None
-    ) -> Perceptual:
+    def pretrained(cls, folder: Path | None = None, download: bool = True) -> Perceptual:
         """Build with the weights of the LPIPS release, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
             WeightsError: A file is missing, damaged, or holds other tensors than VGG16 and LPIPS have.
         """
         # The small file first: what is wrong with it shows before 528 MB are on their way.
-        head_path = weights.locate(weights.LPIPS_VGG, folder, download, progress)
+        head_path = weights.locate(weights.LPIPS_VGG, folder, download)
         perceptual = cls()
         heads = {f"lin{tap}.model.1.weight": head for tap, head in enumerate(perceptual.heads)}
         weights.fill(heads, weights.read(head_path), head_path)
-        perceptual.trunk = Trunk.pretrained(folder, download, progress)
+        perceptual.trunk = Trunk.pretrained(folder, download)
         return perceptual
 
     def reduced(self, precision: torch.dtype, recompute: bool = False) -> Perceptual:

@@ -9,7 +9,7 @@ import os
 import pickle
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from handful.errors import MissingWeightsError, WeightsError
+from handful.progress import advance
 
 VGG16 = "vgg16-397923af.pth"
 
@@ -38,10 +39,6 @@ NETWORK_SECONDS = 10.0
 
 
 CHUNK_BYTES = 1 << 20
-
-
-Progress = Callable[[str, int, int], None]
-"""Called during a download as ``progress(file name, bytes so far, bytes in all)``."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ TABLE = {
 }
 
 
-def locate(name: str, folder: Path | None = None, download: bool = True, progress: Progress | None = None) -> Path:
+def locate(name: str, folder: Path | None = None, download: bool = True) -> Path:
     """Return the path of a checked weight file, downloading it if it is nowhere on this machine.
 
     A download goes to torch's own cache, ``$TORCH_HOME/hub/checkpoints``, where other libraries find it too. Several
@@ -124,7 +121,6 @@ def locate(name: str, folder: Path | None = None, download: bool = True, progres
         name: A key of ``TABLE``.
         folder: Where to look first (``--weights``); ``$HANDFUL_WEIGHTS`` if None.
         download: Whether the network may be used.
-        progress: Told how a download goes.
 
     Raises:
         WeightsError: As ``find``; or the file is nowhere and was not or could not be downloaded.
@@ -134,7 +130,7 @@ def locate(name: str, folder: Path | None = None, download: bool = True, progres
         return found
     entry = TABLE[name]
     if download:
-        return _download(entry, folder, progress)
+        return _download(entry, folder)
     raise MissingWeightsError(f"{name} is missing ({entry.purpose}) and downloads are off. {_remedy(entry, folder)}")
 
 
@@ -258,14 +254,14 @@ def _check(entry: Entry, path: Path, folder: Path | None) -> None:
     )
 
 
-def _download(entry: Entry, folder: Path | None, progress: Progress | None) -> Path:
+def _download(entry: Entry, folder: Path | None) -> Path:
     """Fetch the file to torch's cache, so that the final name only ever holds checked content."""
     final = _cache_folder() / entry.name
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         partial = final.with_name(f"{entry.name}.{uuid.uuid4().hex}.partial")
         try:
-            _fetch(entry, partial, progress)
+            _fetch(entry, partial)
             partial.replace(final)
         finally:
             partial.unlink(missing_ok=True)
@@ -279,15 +275,14 @@ def _download(entry: Entry, folder: Path | None, progress: Progress | None) -> P
     return final
 
 
-def _fetch(entry: Entry, partial: Path, progress: Progress | None) -> None:
+def _fetch(entry: Entry, partial: Path) -> None:
     """Write the file to ``partial``, see it safe on the disk, and raise if it is not what ``TABLE`` names."""
     with urllib.request.urlopen(entry.url, timeout=NETWORK_SECONDS) as source, partial.open("xb") as target:
         done = 0
         while chunk := source.read(CHUNK_BYTES):
             target.write(chunk)
             done += len(chunk)
-            if progress is not None:
-                progress(entry.name, done, entry.size)
+            advance(f"downloading {entry.name}", done, entry.size)
         target.flush()
         os.fsync(target.fileno())
     digest = _digest(partial)

@@ -25,10 +25,11 @@ from handful.images.grid import from_bytes, to_image, write_png
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
 from handful.networks.pretrained.lpips import Perceptual
-from handful.progress import Quiet
+from handful.progress import Quiet, shown_on
 from handful.records.settings import read_settings
-from handful.sampling.latent_files import Points, load_points, read_points
+from handful.sampling.latent_files import Latents, load_latents, read_latents
 from handful.sampling.model import Model
+from notes import Notes
 
 QUICK = Effort(steps=3, noise_steps=2, starts=2, candidates=4)
 BRIEF = ["--steps", "3", "--noise-steps", "2", "--starts", "2", "--candidates", "4", "--device", "cpu"]
@@ -76,8 +77,8 @@ def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
     near, recovered = [], []
     for seed in range(10):
-        points = Points.of_seeds(model, [seed])
-        bare = Points(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
+        points = Latents.of_seeds(model, [seed])
+        bare = Latents(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
         target = model.picture(points)[0]
         stages = project(model, target, "x", effort=effort).stages
         near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
@@ -87,10 +88,10 @@ def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
 
 
 def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(source, model, photos, tmp_path):
-    done = write_projections(source, [photos], tmp_path, QUICK, film=True, watch=Quiet(), device="cpu")
+    done = write_projections(source, [photos], tmp_path, QUICK, film=True, progress=Quiet(), device="cpu")
     assert [each.name for each in done] == ["0", "1", "2"]
     for each in done:
-        points = read_points(str(tmp_path / f"{each.name}.safetensors"), model)
+        points = read_latents(str(tmp_path / f"{each.name}.safetensors"), model)
         assert points.names == (each.name,)
         picture = model.picture(points)[0]
         assert torch.equal(picture, each.stages[-1].picture)
@@ -182,11 +183,6 @@ def test_psnr_is_that_of_the_definition():
 
 
 def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(model, monkeypatch):
-    class Notes(Quiet):
-        def note(self, text):
-            said.append(text)
-
-    said: list[str] = []
     cpu = torch.device("cpu")
 
     def missing(*_):
@@ -194,12 +190,13 @@ def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(mo
 
     monkeypatch.setattr(Perceptual, "pretrained", missing)
     monkeypatch.setattr(likeness.weights, "find", lambda name, folder: None)
-    assert load_distance("auto", None, cpu, Notes()) is None
-    assert "by pixels at several scales alone, since vgg16-397923af.pth is not there" in said[0]
+    with shown_on(notes := Notes()):
+        assert load_distance("auto", None, cpu) is None
+    assert "by pixels at several scales alone, since vgg16-397923af.pth is not there" in notes.lines[0]
     with pytest.raises(MissingWeightsError, match="nowhere"):
-        load_distance("lpips", None, cpu, Notes())
+        load_distance("lpips", None, cpu)
     monkeypatch.setattr(Perceptual, "pretrained", lambda *_: Perceptual())
-    perceptual = load_distance("auto", None, cpu, Notes())
+    perceptual = load_distance("auto", None, cpu)
     made = project(model, model.sample([3])[0], "x", perceptual, QUICK)
     assert all(stage.lpips is not None and stage.lpips > 0 for stage in made.stages)
 
@@ -208,8 +205,8 @@ def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(mo
 def test_every_kind_of_model_can_be_projected_to(photos, tmp_path, options):
     model = generator(**options)
     model.save(tmp_path / "model")
-    done = write_projections(tmp_path / "model", [photos / "0.png"], tmp_path, QUICK, watch=Quiet(), device="cpu")
-    points = load_points(tmp_path / "0.safetensors", model)
+    done = write_projections(tmp_path / "model", [photos / "0.png"], tmp_path, QUICK, progress=Quiet(), device="cpu")
+    points = load_latents(tmp_path / "0.safetensors", model)
     assert torch.equal(model.picture(points)[0], done[0].stages[-1].picture)
     assert (points.labels is None) == (not model.config.classes)
 
@@ -227,7 +224,7 @@ def test_photos_of_one_name_get_names_of_their_own(source, photos, tmp_path):
     for name in ("0.png", "a,b.png", "projections.png"):
         shutil.copy(photos / "0.png", tmp_path / "more" / name)
     done = write_projections(
-        source, [photos / "0.png", tmp_path / "more"], tmp_path / "out", QUICK, watch=Quiet(), device="cpu"
+        source, [photos / "0.png", tmp_path / "more"], tmp_path / "out", QUICK, progress=Quiet(), device="cpu"
     )
     assert [each.name for each in done] == ["0", "0-2", "a_b", "projections-2"]
 
@@ -247,9 +244,9 @@ def test_what_cannot_be_projected_is_refused_before_the_work(source, photos, tmp
         (photos / "0.png", tmp_path / "file", "--out .*file: cannot be made a folder"),
     ):
         with pytest.raises(UsageError, match=text):
-            write_projections(source, [photo], out, QUICK, watch=Quiet(), device="cpu")
+            write_projections(source, [photo], out, QUICK, progress=Quiet(), device="cpu")
     with pytest.raises(UsageError, match="no photos were given"):
-        write_projections(source, [], tmp_path / "out", QUICK, watch=Quiet(), device="cpu")
+        write_projections(source, [], tmp_path / "out", QUICK, progress=Quiet(), device="cpu")
     assert not any((tmp_path / "out").iterdir())
 
 
@@ -310,7 +307,7 @@ def test_a_study_compares_training_images_with_those_that_the_run_held_back(run,
 
 
 def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
-    how = {"out": tmp_path, "effort": QUICK, "watch": Quiet(), "device": "cpu"}
+    how = {"out": tmp_path, "effort": QUICK, "progress": Quiet(), "device": "cpu"}
     with pytest.raises(UsageError, match="was trained on other images than"):
         study(run / "run", photos, **how)
     with pytest.raises(UsageError, match=r"is no run folder, so nothing tells .* as --holdout FOLDER"):

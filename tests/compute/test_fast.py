@@ -108,11 +108,11 @@ def test_a_step_on_blocks_of_pixels_is_the_plain_one(monkeypatch, smooth):
     (plain,) = run(step_of(config(**options)), 1)
     used = []
 
-    def pays(x, few, limit):
+    def is_faster(x, few, limit):
         used.append(few <= limit and min(x.shape[2:]) >= 8)
         return used[-1]
 
-    monkeypatch.setattr(thin, "pays", pays)
+    monkeypatch.setattr(thin, "is_faster", is_faster)
     (on_blocks,) = run(step_of(config(**options)), 1)
     assert sum(used) > 20
     assert on_blocks == pytest.approx(plain, rel=1e-4, abs=1e-4)
@@ -263,7 +263,7 @@ def test_maps_and_their_gradients_lie_as_the_precision_wants(precision):
     wanted = layout(PRECISIONS[precision])
     wrong = []
 
-    class Watching(TorchDispatchMode):
+    class Progressing(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, arguments=(), options=None):
             if function is torch.ops.aten.native_batch_norm_backward.default:
                 gradient, x = arguments[:2]
@@ -273,7 +273,7 @@ def test_maps_and_their_gradients_lie_as_the_precision_wants(precision):
             return function(*arguments, **(options or {}))
 
     seen: list[torch.Size] = []
-    with Watching():
+    with Progressing():
         step()
     assert len(seen) > 30
     assert not wrong

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
+from test_fast import Taped, run
 from torch import nn
 
 from handful.config.presets import tiny
@@ -29,11 +30,10 @@ from handful.progress import Quiet
 from handful.training.checkpoint import FILE, every
 from handful.training.cuda_graph import compile_networks
 from handful.training.loop import train
-from handful.training.scoring import Judge
+from handful.training.scoring import RunScorer
 from handful.training.state import State
 from handful.training.step import Step
 from notes import Notes
-from test_fast import Taped, run
 
 CPU = torch.device("cpu")
 
@@ -233,7 +233,7 @@ def test_the_judge_asks_it_and_leaves_it_as_it_was(trunk):
     _, state = fresh(options, trunk)
     images = torch.randint(0, 256, (8, 3, options.size, options.size), dtype=torch.uint8, generator=seeded())
     before = copy.deepcopy(state.discriminator.state_dict())
-    judge = Judge(options, images, images[:4], load_extractor("random", CPU), Quiet())
+    judge = RunScorer(options, images, images[:4], load_extractor("random", CPU))
     seen, unseen = judge.accuracies(state.discriminator, 0)
     assert 0 < seen < 1
     assert 0 < unseen < 1

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
+from test_ranks import free_ports, pair
 
 import handful
 import two_ranks
@@ -37,7 +38,6 @@ from handful.training.transfer import begin, carry, read
 from handful.training.transfer_layers import inputs, outputs
 from notes import Notes
 from parts import EVERY_PART
-from test_ranks import free_ports, pair
 
 SEEDS = range(4)
 

@@ -16,7 +16,6 @@ from handful.images.decode import decode, resize, to_rgba
 from handful.images.grid import grid, to_image
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.augment import apply, draw
-from handful.progress import Quiet
 
 CPU = torch.device("cpu")
 KINDS = ("color", "translation", "cutout", "flip", "zoom", "rotation")
@@ -145,7 +144,7 @@ def painted(seed, mode):
 def test_channels_are_those_that_the_pictures_need(tmp_path, modes, channels):
     for number, mode in enumerate(modes):
         painted(number, mode).save(tmp_path / f"{number}.png")
-    settled = fitted(TrainConfig(tmp_path, size=32), CPU, Quiet())
+    settled = fitted(TrainConfig(tmp_path, size=32), CPU)
     assert settled.channels == channels
     assert load_folder(tmp_path, settled.shape, "crop", settled.channels).images.shape[1] == channels
 
@@ -154,9 +153,9 @@ def test_grey_pictures_that_are_kept_as_rgb_are_grey_and_opaque_rgba_is_rgb(tmp_
     grey = painted(0, "L")
     for number in range(3):
         grey.convert("RGBA").save(tmp_path / f"{number}.png")
-    assert fitted(TrainConfig(tmp_path, size=32), CPU, Quiet()).channels == 1
+    assert fitted(TrainConfig(tmp_path, size=32), CPU).channels == 1
     painted(1, "RGB").save(tmp_path / "3.png")
-    assert fitted(TrainConfig(tmp_path, size=32), CPU, Quiet()).channels == 3
+    assert fitted(TrainConfig(tmp_path, size=32), CPU).channels == 3
 
 
 def test_the_size_is_chosen_by_the_pictures_and_the_device_as_they_are_to_be_looked_at(tmp_path):
@@ -166,7 +165,7 @@ def test_the_size_is_chosen_by_the_pictures_and_the_device_as_they_are_to_be_loo
     for number in range(3):
         image.save(tmp_path / f"{number}.jpg", exif=exif)
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    assert fitted(TrainConfig(tmp_path, size="auto"), CPU, Quiet()).size == "64x96"
+    assert fitted(TrainConfig(tmp_path, size="auto"), CPU).size == "64x96"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "I", "F", "I;16"])

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 import handful
 
-PATH = Path(__file__).parents[1] / "experiments" / "run.py"
+PATH = Path(__file__).parents[2] / "experiments" / "run.py"
 spec = importlib.util.spec_from_file_location("experiments_run", PATH)
 experiments = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(experiments)
@@ -112,7 +112,7 @@ def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypat
     draw(tmp_path / "photos", 12, 32)
     (cell,) = planned(table, tmp_path, sets=[f"a={tmp_path / 'photos'}"], seeds=[0], only=["plain"])
     train = handful.train
-    monkeypatch.setattr("handful.train", lambda config, watch: train(dataclasses.replace(config, steps=1), watch))
+    monkeypatch.setattr("handful.train", lambda config, progress: train(dataclasses.replace(config, steps=1), progress))
     with pytest.raises(InterruptedError, match="stopped at step 1"):
         experiments.run(cell)
     assert not (cell.folder / "result.json").exists()

@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_fold import CPU, trained
+from test_latents import made
 
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
@@ -18,11 +20,9 @@ from handful.networks.folded import Folded
 from handful.networks.generator import Generator
 from handful.progress import Quiet
 from handful.sampling.generate import generate
-from handful.sampling.latent_files import Points
+from handful.sampling.latent_files import Latents
 from handful.sampling.model import Model
 from handful.sampling.truncation import Truncation
-from test_fold import CPU, trained
-from test_points import made
 
 
 def spread(images) -> float:
@@ -45,11 +45,11 @@ def test_one_changes_no_bit_and_less_makes_pictures_more_alike(model):
 def test_a_truncated_picture_is_the_same_with_others_from_a_file_and_from_the_command(model, tmp_path):
     together = model.sample([3, 4, 5], truncation=0.5)
     assert torch.equal(together[1:2], model.sample([4], truncation=0.5))
-    assert torch.equal(together, model.picture(Points.of_seeds(model, [3, 4, 5]), truncation=0.5))
+    assert torch.equal(together, model.picture(Latents.of_seeds(model, [3, 4, 5]), truncation=0.5))
     model.save(tmp_path / "model")
     sheets = [tmp_path / f"{share}.png" for share in (1.0, 0.5)]
     for sheet, share in zip(sheets, (1.0, 0.5), strict=True):
-        generate(tmp_path / "model", [3], grid=sheet, device="cpu", truncation=share, watch=Quiet())
+        generate(tmp_path / "model", [3], grid=sheet, device="cpu", truncation=share, progress=Quiet())
     assert sheets[0].read_bytes() != sheets[1].read_bytes()
 
 
@@ -68,7 +68,7 @@ def test_gates_go_towards_their_mean_in_a_straight_line():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**40), st.floats(0, 1))
 def test_latents_keep_their_length_and_come_nearer_where_the_low_map_answers(model, seed, truncation):
-    z = Points.of_seeds(model, [seed]).z
+    z = Latents.of_seeds(model, [seed]).z
     drawn = model.truncation.latents(z, truncation)
     assert float(drawn.norm()) == pytest.approx(float(z.norm()), rel=1e-5)
     directions = torch.linalg.eigh(model.response).eigenvectors.float()
@@ -116,10 +116,10 @@ def test_what_is_not_from_0_to_1_is_refused(truncation):
 def test_scores_and_neighbours_are_those_of_truncated_pictures(model, tmp_path, monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=24, paths=2))
     model.save(tmp_path / "model")
-    generate(tmp_path / "model", range(100, 112), tmp_path / "photos", device="cpu", watch=Quiet())
-    generate(tmp_path / "model", range(24), tmp_path / "drawn", device="cpu", truncation=0.5, watch=Quiet())
-    scores = evaluate(tmp_path / "model", tmp_path / "photos", truncation=0.5, device="cpu", watch=Quiet())
-    of_files = evaluate(tmp_path / "drawn", tmp_path / "photos", device="cpu", watch=Quiet())
+    generate(tmp_path / "model", range(100, 112), tmp_path / "photos", device="cpu", progress=Quiet())
+    generate(tmp_path / "model", range(24), tmp_path / "drawn", device="cpu", truncation=0.5, progress=Quiet())
+    scores = evaluate(tmp_path / "model", tmp_path / "photos", truncation=0.5, device="cpu", progress=Quiet())
+    of_files = evaluate(tmp_path / "drawn", tmp_path / "photos", device="cpu", progress=Quiet())
     for name in ("kid", "precision", "recall", "swd", "novelty"):
         assert getattr(scores, name) == pytest.approx(getattr(of_files, name), abs=1e-6)
     assert (scores.truncation, of_files.truncation) == (0.5, None)
@@ -127,7 +127,7 @@ def test_scores_and_neighbours_are_those_of_truncated_pictures(model, tmp_path, 
     assert "leave --truncation out" in scores.why["path_length"]
 
     def ratios(source, truncation):
-        how = {"samples": 4, "show": 4, "device": "cpu", "truncation": truncation, "watch": Quiet()}
+        how = {"samples": 4, "show": 4, "device": "cpu", "truncation": truncation, "progress": Quiet()}
         found = neighbours(source, tmp_path / "photos", tmp_path / "sheet.png", **how)
         return sorted(row.neighbours[0].ratio for row in found.rows)
 

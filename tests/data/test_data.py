@@ -22,7 +22,7 @@ from handful.data.dataset import ENDINGS, Dataset, Problem, load_folder, readabl
 from handful.errors import UsageError
 from handful.images.decode import decode, resize, to_rgb
 
-EMOJI = Path(__file__).parents[2] / "shared" / "data" / "emoji"
+EMOJI = Path(__file__).parents[3] / "shared" / "data" / "emoji"
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 

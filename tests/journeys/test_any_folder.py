@@ -131,7 +131,7 @@ def load_bytes(folder):
 
 
 def test_runs_of_any_kind_are_scored_and_reported(trained):
-    scores = evaluate(trained.folder, trained.images, device="cpu", watch=Quiet())
+    scores = evaluate(trained.folder, trained.images, device="cpu", progress=Quiet())
     assert scores.kid is not None
     assert scores.copies is not None
     html = report(trained.folder, "cpu", Quiet()).read_text(encoding="utf-8")
@@ -145,7 +145,7 @@ def test_runs_of_any_kind_are_scored_and_reported(trained):
 
 @pytest.mark.parametrize("format", ["png", "webp"])
 def test_pictures_of_any_kind_are_written_in_their_mode(trained, tmp_path, format):
-    files = generate(trained.folder, [0, 1], tmp_path, grid=tmp_path / "grid.png", format=format, watch=Quiet())
+    files = generate(trained.folder, [0, 1], tmp_path, grid=tmp_path / "grid.png", format=format, progress=Quiet())
     with Image.open(files[0]) as image:
         image.load()
     expected = load(trained.folder).images([0])[0]

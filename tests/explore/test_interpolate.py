@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
+from test_latents import made
 
 from handful.cli import main as cli
 from handful.config.presets import tiny
@@ -21,12 +22,11 @@ from handful.networks.calibrate import calibrate
 from handful.networks.latent import slerp
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet
-from handful.sampling.latent_files import Points
+from handful.sampling.latent_files import Latents
 from handful.sampling.model import Model, load
 from handful.training import checkpoint
 from handful.training import state as at_state
 from handful.training.timelapse import film_of_run
-from test_points import made
 
 CPU = torch.device("cpu")
 KINDS = ({}, {"size": "48x32", "channels": 1}, {"channels": 4, "classes": ("cats", "dogs", "newts")})
@@ -64,7 +64,7 @@ def own(model, seed) -> np.ndarray:
 @pytest.mark.parametrize("truncation", [1.0, 0.6])
 def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, truncation):
     seeds = [4, 9, 2]
-    walk = Walk(any_model, Points.of_seeds(any_model, seeds), loop, truncation=truncation)
+    walk = Walk(any_model, Latents.of_seeds(any_model, seeds), loop, truncation=truncation)
     moments = plain_moments(walk.legs, 2 * walk.legs, "smooth")
     pictures = torch.cat([walk.picture(moment) for moment in moments])
     assert torch.equal(pictures[::2][:3], any_model.sample(seeds, truncation=truncation))
@@ -80,18 +80,18 @@ def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, 
 
 
 def test_fixed_noise_is_that_of_the_first_point(model):
-    points = Points.of_seeds(model, [1, 2])
+    points = Latents.of_seeds(model, [1, 2])
     walk = Walk(model, points, noise="fixed")
     assert torch.equal(walk.picture(0.0), model.sample([1]))
-    with_first = Points(points.z, [maps[[0, 0]] for maps in points.noise], None, points.names)
+    with_first = Latents(points.z, [maps[[0, 0]] for maps in points.noise], None, points.names)
     assert torch.equal(walk.picture(1.0), model.picture(with_first)[1:])
     assert not torch.equal(walk.picture(1.0), model.sample([2]))
 
 
 def test_classes_blend_on_the_way():
     model = made(classes=("cats", "dogs"), noise=0.0)
-    points = Points.of_seeds(model, [0, 1])
-    same_z = Points(points.z[[0, 0]], [maps[[0, 0]] for maps in points.noise], points.labels, points.names)
+    points = Latents.of_seeds(model, [0, 1])
+    same_z = Latents(points.z[[0, 0]], [maps[[0, 0]] for maps in points.noise], points.labels, points.names)
     walk = Walk(model, same_z)
     seen = [walk.picture(moment).float() for moment in (0.0, 0.02, 0.5, 0.98, 1.0)]
     whole = float((seen[4] - seen[0]).abs().mean())
@@ -130,7 +130,7 @@ def variation(steps) -> float:
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
-    walk, measure = Walk(model, Points.of_seeds(model, [1, 2, 3]), loop), measure_of("features", CPU)
+    walk, measure = Walk(model, Latents.of_seeds(model, [1, 2, 3]), loop), measure_of("features", CPU)
     plain = plain_moments(walk.legs, 24)
     even = even_moments(walk, 24, measure, lambda done, of: None)
     assert (even[0], even[-1]) == (0.0, float(walk.legs))
@@ -148,12 +148,12 @@ def test_steps_can_be_measured_by_lpips(any_model, monkeypatch):
 
 
 def test_a_walk_on_which_nothing_changes_is_walked_plainly(model):
-    walk, measure = Walk(model, Points.of_seeds(model, [1, 1])), measure_of("features", CPU)
+    walk, measure = Walk(model, Latents.of_seeds(model, [1, 1])), measure_of("features", CPU)
     assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, of: None) == plain_moments(1, 4)
 
 
 def test_frames_of_a_folder_and_of_a_webp_are_the_pictures_bit_for_bit(model, source, tmp_path):
-    options = {"frames": 5, "device": "cpu", "watch": Quiet()}
+    options = {"frames": 5, "device": "cpu", "progress": Quiet()}
     film = interpolate(source, tmp_path / "walk.webp", "3,5", **options)
     folder = interpolate(source, tmp_path / "deep" / "walk", [3, 5], **options)
     assert [path.name for path in sorted(folder.iterdir())][:2] == ["frame-000000.png", "frame-000001.png"]
@@ -167,7 +167,7 @@ def test_frames_of_a_folder_and_of_a_webp_are_the_pictures_bit_for_bit(model, so
 
 def test_a_transparent_film_keeps_its_transparency(any_model, tmp_path):
     any_model.save(tmp_path / "model")
-    options = {"frames": 3, "device": "cpu", "watch": Quiet()}
+    options = {"frames": 3, "device": "cpu", "progress": Quiet()}
     film = interpolate(tmp_path / "model", tmp_path / "walk.webp", [0, 1], **options)
     with Image.open(film) as opened:
         mode = any_model.images([0])[0].mode
@@ -179,7 +179,7 @@ def test_a_transparent_film_keeps_its_transparency(any_model, tmp_path):
 @pytest.mark.parametrize("ending", ["mp4", "webm"])
 def test_a_video_has_as_many_frames_and_nearly_the_same_colours(ending, model, source, tmp_path):
     av = pytest.importorskip("av")
-    film = interpolate(source, tmp_path / f"walk.{ending}", "3,5", frames=7, device="cpu", watch=Quiet())
+    film = interpolate(source, tmp_path / f"walk.{ending}", "3,5", frames=7, device="cpu", progress=Quiet())
     with av.open(str(film)) as container:
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         assert container.streams.video[0].average_rate == 24
@@ -194,7 +194,7 @@ def test_a_video_without_its_package_is_refused_with_the_remedy(source, tmp_path
 
 
 def test_walks_in_step_stand_side_by_side(model, source, tmp_path):
-    film = interpolate(source, tmp_path / "w.webp", "1-4", 3, grid=2, device="cpu", watch=Quiet())
+    film = interpolate(source, tmp_path / "w.webp", "1-4", 3, grid=2, device="cpu", progress=Quiet())
     first, *_, last = frames(film)
     assert first.shape == (32, 66, 3)
     assert np.array_equal(first[:, 34:], own(model, 3))
@@ -208,7 +208,7 @@ def test_a_random_loop_says_its_seeds_and_is_the_same_again(source, tmp_path):
         def note(self, text):
             self.lines.append(text)
 
-    options = {"frames": 4, "device": "cpu", "watch": Notes()}
+    options = {"frames": 4, "device": "cpu", "progress": Notes()}
     film = frames(interpolate(source, tmp_path / "a.webp", **options))
     assert Notes.lines[0].startswith("a random loop: --seeds ")
     seeds = Notes.lines[0].split()[4]
@@ -235,7 +235,7 @@ def test_a_random_loop_says_its_seeds_and_is_the_same_again(source, tmp_path):
 )
 def test_senseless_walks_are_refused_and_nothing_is_written(source, tmp_path, options, said):
     with pytest.raises(UsageError, match=said):
-        interpolate(source, tmp_path / "walk.webp", **options, device="cpu", watch=Quiet())
+        interpolate(source, tmp_path / "walk.webp", **options, device="cpu", progress=Quiet())
     assert not list(tmp_path.iterdir())
 
 
@@ -283,7 +283,7 @@ def run(tmp_path_factory):
 
 
 def test_the_film_of_a_run_ends_with_what_its_model_draws(run, tmp_path):
-    film = film_of_run(run, tmp_path / "run.webp", "7", device="cpu", watch=Quiet())
+    film = film_of_run(run, tmp_path / "run.webp", "7", device="cpu", progress=Quiet())
     first, last = frames(film)
     assert np.array_equal(last, own(load(run, "cpu"), 7))
     assert not np.array_equal(first, last)
@@ -299,7 +299,7 @@ def test_the_film_of_a_run_needs_checkpoints_and_takes_no_options_of_walks(sourc
 
 
 def test_the_command_makes_films_from_seeds_and_latent_files(model, source, run, tmp_path, capsys):
-    Points.of_seeds(model, [8]).save(tmp_path / "face.safetensors", model)
+    Latents.of_seeds(model, [8]).save(tmp_path / "face.safetensors", model)
     seeds = f"3,{tmp_path / 'face.safetensors'}"
     common = ["--device", "cpu", "--json", "--out"]
     film = tmp_path / "a.webp"
@@ -310,5 +310,5 @@ def test_the_command_makes_films_from_seeds_and_latent_files(model, source, run,
 
 
 def test_walks_divide_points_in_their_order(model):
-    walks = divided(model, Points.of_seeds(model, range(6)), 2, False, "moving", 1.0)
+    walks = divided(model, Latents.of_seeds(model, range(6)), 2, False, "moving", 1.0)
     assert [walk.points.names for walk in walks] == [("0", "1", "2"), ("3", "4", "5")]

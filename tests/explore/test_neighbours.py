@@ -74,7 +74,7 @@ def test_neighbours_are_different_images_nearest_first_and_begin_with_the_match(
 
 def test_what_was_trained_on_is_found_and_mirrored_images_are_said_to_be(source, photos, tmp_path):
     out = tmp_path / "sheet.png"
-    found = neighbours(source, photos, out, seeds="3,5", count=2, watch=Quiet(), device="cpu")
+    found = neighbours(source, photos, out, seeds="3,5", count=2, progress=Quiet(), device="cpu")
     assert [row.name for row in found.rows] == ["seed 3", "seed 5"]
     assert [row.neighbours[0].name for row in found.rows] == ["three.png", "five.png"]
     assert [row.neighbours[0].mirrored for row in found.rows] == [False, True]
@@ -91,7 +91,9 @@ def test_what_was_trained_on_is_found_and_mirrored_images_are_said_to_be(source,
 
 
 def test_without_seeds_the_most_copied_come_first(source, photos, tmp_path):
-    found = neighbours(source, photos, tmp_path / "sheet.png", samples=12, show=3, count=1, watch=Quiet(), device="cpu")
+    found = neighbours(
+        source, photos, tmp_path / "sheet.png", samples=12, show=3, count=1, progress=Quiet(), device="cpu"
+    )
     assert found.samples == 12
     assert {row.name for row in found.rows[:2]} == {"seed 3", "seed 5"}
     ratios = [row.neighbours[0].ratio for row in found.rows]
@@ -100,12 +102,12 @@ def test_without_seeds_the_most_copied_come_first(source, photos, tmp_path):
 
 
 def test_a_folder_of_images_is_looked_at_as_well(photos, tmp_path):
-    found = neighbours(photos, photos, tmp_path / "sheet.png", show=12, watch=Quiet())
+    found = neighbours(photos, photos, tmp_path / "sheet.png", show=12, progress=Quiet())
     assert all(row.name == row.neighbours[0].name and row.neighbours[0].ratio == 0 for row in found.rows)
     assert found.copies == 1
     assert found.copies_among_training < 1
     with pytest.raises(UsageError, match=r"--seeds: .* is a folder of images"):
-        neighbours(photos, photos, tmp_path / "none.png", seeds="1", watch=Quiet())
+        neighbours(photos, photos, tmp_path / "none.png", seeds="1", progress=Quiet())
 
 
 @pytest.mark.parametrize("options", [{"channels": 1}, {"channels": 4}, {"size": "48x32"}, {"classes": ("a", "b")}])
@@ -114,7 +116,7 @@ def test_every_kind_of_model_can_be_looked_at(photos, tmp_path, options):
     initialise(network, torch.Generator().manual_seed(0))
     calibrate(network)
     Model(network).save(tmp_path / "model")
-    found = neighbours(tmp_path / "model", photos, tmp_path / "sheet.png", seeds="1", watch=Quiet(), device="cpu")
+    found = neighbours(tmp_path / "model", photos, tmp_path / "sheet.png", seeds="1", progress=Quiet(), device="cpu")
     assert len(found.rows[0].neighbours) == 4
     assert (tmp_path / "sheet.png").is_file()
 
@@ -132,7 +134,7 @@ def test_every_kind_of_model_can_be_looked_at(photos, tmp_path, options):
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(source, photos, tmp_path, options, text):
     with pytest.raises(UsageError, match=text):
-        neighbours(source, photos, tmp_path / "sheet.png", watch=Quiet(), device="cpu", **options)
+        neighbours(source, photos, tmp_path / "sheet.png", progress=Quiet(), device="cpu", **options)
     assert not list(tmp_path.iterdir())
 
 

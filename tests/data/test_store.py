@@ -21,9 +21,9 @@ from handful.config.train import TrainConfig
 from handful.data import cache as store
 from handful.data import dataset as data
 from handful.data.dataset import load_folder
-from handful.data.prefetch import Ahead, drawing
+from handful.data.prefetch import Prefetcher, drawing
 from handful.errors import UsageError
-from handful.progress import Quiet
+from handful.progress import Quiet, shown_on
 from handful.training import scoring
 from handful.training.loop import train
 from handful.training.run import Run
@@ -61,7 +61,7 @@ def small(images: Path, run: Path, **options) -> TrainConfig:
 def notes_of(config: TrainConfig) -> str:
     """Open a run, and give what it says."""
     watch = Notes()
-    with Run.open(config, watch):
+    with shown_on(watch), Run.open(config):
         pass
     return watch.text
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_damaged_or_of_other_images_is_made_anew(many, tmp_path, 
     images, run = shutil.copytree(many, tmp_path / "images"), tmp_path / "run"
     config = small(images, run)
     (run / "cache").mkdir(parents=True)
-    first = store.load(config, Quiet())
+    first = store.load(config)
     before, pixels = first.fingerprint, first.images.clone()
     file = run / "cache" / "images.uint8"
     if change == "cut":
@@ -122,7 +122,8 @@ def test_a_file_that_is_damaged_or_of_other_images_is_made_anew(many, tmp_path, 
     else:
         config = small(images, run, fit="squash")
     watch = Notes()
-    again = store.load(config, watch)
+    with shown_on(watch):
+        again = store.load(config)
     assert DECODING in watch.text
     assert len(again.images) == 41 + (change == "new")
     if change != "new":
@@ -139,14 +140,15 @@ def test_a_decoding_that_is_interrupted_leaves_no_file_and_the_next_starts_anew(
     with pytest.raises(KeyboardInterrupt):
         store.load(small(many, tmp_path), Interrupted())
     assert list((tmp_path / "cache").iterdir()) == []
-    assert len(store.load(small(many, tmp_path), Quiet()).images) == 41
+    assert len(store.load(small(many, tmp_path)).images) == 41
 
 
 def test_a_file_that_a_dying_process_left_is_not_taken(many, tmp_path):
-    store.load(small(many, tmp_path), Quiet())
+    store.load(small(many, tmp_path))
     (tmp_path / "cache" / "about.json").unlink()  # written last
     watch = Notes()
-    store.load(small(many, tmp_path), watch)
+    with shown_on(watch):
+        store.load(small(many, tmp_path))
     assert DECODING in watch.text
 
 
@@ -155,7 +157,7 @@ def test_a_disk_without_the_room_is_refused_before_anything_is_decoded(many, tmp
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(store.SPARE))
     monkeypatch.setattr(store, "load_folder", None)
     with pytest.raises(UsageError, match=r"need 0\.00 GB there \(1\.00 GB of the disk are free, .*--image-memory"):
-        store.load(small(many, tmp_path), Quiet())
+        store.load(small(many, tmp_path))
     assert not (tmp_path / "cache" / "images.uint8").exists()
 
 
@@ -165,7 +167,7 @@ def test_a_disk_that_is_full_after_all_is_refused_too(many, tmp_path, monkeypatc
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(UsageError, match=r"\(no space left on device\); make room"):
-        store.load(small(many, tmp_path), Quiet())
+        store.load(small(many, tmp_path))
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -180,10 +182,10 @@ def test_images_that_do_not_do_are_refused_as_in_memory(tmp_path):
 
 
 def test_batches_are_read_ahead_and_are_those_asked_for_whatever_was_expected(many, tmp_path):
-    images = store.load(small(many, tmp_path), Quiet()).images
+    images = store.load(small(many, tmp_path)).images
     assert store.mapped_from(images[:30]) == tmp_path / "cache" / "images.uint8"
     draw = drawing(images, CPU)
-    assert isinstance(draw, Ahead)
+    assert isinstance(draw, Prefetcher)
     asked = [torch.tensor(numbers) for numbers in ([0, 5], [3, 3], [40, 1], [2, 9])]
     for now, coming in zip(asked, [*asked[1:3], asked[0], asked[1]], strict=True):
         assert torch.equal(draw(now, coming), images[now])
@@ -192,11 +194,11 @@ def test_batches_are_read_ahead_and_are_those_asked_for_whatever_was_expected(ma
 def test_images_in_memory_are_drawn_at_once(many):
     images = load_folder(many, (8, 8)).images
     assert store.mapped_from(images) is None
-    assert not isinstance(drawing(images, CPU), Ahead)
+    assert not isinstance(drawing(images, CPU), Prefetcher)
 
 
 def test_a_failure_in_the_thread_is_raised_where_the_batch_is_asked_for():
-    draw = Ahead(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), pinned=False)
+    draw = Prefetcher(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), pinned=False)
     draw(torch.tensor([0]), torch.tensor([9]))
     with pytest.raises(IndexError, match="out of bounds"):
         draw(torch.tensor([9]), torch.tensor([0]))
@@ -278,7 +280,7 @@ def test_clean_removes_the_file_and_nothing_else(many, tmp_path, capsys):
 
 
 def test_clean_leaves_files_of_others_in_the_folder(many, tmp_path):
-    store.load(small(many, tmp_path), Quiet())
+    store.load(small(many, tmp_path))
     (tmp_path / "cache" / "mine.txt").write_text("keep")
     assert store.clean(tmp_path) > 41 * 3 * 32 * 32
     assert [file.name for file in (tmp_path / "cache").iterdir()] == ["mine.txt"]
@@ -294,7 +296,7 @@ def test_clean_refuses_a_folder_that_is_no_run_and_a_run_that_trains(tmp_path):
 
 
 def test_those_beside_the_lead_map_the_same_file(many, tmp_path):
-    with opened(small(many, tmp_path), Quiet(), ALONE) as run:
+    with opened(small(many, tmp_path), ALONE) as run:
         file = store.mapped_from(run.images)
         assert file is not None
         assert torch.equal(store.mapped(file, tuple(run.images.shape)), run.images)

@@ -28,7 +28,7 @@ from handful.networks.generator import Generator, initialise
 from handful.networks.pretrained import weights
 from handful.networks.pretrained.inception import Inception
 from handful.networks.pretrained.lpips import Perceptual
-from handful.progress import Quiet
+from handful.progress import Quiet, shown_on
 from handful.sampling.model import Model, load
 
 KEYS = "samples reference protocol features kid kid_error fid precision recall density coverage"
@@ -74,7 +74,7 @@ def model(tmp_path) -> Path:
 
 
 def test_a_folder_against_itself_is_at_no_distance_and_all_copies(photos):
-    scores = evaluate(photos, photos, watch=Quiet())
+    scores = evaluate(photos, photos, progress=Quiet())
     assert scores.fid == pytest.approx(0, abs=1e-9)
     assert scores.swd == 0
     assert scores.kid <= scores.kid_error  # below 0: each image meets itself, which two samples of a kind never do
@@ -92,7 +92,7 @@ def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp
         half.mkdir()
     for place, file in enumerate(sorted((data / "cells").iterdir())):
         (halves[place % 2] / file.name).symlink_to(file.resolve())
-    scores = evaluate(*halves, size=64, watch=Quiet())
+    scores = evaluate(*halves, size=64, progress=Quiet())
     assert abs(scores.kid) <= scores.kid_error
     assert scores.copies <= 0.01
     assert scores.spread == pytest.approx(1, abs=0.1)
@@ -131,7 +131,7 @@ def test_equal_images_do_not_break_json(tmp_path, photos, capsys):
 
 
 def test_a_generator_is_scored_the_same_each_time(model, photos):
-    first, again = (evaluate(model, photos, watch=Quiet()).to_json() | {"seconds": 0} for _ in range(2))
+    first, again = (evaluate(model, photos, progress=Quiet()).to_json() | {"seconds": 0} for _ in range(2))
     assert first == again
     assert first["seeds"] == "0-23"
     assert first["samples"] == 24
@@ -141,7 +141,7 @@ def test_a_generator_is_scored_the_same_each_time(model, photos):
 def test_a_generator_and_the_folder_of_its_pictures_have_the_same_scores(model, photos, tmp_path):
     out = tmp_path / "out"
     assert cli.main(["generate", str(model), "--seeds", "0-23", "--out", str(out)]) == 0
-    drawn, taken = (evaluate(source, photos, watch=Quiet()) for source in (model, out))
+    drawn, taken = (evaluate(source, photos, progress=Quiet()) for source in (model, out))
     for key in ("kid", "fid", "precision", "recall", "density", "coverage", "swd", "copies", "novelty"):
         assert getattr(drawn, key) == pytest.approx(getattr(taken, key), rel=1e-9)
     assert taken.path_length is None
@@ -150,7 +150,7 @@ def test_a_generator_and_the_folder_of_its_pictures_have_the_same_scores(model, 
 
 def test_a_held_out_folder_shows_what_a_perfect_generator_could_reach(photos, tmp_path):
     unseen = draw_folder(tmp_path / "unseen", 15, first=100)
-    held = evaluate(photos, photos, holdout=unseen, watch=Quiet()).holdout
+    held = evaluate(photos, photos, holdout=unseen, progress=Quiet()).holdout
     assert held["images"] == 15
     assert held["copies"] < 0.2
     assert abs(held["kid_to_training"]) < 4 * held["kid_to_training_error"]
@@ -161,7 +161,7 @@ def test_a_missing_weight_file_costs_the_scores_that_need_it_and_no_others(photo
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
-    scores = evaluate(photos, photos, protocol="5k-train", watch=Quiet())
+    scores = evaluate(photos, photos, protocol="5k-train", progress=Quiet())
     for key in ("kid", "fid", "precision", "recall", "density", "coverage", "diversity"):
         assert getattr(scores, key) is None
     assert "pt_inception-2015-12-05-6726825d.pth" in scores.why["fid"]
@@ -176,12 +176,12 @@ def test_a_damaged_weight_file_is_an_error(photos, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"cut short")
     with pytest.raises(WeightsError, match="SHA-256") as caught:
-        evaluate(photos, photos, features="inception", weights=tmp_path / "weights", watch=Quiet())
+        evaluate(photos, photos, features="inception", weights=tmp_path / "weights", progress=Quiet())
     assert not isinstance(caught.value, MissingWeightsError)
 
 
 def test_a_quick_evaluation_downloads_nothing(photos):
-    scores = evaluate(photos, photos, watch=Quiet())
+    scores = evaluate(photos, photos, progress=Quiet())
     assert scores.diversity is None
     assert "downloads are off" in scores.why["diversity"]
 
@@ -211,29 +211,29 @@ def make_bad(kind: str, folder: Path) -> Path:
 )
 def test_samples_that_do_not_do_are_refused(kind, message, photos, tmp_path):
     with pytest.raises(UsageError, match=message):
-        evaluate(make_bad(kind, tmp_path / "bad"), photos, watch=Quiet())
+        evaluate(make_bad(kind, tmp_path / "bad"), photos, progress=Quiet())
 
 
 def test_images_of_several_sizes_are_compared_at_the_size_that_is_given(photos, tmp_path):
     mixed = make_bad("sizes", tmp_path / "mixed")
-    scores = evaluate(mixed, photos, size=16, watch=Quiet())
+    scores = evaluate(mixed, photos, size=16, progress=Quiet())
     assert scores.size == 16
     assert scores.samples == 13
 
 
 def test_images_that_are_too_small_to_compare_are_refused(photos):
     with pytest.raises(UsageError, match="images of 8 px are too small; 16 px are needed"):
-        evaluate(photos, photos, size=8, watch=Quiet())
+        evaluate(photos, photos, size=8, progress=Quiet())
 
 
 def test_too_few_training_images_are_refused(photos, tmp_path):
     with pytest.raises(UsageError, match="holds 9 images"):
-        evaluate(photos, draw_folder(tmp_path / "nine", 9), watch=Quiet())
+        evaluate(photos, draw_folder(tmp_path / "nine", 9), progress=Quiet())
 
 
 def test_a_size_that_the_generator_does_not_draw_is_refused(model, photos):
     with pytest.raises(UsageError, match=r"--size 64: .* draws images of 32 px"):
-        evaluate(model, photos, size=64, watch=Quiet())
+        evaluate(model, photos, size=64, progress=Quiet())
 
 
 def test_a_generator_with_numbers_that_are_not_finite_is_refused(tmp_path, photos):
@@ -241,12 +241,12 @@ def test_a_generator_with_numbers_that_are_not_finite_is_refused(tmp_path, photo
     next(damaged.parameters()).data.fill_(math.nan)
     Model(damaged).save(tmp_path / "model")
     with pytest.raises(UsageError, match="not finite"):
-        evaluate(tmp_path / "model", photos, watch=Quiet())
+        evaluate(tmp_path / "model", photos, progress=Quiet())
 
 
 def test_of_a_large_folder_images_are_taken_evenly(photos, tmp_path):
     many = draw_folder(tmp_path / "many", 48, first=200)
-    scores = evaluate(many, photos, watch=Quiet())
+    scores = evaluate(many, photos, progress=Quiet())
     assert scores.samples == 24
     names = {each["sample"] for each in scores.closest}
     assert names == {f"{200 + 2 * place}.png" for place in range(24)}
@@ -289,10 +289,10 @@ def test_features_of_training_images_are_looked_up_the_next_time(photos, monkeyp
         return type(extractor)(extractor.name, function, extractor.device)
 
     monkeypatch.setattr(evaluation, "load_extractor", counting)
-    first = evaluate(photos, photos, watch=Quiet())
+    first = evaluate(photos, photos, progress=Quiet())
     cost = sum(counted)
     counted.clear()
-    again = evaluate(photos, photos, watch=Quiet())
+    again = evaluate(photos, photos, progress=Quiet())
     assert cost - sum(counted) == 40  # 20 images and their mirror images
     assert again.kid == first.kid
 
@@ -321,7 +321,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
 
 
 def test_the_table_has_every_choice_behind_a_figure(photos):
-    scores = evaluate(photos, photos, watch=Quiet())
+    scores = evaluate(photos, photos, progress=Quiet())
     text = "\n".join(str(part) for part in table([scores]))
     for words in (
         "protocol quick",
@@ -335,16 +335,21 @@ def test_the_table_has_every_choice_behind_a_figure(photos):
         assert words in text
 
 
-def test_a_watch_that_was_given_is_left_open(photos):
+def test_a_progress_that_is_shown_already_is_left_open_and_one_that_is_given_is_closed(photos):
     class Once(Quiet):
         closed = 0
 
         def close(self):
             self.closed += 1
 
-    watch = Once()
-    evaluate(photos, photos, watch=watch)
-    assert watch.closed == 0
+    shown = Once()
+    with shown_on(shown):
+        evaluate(photos, photos)
+        evaluate(photos, photos, progress=shown)
+        assert shown.closed == 0
+        evaluate(photos, photos, progress=(given := Once()))
+        assert (shown.closed, given.closed) == (0, 1)
+    assert shown.closed == 1
 
 
 def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(model, tmp_path, monkeypatch):
@@ -355,7 +360,7 @@ def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(mode
     digest = hashlib.sha256((folder / weights.INCEPTION).read_bytes()).hexdigest()
     entry = weights.TABLE[weights.INCEPTION]
     monkeypatch.setitem(weights.TABLE, weights.INCEPTION, dataclasses.replace(entry, sha256=digest))
-    scores = evaluate(model, photos, features="inception", resize="clean", weights=folder, watch=Quiet())
+    scores = evaluate(model, photos, features="inception", resize="clean", weights=folder, progress=Quiet())
     assert scores.features == "inception (clean)"
     extractor = load_extractor("inception", CPU, folder, "clean")
     drawn = load(model).sample(range(10))
@@ -372,5 +377,5 @@ def test_diversity_is_lpips_of_samples_over_that_of_training_images(photos, tmp_
     same.mkdir()
     for index in range(12):
         (same / f"{index}.png").write_bytes((photos / "000.png").read_bytes())
-    assert evaluate(same, photos, watch=Quiet()).diversity == 0
-    assert evaluate(photos, photos, watch=Quiet()).diversity == pytest.approx(1)
+    assert evaluate(same, photos, progress=Quiet()).diversity == 0
+    assert evaluate(photos, photos, progress=Quiet()).diversity == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Points and latent files: what a picture is drawn from, by seed or kept in a file."""
+"""Latents and latent files: what a picture is drawn from, by seed or kept in a file."""
 
 import re
 
@@ -11,7 +11,7 @@ from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
-from handful.sampling.latent_files import Points, load_points, read_points
+from handful.sampling.latent_files import Latents, load_latents, read_latents
 from handful.sampling.model import Model, load
 
 
@@ -41,50 +41,50 @@ KINDS = ({}, {"size": "48x32", "channels": 1}, {"size": 64, "channels": 4, "clas
 def test_points_of_seeds_give_the_pictures_of_these_seeds_also_from_a_file(options, tmp_path):
     model = made(**options)
     seeds = [5, 0, 2**40]
-    points = Points.of_seeds(model, seeds)
+    points = Latents.of_seeds(model, seeds)
     assert points.names == ("5", "0", str(2**40))
     assert torch.equal(model.picture(points), model.sample(seeds))
     points.save(tmp_path / "deep" / "a.safetensors", model)
-    read = load_points(tmp_path / "deep" / "a.safetensors", model)
+    read = load_latents(tmp_path / "deep" / "a.safetensors", model)
     assert read.names == points.names
     assert torch.equal(model.picture(read), model.sample(seeds))
 
 
 def test_a_class_can_be_asked_for_in_place_of_their_own(tmp_path):
     model = made(classes=("cats", "dogs"))
-    Points.of_seeds(model, [0, 1]).save(tmp_path / "a.safetensors", model)
+    Latents.of_seeds(model, [0, 1]).save(tmp_path / "a.safetensors", model)
     file = f"{tmp_path / 'a.safetensors'}"
-    assert read_points(f"{file},4,5", model).labels.tolist() == [0, 1, 0, 1]
-    assert read_points(f"{file},4,5", model, "dogs").labels.tolist() == [1, 1, 1, 1]
-    assert torch.equal(model.picture(read_points(file, model, "dogs")), model.sample([0, 1], of="dogs"))
+    assert read_latents(f"{file},4,5", model).labels.tolist() == [0, 1, 0, 1]
+    assert read_latents(f"{file},4,5", model, "dogs").labels.tolist() == [1, 1, 1, 1]
+    assert torch.equal(model.picture(read_latents(file, model, "dogs")), model.sample([0, 1], of="dogs"))
     with pytest.raises(UsageError, match="--class newts: is no class of this model"):
-        read_points(file, model, "newts")
+        read_latents(file, model, "newts")
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.integers(0, 99), st.sampled_from("ab"), st.just("all")), min_size=1, max_size=5))
 def test_a_list_of_seeds_and_files_is_read_in_its_order(model, tmp_path, parts):
-    kept = Points.of_seeds(model, [100, 101])
-    Points(kept.z, kept.noise, None, ("a", "b")).save(tmp_path / "f.safetensors", model)
+    kept = Latents.of_seeds(model, [100, 101])
+    Latents(kept.z, kept.noise, None, ("a", "b")).save(tmp_path / "f.safetensors", model)
     path = tmp_path / "f.safetensors"
     texts, seeds = [], []
     for part in parts:
         texts.append({"all": f"{path}"}.get(part, f"{path}:{part}" if part in ("a", "b") else f"{part}-{part}"))
         seeds += {"all": [100, 101], "a": [100], "b": [101]}.get(part, [part])
-    points = read_points(", ".join(texts), model)
-    assert torch.equal(points.z, Points.of_seeds(model, seeds).z)
+    points = read_latents(", ".join(texts), model)
+    assert torch.equal(points.z, Latents.of_seeds(model, seeds).z)
     assert len(points) == len(seeds)
 
 
 def test_the_same_model_from_a_file_reads_them_and_another_does_not(model, tmp_path):
     path = tmp_path / "a.safetensors"
-    Points.of_seeds(model, [1]).save(path, model)
+    Latents.of_seeds(model, [1]).save(path, model)
     model.save(tmp_path / "model")
     assert load(tmp_path / "model", "cpu").fingerprint == model.fingerprint
     other = made(seed=1)
     said = f"a.safetensors: belongs to model {model.fingerprint}, and this is model {other.fingerprint}; latents mean"
     with pytest.raises(UsageError, match=re.escape(said)):
-        load_points(path, other)
+        load_latents(path, other)
     changed = made()
     changed.network.to_image.weight.data[0, 0, 0, 0] += 1e-3
     assert changed.fingerprint != model.fingerprint
@@ -92,19 +92,19 @@ def test_the_same_model_from_a_file_reads_them_and_another_does_not(model, tmp_p
 
 def test_what_is_no_latent_file_is_refused_with_its_name(model, tmp_path):
     with pytest.raises(UsageError, match=r"nowhere.safetensors: is not there; give a latent file"):
-        read_points(f"0,{tmp_path / 'nowhere.safetensors'}", model)
+        read_latents(f"0,{tmp_path / 'nowhere.safetensors'}", model)
     model.save(tmp_path)
     with pytest.raises(UsageError, match=r"model.safetensors: is not a latent file of this version of handful"):
-        load_points(tmp_path / "model.safetensors", model)
+        load_latents(tmp_path / "model.safetensors", model)
     path = tmp_path / "a.safetensors"
-    Points.of_seeds(model, [1, 2]).save(path, model)
+    Latents.of_seeds(model, [1, 2]).save(path, model)
     with pytest.raises(UsageError, match=r"nothing in that file has this name; there are 1, 2"):
-        read_points(f"{path}:anna", model)
+        read_latents(f"{path}:anna", model)
     with pytest.raises(UsageError, match="cannot be read as a latent file"):
-        load_points(tmp_path, model)
+        load_latents(tmp_path, model)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UsageError, match=r"cannot be read as a latent file .* may be cut short"):
-        load_points(path, model)
+        load_latents(path, model)
 
 
 @pytest.mark.parametrize(
@@ -119,26 +119,26 @@ def test_what_is_no_latent_file_is_refused_with_its_name(model, tmp_path):
 )
 def test_lists_that_cannot_be_read_are_refused(model, text, said):
     with pytest.raises(UsageError, match=re.escape(said)):
-        read_points(text, model)
+        read_latents(text, model)
     with pytest.raises(UsageError, match="--style"):
-        read_points(text, model, option="--style")
+        read_latents(text, model, option="--style")
 
 
 def test_points_are_picked_and_joined(model):
-    points = Points.of_seeds(model, [4, 5, 6])
+    points = Latents.of_seeds(model, [4, 5, 6])
     assert points.pick([2, 0]).names == ("6", "4")
-    joined = Points.join([points.pick([2]), points.pick([0, 1])])
+    joined = Latents.join([points.pick([2]), points.pick([0, 1])])
     assert torch.equal(model.picture(joined), model.sample([6, 4, 5]))
 
 
 def test_no_seeds_and_negative_ones_are_refused(model):
     for seeds, said in (([], "no seeds"), ([-1], "seed -1")):
         with pytest.raises(UsageError, match=said):
-            Points.of_seeds(model, seeds)
+            Latents.of_seeds(model, seeds)
 
 
 def test_a_damaged_generator_is_named(model):
     damaged = made()
     damaged.network.to_image.weight.data.fill_(torch.nan)
     with pytest.raises(UsageError, match="seed 3: the generator gives numbers that are not finite"):
-        damaged.picture(Points.of_seeds(damaged, [3]))
+        damaged.picture(Latents.of_seeds(damaged, [3]))

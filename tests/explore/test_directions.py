@@ -18,7 +18,7 @@ from handful.explore.strips import read_scores, write_directions
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
 from handful.sampling.directions import along, load_directions, moved
-from handful.sampling.latent_files import Points, load_points, read_points
+from handful.sampling.latent_files import Latents, load_latents, read_latents
 from handful.sampling.model import Model
 
 pytestmark = pytest.mark.usefixtures("all_pictures")
@@ -76,7 +76,7 @@ def test_noise_in_the_maps_hides_no_direction_of_the_latent(axis):
 
 
 def test_examples_teach_the_direction_along_which_their_scores_rise(model, axis):
-    points = Points.of_seeds(model, range(1000, 1000 + ENOUGH))
+    points = Latents.of_seeds(model, range(1000, 1000 + ENOUGH))
     scores = (5 + 2 * (points.z @ axis)).tolist()
     found = from_examples(model, points, scores, "mine")
     assert found.names == ("mine",)
@@ -86,7 +86,7 @@ def test_examples_teach_the_direction_along_which_their_scores_rise(model, axis)
 
 
 def test_two_lists_teach_it_too_and_few_do_where_low_maps_answer(model, axis):
-    points = Points.of_seeds(model, range(1000, 1012))
+    points = Latents.of_seeds(model, range(1000, 1012))
     high = (points.z @ axis) > 0
     scores = [1.0 if each else -1.0 for each in high]
     with_maps = float(from_examples(model, points, scores, "-").vectors[0] @ axis)
@@ -97,7 +97,7 @@ def test_two_lists_teach_it_too_and_few_do_where_low_maps_answer(model, axis):
 
 def test_scores_that_latents_know_nothing_of_are_told_to_be_that(model):
     random = torch.Generator().manual_seed(0)
-    points = Points.of_seeds(model, range(100))
+    points = Latents.of_seeds(model, range(100))
     assert from_examples(model, points, torch.randn(100, generator=random).tolist(), "-").measures[0] < 0.1
 
 
@@ -125,7 +125,7 @@ def test_what_is_told_of_examples_left_out_is_what_leaving_them_out_gives():
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3), st.floats(-20, 20))
 def test_moved_latents_keep_their_length_and_go_the_right_way(model, seeds, strength):
-    points = Points.of_seeds(model, seeds)
+    points = Latents.of_seeds(model, seeds)
     vector = from_weights(model, 1).vectors[0]
     there = moved(points, vector, strength)
     assert torch.allclose(there.z.norm(dim=1), points.z.norm(dim=1), rtol=1e-5)
@@ -144,14 +144,14 @@ def test_a_file_of_directions_keeps_them_and_knows_its_model(model, tmp_path):
     with pytest.raises(UsageError, match=r"w.safetensors: belongs to model \w+, and this is model"):
         load_directions(tmp_path / "w.safetensors", generator())
     with pytest.raises(UsageError, match=r"w.safetensors: is not a latent file"):
-        load_points(tmp_path / "w.safetensors", model)
+        load_latents(tmp_path / "w.safetensors", model)
 
 
 def test_moves_are_read_and_add_up(model, tmp_path):
     found = from_weights(model, 2)
     found.save(tmp_path / "w.safetensors", model)
     found.pick(1).save(tmp_path / "two.safetensors", model)
-    points = Points.of_seeds(model, [0, 1])
+    points = Latents.of_seeds(model, [0, 1])
     both = along(points, [f"{tmp_path}/w.safetensors:1=2", f"{tmp_path}/two.safetensors=-1.5"], model)
     step = 2 * found.vectors[0] - 1.5 * found.vectors[1]
     assert torch.allclose(both.z, moved(points, step, 1.0).z, atol=1e-6)
@@ -183,7 +183,7 @@ def test_the_command_writes_strips_of_every_kind_of_model(options, tmp_path, cap
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["maps-1.png", "maps-2.png", "maps.png", "maps.safetensors"]
     found = load_directions(tmp_path / "out" / "maps.safetensors", model)
-    drawn = model.picture(moved(Points.of_seeds(model, [0]), found.vectors[1], 2.0))
+    drawn = model.picture(moved(Latents.of_seeds(model, [0]), found.vectors[1], 2.0))
     height, width = model.config.shape
     times = math.ceil(112 / width)
     with Image.open(tmp_path / "out" / "maps-2.png") as strip:
@@ -215,9 +215,9 @@ def test_the_command_learns_from_examples_and_others_use_what_it_wrote(model, tm
     assert cli.main(["generate", source, "--seeds", "4,5", "--along", move, *grid]) == 0
     latents = ["--seeds", "4,5", "--names", "anna,ben", "--along", move, "--out", str(tmp_path / "p.safetensors")]
     assert cli.main(["latents", source, *latents, "--device", "cpu"]) == 0
-    points = load_points(tmp_path / "p.safetensors", model)
+    points = load_latents(tmp_path / "p.safetensors", model)
     assert points.names == ("anna", "ben")
-    assert torch.equal(points.z, along(Points.of_seeds(model, [4, 5]), [move], model).z)
+    assert torch.equal(points.z, along(Latents.of_seeds(model, [4, 5]), [move], model).z)
     again = ["--seeds", f"{tmp_path}/p.safetensors", "--grid", str(tmp_path / "again.png"), "--device", "cpu"]
     assert cli.main(["generate", source, *again]) == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "grid.png").read_bytes()
@@ -225,7 +225,7 @@ def test_the_command_learns_from_examples_and_others_use_what_it_wrote(model, tm
 
 def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
     path = tmp_path / "scores.txt"
-    Points.of_seeds(model, [9]).save(tmp_path / "nine.safetensors", model)
+    Latents.of_seeds(model, [9]).save(tmp_path / "nine.safetensors", model)
     path.write_text(f"0-2 1\n\n# all\n{tmp_path}/nine.safetensors -0.5\n")
     points, scores = read_scores(path, model)
     assert points.names == ("0", "1", "2", "9")
@@ -276,7 +276,7 @@ def test_options_for_directions_without_examples_are_refused_with_them(capsys):
 
 
 def test_examples_that_say_nothing_are_refused(model):
-    points = Points.of_seeds(model, [0, 1])
+    points = Latents.of_seeds(model, [0, 1])
     for some, scores in ((points, [1.0, 1.0]), (points.pick([0]), [1.0])):
         with pytest.raises(UsageError, match="two or more are needed, and not all of the same score"):
             from_examples(model, some, scores, "-")
@@ -287,7 +287,7 @@ def test_examples_that_say_nothing_are_refused(model):
 
 
 def test_a_blend_lies_between_and_is_as_long(model):
-    points = Points.of_seeds(model, [1, 2, 3])
+    points = Latents.of_seeds(model, [1, 2, 3])
     one = blended(points, [1.0, 1.0, 2.0])
     assert one.names == ("1+2+3",)
     lengths = points.z.norm(dim=1)
@@ -310,9 +310,9 @@ def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
         write_points(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
     arguments = ["--seeds", "0,1", "--blend", "1", "3", "--class", "dogs", "--names", "mean", "--out", str(out)]
     assert cli.main(["latents", str(tmp_path / "model"), *arguments, "--device", "cpu"]) == 0
-    points = read_points(f"{out}:mean", model)
+    points = read_latents(f"{out}:mean", model)
     assert points.labels.tolist() == [1]
-    assert torch.equal(points.z, blended(Points.of_seeds(model, [0, 1], "dogs"), [1.0, 3.0]).z)
+    assert torch.equal(points.z, blended(Latents.of_seeds(model, [0, 1], "dogs"), [1.0, 3.0]).z)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import torch
 from handful.errors import WeightsError
 from handful.networks.pretrained import weights
 from handful.networks.pretrained.weights import LPIPS_VGG, VGG16, find, locate, read
+from handful.progress import Quiet, shown_on
 
 CONTENT = b"the right bytes"
 PACKAGE = "package_that_handful_tests_made_up"
@@ -154,10 +155,13 @@ def test_a_download_lands_in_the_cache_and_is_found_from_then_on(
     serve_from(put(tmp_path / "far" / "away").as_uri(), monkeypatch, REAL_URLOPEN)
     monkeypatch.setattr(weights, "CHUNK_BYTES", 10)
     seen: list[tuple[str, int, int]] = []
-    path = locate(LPIPS_VGG, progress=lambda *state: seen.append(state))
+    progress = Quiet()
+    progress.advance = lambda *state: seen.append(state)
+    with shown_on(progress):
+        path = locate(LPIPS_VGG)
     assert path == cache / LPIPS_VGG
     assert path.read_bytes() == CONTENT
-    assert seen == [(LPIPS_VGG, 10, 15), (LPIPS_VGG, 15, 15)]
+    assert seen == [(f"downloading {LPIPS_VGG}", done, 15) for done in (10, 15)]
     monkeypatch.setattr(urllib.request, "urlopen", forbid_network)
     assert locate(LPIPS_VGG) == path
     assert list(cache.iterdir()) == [path]
@@ -180,8 +184,10 @@ def test_an_interrupted_download_leaves_nothing_behind(
     def interrupt(name: str, done: int, size: int) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        locate(LPIPS_VGG, progress=interrupt)
+    progress = Quiet()
+    progress.advance = interrupt
+    with pytest.raises(KeyboardInterrupt), shown_on(progress):
+        locate(LPIPS_VGG)
     assert list(cache.iterdir()) == []
 
 

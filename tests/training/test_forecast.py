@@ -18,7 +18,7 @@ from handful.config.train import TrainConfig
 from handful.progress import Quiet
 from handful.training import forecast as gauge
 from handful.training.checkpoint import every
-from handful.training.forecast import Gauge
+from handful.training.forecast import Forecaster
 from handful.training.loop import train
 from handful.training.state import State
 from notes import Notes
@@ -54,7 +54,7 @@ def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
     config = tiny("-", size=32, channels=3, device="cpu", precision="fp32", steps=1_000, batch=8)
     state = State.fresh(config, torch.device("cpu"))
     learned = [*state.generator_optimizer.learned, *state.discriminator_optimizer.learned]
-    watched = Gauge(config)
+    watched = Forecaster(config)
     watched.begin(state)
     holds[0] = 180 * MB + sum(each.nbytes for each in learned)
     made = []
@@ -105,7 +105,7 @@ def test_a_forecast_leaves_no_trace_and_a_run_tells_its_own(photos, tmp_path, mo
 
 @pytest.mark.parametrize(("images", "at_once"), [(None, 2), (4, 4), (64, 8)])
 def test_batch_auto_takes_what_fits_and_trying_changes_nothing(photos, tmp_path, monkeypatch, images, at_once):
-    monkeypatch.setattr(Gauge, "most_at_once", lambda self, state: images)
+    monkeypatch.setattr(Forecaster, "most_at_once", lambda self, state: images)
     notes = Notes()
     config = small(photos, tmp_path / "auto", steps=1, batch="auto")
     train(config, notes)

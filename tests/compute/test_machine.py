@@ -60,7 +60,7 @@ def test_a_precision_that_was_asked_for_is_taken_or_refused():
 
 
 def test_long_runs_of_wide_networks_are_compiled_and_others_only_when_asked():
-    choose = lambda config: choose_compile(config, CPU, Quiet())  # noqa: E731
+    choose = lambda config: choose_compile(config, CPU)  # noqa: E731
     if not can_compile(CPU):
         pytest.skip("no C++ compiler here")
     assert choose(default("-")) == "on"
@@ -86,10 +86,10 @@ def test_without_a_compiler_auto_says_so_and_on_is_refused(monkeypatch):
         def note(self, text):
             notes.append(text)
 
-    assert choose_compile(default("-"), CPU, Notes()) == "off"
+    assert choose_compile(default("-"), CPU) == "off"
     assert "no C++ compiler" in notes[0]
     with pytest.raises(UsageError, match=r"--compile on: cpu needs a C\+\+ compiler"):
-        choose_compile(default("-", compile="on"), CPU, Quiet())
+        choose_compile(default("-", compile="on"), CPU)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_was_chosen_is_printed_and_kept(tmp_path):
         def note(self, text):
             notes.append(text)
 
-    config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3), Notes())
+    config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3))
     assert (config.precision, config.compile) == ("bf16", "off")
     assert any("in bf16, not compiled" in note for note in notes)
 

@@ -7,19 +7,19 @@ import torch
 import torch.nn.functional as F
 
 from handful.config.presets import tiny
-from handful.networks.discriminator import Discriminator, View
+from handful.networks.discriminator import Discriminator, DiscriminatorOutput
 from handful.networks.layers import shrink
 from handful.networks.residual import LargeDownBlock, ResidualDownBlock
 from handful.objective.augment import apply, draw
 from handful.objective.controls import CHAIN_TARGET, NICE_TARGET
-from handful.objective.losses import Shown, absolute_difference, gradient_penalty, relativistic_loss
+from handful.objective.losses import AugmentedBatch, absolute_difference, gradient_penalty, relativistic_loss
 from handful.objective.objective import Objective
 from handful.training.state import State
 
 CPU = torch.device("cpu")
 
 
-def given(fake: Shown) -> Callable[[], Shown]:
+def given(fake: AugmentedBatch) -> Callable[[], AugmentedBatch]:
     return lambda: fake
 
 
@@ -37,8 +37,8 @@ def objective_of(state: State) -> Objective:
     return Objective(state.controls.config, state.controls, absolute_difference)
 
 
-def shown(images: torch.Tensor, changes: torch.Tensor | None = None) -> Shown:
-    return Shown(images, shrink(images, (16, 16)), images, [torch.rand(3, 4) if changes is None else changes])
+def shown(images: torch.Tensor, changes: torch.Tensor | None = None) -> AugmentedBatch:
+    return AugmentedBatch(images, shrink(images, (16, 16)), images, [torch.rand(3, 4) if changes is None else changes])
 
 
 def noise(seed: int, count: int = 4) -> torch.Tensor:
@@ -60,7 +60,7 @@ def linear(weight: torch.Tensor, small_weight: torch.Tensor):
         score = (images * weight).sum(dim=(1, 2, 3)) + (small * small_weight).sum(dim=(1, 2, 3))
         logits = score[:, None] + torch.linspace(-1, 1, 50)
         maps = images.new_zeros(len(images), 1, 16, 16)
-        return View(logits, maps, maps[..., :8, :8], maps[..., :8, :8], *torch.zeros(2))
+        return DiscriminatorOutput(logits, maps, maps[..., :8, :8], maps[..., :8, :8], *torch.zeros(2))
 
     return forward
 
@@ -90,7 +90,7 @@ def test_the_penalty_of_a_discriminator_falls_along_its_gradient():
     assert steepness() < 0.9 * before
 
 
-def everything(network: Discriminator, batch: Shown) -> torch.Tensor:
+def everything(network: Discriminator, batch: AugmentedBatch) -> torch.Tensor:
     """A number that depends on every weight, so that each has a gradient."""
     view = network(batch.images, batch.small, network.chance(4, seeded()))
     return view.logits.mean() + sum(each.mean() for each in network.decoders(view, torch.tensor(0)))
@@ -142,7 +142,7 @@ def test_nice_does_nothing_while_its_noise_is_0_and_then_disturbs_the_deep_map()
     discriminator, images = state.discriminator, noise(0)
     small = shrink(images, (16, 16))
 
-    def view(seed: int) -> View:
+    def view(seed: int) -> DiscriminatorOutput:
         return discriminator(images, small, discriminator.chance(4, seeded(seed)))
 
     assert view(1).unsteady == 0
@@ -201,7 +201,7 @@ def test_what_augself_reads_off_is_learned():
         for plain in (images, -images):
             changes = draw(4, ("color",), random)
             changed = apply(plain, ("color",), changes)
-            pair.append(Shown(changed, shrink(changed, (16, 16)), plain, changes))
+            pair.append(AugmentedBatch(changed, shrink(changed, (16, 16)), plain, changes))
         total, parts = objective.discriminator(state.discriminator, pair[0], given(pair[1]), random)
         first.append(parts["augself"].item())
         state.discriminator_optimizer.minimise(total)

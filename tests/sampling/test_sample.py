@@ -16,7 +16,7 @@ from handful.networks.generator import Generator, initialise
 from handful.progress import Quiet
 from handful.sampling import generate as sample
 from handful.sampling.generate import IN_FLIGHT, WRITERS, generate
-from handful.sampling.latent_files import Points
+from handful.sampling.latent_files import Latents
 from handful.sampling.model import Model
 from notes import Notes
 
@@ -38,7 +38,7 @@ def source(model, tmp_path_factory):
 
 def test_files_hold_the_pictures_of_their_seeds(model, source, tmp_path):
     seeds = [5, 3, *range(100, 140)]
-    written = generate(source, seeds, tmp_path, watch=Quiet(), device="cpu")
+    written = generate(source, seeds, tmp_path, progress=Quiet(), device="cpu")
     assert [path.name for path in written] == [f"seed-{seed:06d}.png" for seed in seeds]
     for path, pixels in zip(written, model.sample(seeds), strict=True):
         with Image.open(path) as image:
@@ -48,7 +48,7 @@ def test_files_hold_the_pictures_of_their_seeds(model, source, tmp_path):
 
 def test_a_seed_that_is_asked_for_twice_is_written_once_and_stands_twice_in_the_grid(source, tmp_path):
     sheet = tmp_path / "grid.png"
-    written = generate(source, [7] * 40 + [8], tmp_path / "out", sheet, watch=Quiet(), device="cpu")
+    written = generate(source, [7] * 40 + [8], tmp_path / "out", sheet, progress=Quiet(), device="cpu")
     assert [path.name for path in written] == ["seed-000007.png", "seed-000008.png", "grid.png"]
     with Image.open(sheet) as image, Image.open(written[0]) as first:
         for place in (0, 34):
@@ -56,16 +56,16 @@ def test_a_seed_that_is_asked_for_twice_is_written_once_and_stands_twice_in_the_
 
 
 def test_latent_files_are_drawn_too_and_their_files_have_their_names(model, source, tmp_path):
-    points = Points.of_seeds(model, [7, 8])
-    Points(points.z, points.noise, None, ("anna/1", "8")).save(tmp_path / "a.safetensors", model)
+    points = Latents.of_seeds(model, [7, 8])
+    Latents(points.z, points.noise, None, ("anna/1", "8")).save(tmp_path / "a.safetensors", model)
     text = f"5,{tmp_path / 'a.safetensors'}"
-    written = generate(source, text, tmp_path / "out", tmp_path / "grid.png", watch=Quiet(), device="cpu")
+    written = generate(source, text, tmp_path / "out", tmp_path / "grid.png", progress=Quiet(), device="cpu")
     assert [path.name for path in written] == ["seed-000005.png", "anna_1.png", "seed-000008.png", "grid.png"]
     for path, pixels in zip(written, model.sample([5, 7, 8]), strict=False):
         with Image.open(path) as image:
             assert np.array_equal(np.asarray(image).transpose(2, 0, 1), pixels.numpy())
     with pytest.raises(UsageError, match="two of the latents are called 8; draw them one after the other"):
-        generate(source, f"8,{tmp_path / 'a.safetensors'}", tmp_path / "out", watch=Quiet(), device="cpu")
+        generate(source, f"8,{tmp_path / 'a.safetensors'}", tmp_path / "out", progress=Quiet(), device="cpu")
 
 
 def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypa
 
     monkeypatch.setattr(images, "write_png", full)
     with pytest.raises(OSError, match="No space left on device"):
-        generate(source, range(500), tmp_path, watch=Quiet(), device="cpu")
+        generate(source, range(500), tmp_path, progress=Quiet(), device="cpu")
     assert len(begun) < 500
     assert (tmp_path / "seed-000002.png").exists()
     assert not list(tmp_path.glob(".*"))
@@ -96,7 +96,7 @@ def test_an_error_in_the_last_file_is_not_lost(source, tmp_path, monkeypatch):
 
     monkeypatch.setattr(images, "write_png", full)
     with pytest.raises(OSError, match="the disk is gone"):
-        generate(source, range(2), tmp_path, watch=Quiet(), device="cpu")
+        generate(source, range(2), tmp_path, progress=Quiet(), device="cpu")
 
 
 def blank(model, seeds, *how):
@@ -122,7 +122,7 @@ def test_slow_writing_holds_the_computing_back_and_is_named(source, tmp_path, mo
     monkeypatch.setattr(images, "write_png", slow)
     monkeypatch.setattr(Model, "stream", blank)
     notes = Notes()
-    generate(source, range(200), tmp_path, watch=notes, device="cpu")
+    generate(source, range(200), tmp_path, progress=notes, device="cpu")
     assert IN_FLIGHT <= most[0] <= IN_FLIGHT + WRITERS
     assert "limited by writing" in notes.lines[-1]
     assert "images/s" in notes.lines[-1]
@@ -132,10 +132,10 @@ def test_slow_computing_is_named_with_what_helps(source, tmp_path, monkeypatch):
     monkeypatch.setattr(images, "write_png", lambda path, image: None)
     monkeypatch.setattr(sample, "best_precision", lambda device: "bf16")
     notes = Notes()
-    generate(source, range(64), tmp_path, watch=notes, device="cpu")
+    generate(source, range(64), tmp_path, progress=notes, device="cpu")
     assert "limited by computing; faster, and rounded otherwise: --precision bf16 --compile" in notes.lines[-1]
-    generate(source, range(64), tmp_path, watch=notes, device="cpu", precision="bf16")
+    generate(source, range(64), tmp_path, progress=notes, device="cpu", precision="bf16")
     assert notes.lines[-1].endswith("rounded otherwise: --compile")
     notes = Notes()
-    generate(source, range(8), tmp_path, watch=notes, device="cpu")
+    generate(source, range(8), tmp_path, progress=notes, device="cpu")
     assert not any("limited" in line for line in notes.lines)

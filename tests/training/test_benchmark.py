@@ -14,7 +14,7 @@ from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
 from handful.training import benchmark
 
-SMALL = {"preset": "tiny", "size": 32, "batch": 2, "device": "cpu", "rounds": 2, "watch": Quiet()}
+SMALL = {"preset": "tiny", "size": 32, "batch": 2, "device": "cpu", "rounds": 2, "progress": Quiet()}
 
 
 @pytest.fixture(autouse=True)

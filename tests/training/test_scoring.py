@@ -18,7 +18,7 @@ from handful.data.dataset import load_folder
 from handful.data.holdout import hold_back, part
 from handful.errors import MissingWeightsError, TrainingError, UsageError
 from handful.metrics.features import load_extractor
-from handful.networks.discriminator import View
+from handful.networks.discriminator import DiscriminatorOutput
 from handful.networks.pretrained import weights
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet
@@ -27,7 +27,7 @@ from handful.sampling.generate import generate
 from handful.sampling.model import Model, find_weights, load
 from handful.training.loop import train
 from handful.training.run import Run
-from handful.training.scoring import Judge
+from handful.training.scoring import RunScorer
 from handful.training.state import State
 from notes import Notes
 
@@ -117,7 +117,7 @@ def give(monkeypatch, kids: list[float], **changes) -> None:
         seen = {"copies": 0.0, "spread": 0.9, "accuracy_seen": None, "accuracy_unseen": None}
         return Score(step=step, kid=next(given), **known | seen | changes)
 
-    monkeypatch.setattr(Judge, "score", score)
+    monkeypatch.setattr(RunScorer, "score", score)
 
 
 def test_a_run_stops_where_nothing_improves_and_says_so(photos, tmp_path, monkeypatch):
@@ -191,7 +191,7 @@ def test_minutes_end_a_run(photos, tmp_path):
 
 @pytest.fixture
 def run(photos, tmp_path):
-    with Run.open(small(photos, tmp_path / "run", steps=100_000), Quiet()) as opened:
+    with Run.open(small(photos, tmp_path / "run", steps=100_000)) as opened:
         state = State.fresh(opened.config, CPU)
         state.seconds = 1000.0
         yield opened, state
@@ -254,13 +254,13 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
     config = small(photos, tmp_path, augment=(), precision="fp32", channels=3)
     images = load_folder(photos, (32, 32)).images
     training, unseen = images[:34], images[34:]
-    judge = Judge(config, training, unseen, load_extractor("random", CPU), Quiet())
+    judge = RunScorer(config, training, unseen, load_extractor("random", CPU))
 
     def by_heart(shown, small, chance, labels):
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
         logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
         maps = torch.zeros(len(shown), 1, 16, 16)
-        return View(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8], *torch.zeros(2))
+        return DiscriminatorOutput(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8], *torch.zeros(2))
 
     discriminator = State.fresh(config, CPU).discriminator
     discriminator.forward = by_heart
@@ -273,7 +273,7 @@ def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precisio
     images = load_folder(photos, (32, 32)).images
     state = State.fresh(config, CPU)
     before = copy.deepcopy(state.discriminator.state_dict())
-    judge = Judge(config, images[:36], images[36:], load_extractor("random", CPU), Quiet())
+    judge = RunScorer(config, images[:36], images[36:], load_extractor("random", CPU))
     first = judge.score(Model(state.average), state.discriminator, 0, 0.0)
     again = judge.score(Model(state.average), state.discriminator, 0, 0.0)
     assert state.discriminator.training
@@ -357,7 +357,7 @@ def test_a_run_folder_draws_from_its_best_generator_once_that_is_whole(scored, t
     other.save(run / "best")
     assert find_weights(run) == best
     assert torch.equal(load(run).sample([3]), other.sample([3]))
-    generate(run, [3], grid=tmp_path / "grid.png", watch=(notes := Notes()))
+    generate(run, [3], grid=tmp_path / "grid.png", progress=(notes := Notes()))
     assert any("the best by the run's scores" in line for line in notes.lines)
     (run / "best" / "score.json").unlink()
     assert find_weights(run) == newest
