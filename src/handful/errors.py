@@ -1,19 +1,49 @@
-"""What can go wrong that is not a bug; each message names the option or the file and the remedy."""
+"""Errors that a user can cause. Each message says what is wrong, with its value, and what to do."""
 
 from __future__ import annotations
 
+import re
 
-class UsageError(ValueError):
-    """Something the user gave is wrong: an option, an image folder, a run folder, a model."""
-
-
-class TrainingError(RuntimeError):
-    """A run cannot go on; the message says at which step, why, and what is left."""
+OPTION = re.compile(r"(?<![\w/-])--(no-)?([a-z]+(?:-[a-z]+)*)")
 
 
-class WeightsError(RuntimeError):
-    """A weight file is missing, damaged or not what its name says; the message says what to do."""
+ARGUMENTS = {"class": "class_name", "from": "from_", "size-of-batch": "batch", "nproc-per-node": "--nproc-per-node"}
+"""What Python calls an option, where that is not its name with underscores. The last is torchrun's."""
+
+
+class HandfulError(Exception):
+    """Base of all errors that a user can cause.
+
+    Messages are written for the command line: ``--at-once 3: does not divide --batch 8``. ``str(error)`` is for Python
+    and names arguments instead: ``at_once 3: does not divide batch 8``.
+    """
+
+    @property
+    def on_command_line(self) -> str:
+        """The message as it was written, with options."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return OPTION.sub(argument_of, self.on_command_line)
+
+
+def argument_of(option: re.Match[str]) -> str:
+    """Return Python's name of an option: ``at_once`` for ``--at-once``, ``sle=False`` for ``--no-sle``."""
+    negation, name = option.groups()
+    return ARGUMENTS.get(name, name.replace("-", "_")) + ("=False" if negation else "")
+
+
+class UsageError(HandfulError, ValueError):
+    """An argument, an image folder, a run folder or a model is wrong."""
+
+
+class TrainingError(HandfulError, RuntimeError):
+    """A run cannot continue. The message names the step, the cause and what is left on disk."""
+
+
+class WeightsError(HandfulError, RuntimeError):
+    """A weight file is missing, damaged or of another network. The message says what to do."""
 
 
 class MissingWeightsError(WeightsError):
-    """A weight file, or the package that reads it, is not on this machine and could not be fetched."""
+    """A weight file, or the package that reads it, is not installed and could not be downloaded."""

@@ -275,7 +275,7 @@ def test_what_cannot_be_shared_out_is_refused(batch, device, message, monkeypatc
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     with pytest.raises(UsageError) as error:
         Ranks(0, 4).require(batch, torch.device(device))
-    assert message in str(error.value)
+    assert message in error.value.on_command_line
     Ranks(0, 1).require(batch, torch.device(device))
 
 

@@ -81,7 +81,7 @@ def test_the_nearest_size_to_one_that_there_is_is_that_one(shape):
 
 @pytest.mark.parametrize("size", ["", "large", "-5", "12.5", "3x", "x4", "1x2x3", "0x64"])
 def test_what_is_no_size_is_refused_by_the_name_of_the_option(size):
-    with pytest.raises(UsageError, match=re.escape(f"--size {size}")):
+    with pytest.raises(UsageError, match=re.escape(f"size {size}")):
         parse(size)
 
 

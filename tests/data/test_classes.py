@@ -57,7 +57,7 @@ def test_images_in_no_sub_folder_are_named():
     names = [f"{number}.png" for number in range(9)]
     with pytest.raises(UsageError, match=re.escape("9 images lie in no sub-folder (0.png, 1.png")) as caught:
         by_folder([*names, *images(cats=9)])
-    assert "or leave --labels out" in str(caught.value)
+    assert "or leave labels out" in str(caught.value)
 
 
 @given(st.dictionaries(st.sampled_from("abcdefg"), st.integers(1, 30), min_size=1))

@@ -156,7 +156,7 @@ def test_a_disk_without_the_room_is_refused_before_anything_is_decoded(many, tmp
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(store.SPARE))
     monkeypatch.setattr(store, "load_folder", None)
-    with pytest.raises(UsageError, match=r"need 0\.00 GB there \(1\.00 GB of the disk are free, .*--image-memory"):
+    with pytest.raises(UsageError, match=r"need 0\.00 GB there \(1\.00 GB of the disk are free, .*image_memory"):
         store.load(small(many, tmp_path))
     assert not (tmp_path / "cache" / "images.uint8").exists()
 
@@ -287,7 +287,7 @@ def test_clean_leaves_files_of_others_in_the_folder(many, tmp_path):
 
 
 def test_clean_refuses_a_folder_that_is_no_run_and_a_run_that_trains(tmp_path):
-    with pytest.raises(UsageError, match="is not a run folder; give the --run of handful train"):
+    with pytest.raises(UsageError, match="is not a run folder; give the run of handful train"):
         store.clean(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "cache").mkdir()

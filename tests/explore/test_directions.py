@@ -240,26 +240,26 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
         path.write_text(text)
         with pytest.raises(UsageError, match=error):
             read_scores(path, model)
-    with pytest.raises(UsageError, match=r"--scores .*none.txt: cannot be read"):
+    with pytest.raises(UsageError, match=r"scores .*none.txt: cannot be read"):
         read_scores(tmp_path / "none.txt", model)
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"count": 33}, "--count 33: must be from 1 to 32"),
-        ({"count": 0}, "--count 0: must be from 1 to 32"),
-        ({"steps": 1}, "--steps 1: a strip has at least 2"),
-        ({"strength": 0.0}, "--strength 0: must be above 0"),
-        ({"strength": math.nan}, "--strength nan: must be above 0"),
-        ({"more": "0"}, "--less: is needed too"),
-        ({"less": "0"}, "--more: is needed too"),
-        ({"more": "0", "less": "1", "scores": "s.txt"}, "--scores: takes the place of --more and --less"),
-        ({"more": "x", "less": "1"}, "--more x: 'x' is no number"),
-        ({"name": "a/b"}, "--name a/b: must be fit for a file"),
-        ({"name": "a:b"}, "--name a:b: must be fit for a file"),
-        ({"seeds": ""}, "--seeds : '' is not a number"),
-        ({"of": "cats"}, "--class cats: is no class of this model"),
+        ({"count": 33}, "count 33: must be from 1 to 32"),
+        ({"count": 0}, "count 0: must be from 1 to 32"),
+        ({"steps": 1}, "steps 1: a strip has at least 2"),
+        ({"strength": 0.0}, "strength 0: must be above 0"),
+        ({"strength": math.nan}, "strength nan: must be above 0"),
+        ({"more": "0"}, "less: is needed too"),
+        ({"less": "0"}, "more: is needed too"),
+        ({"more": "0", "less": "1", "scores": "s.txt"}, "scores: takes the place of more and less"),
+        ({"more": "x", "less": "1"}, "more x: 'x' is no number"),
+        ({"name": "a/b"}, "name a/b: must be fit for a file"),
+        ({"name": "a:b"}, "name a:b: must be fit for a file"),
+        ({"seeds": ""}, "seeds : '' is not a number"),
+        ({"of": "cats"}, "class_name cats: is no class of this model"),
         ({"seeds": "0-299", "steps": 99}, "is too large"),
     ],
 )
@@ -306,7 +306,7 @@ def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
     model = generator(classes=("cats", "dogs"))
     model.save(tmp_path / "model")
     out = tmp_path / "mean.safetensors"
-    with pytest.raises(UsageError, match="--blend: these are of several classes, and a latent has one"):
+    with pytest.raises(UsageError, match="blend: these are of several classes, and a latent has one"):
         write_points(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
     arguments = ["--seeds", "0,1", "--blend", "1", "3", "--class", "dogs", "--names", "mean", "--out", str(out)]
     assert cli.main(["latents", str(tmp_path / "model"), *arguments, "--device", "cpu"]) == 0
@@ -318,13 +318,13 @@ def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"shares": [1.0]}, "--blend: 1 shares for 2 latents"),
-        ({"shares": [0.0, 0.0]}, "--blend: shares must be from 0 up"),
-        ({"shares": [-1.0, 2.0]}, "--blend: shares must be from 0 up"),
-        ({"shares": [math.nan, 2.0]}, "--blend: shares must be from 0 up"),
-        ({"names": ["a"]}, "--names: 1 names for 2 latents"),
-        ({"names": ["a", "a"]}, "--names a: must be a name of its own"),
-        ({"names": ["a", " "]}, "--names  : must be a name of its own"),
+        ({"shares": [1.0]}, "blend: 1 shares for 2 latents"),
+        ({"shares": [0.0, 0.0]}, "blend: shares must be from 0 up"),
+        ({"shares": [-1.0, 2.0]}, "blend: shares must be from 0 up"),
+        ({"shares": [math.nan, 2.0]}, "blend: shares must be from 0 up"),
+        ({"names": ["a"]}, "names: 1 names for 2 latents"),
+        ({"names": ["a", "a"]}, "names a: must be a name of its own"),
+        ({"names": ["a", " "]}, "names  : must be a name of its own"),
         ({"out": "p.png"}, r"p.png: must end in \.safetensors"),
         ({"out": "a,b.safetensors"}, "must have no comma"),
         ({"seeds": "none.safetensors"}, "none.safetensors: is not there"),

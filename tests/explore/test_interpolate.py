@@ -220,17 +220,17 @@ def test_a_random_loop_says_its_seeds_and_is_the_same_again(source, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"frames": 1}, "--frames 1: a film has at least 2"),
-        ({"grid": 0}, "--grid 0"),
-        ({"fps": 0.0}, "--fps 0: must be from 0.1 to 100"),
-        ({"seeds": "5"}, "--seeds: 1 cannot be gone through; a walk needs two or more"),
+        ({"frames": 1}, "frames 1: a film has at least 2"),
+        ({"grid": 0}, "grid 0"),
+        ({"fps": 0.0}, "fps 0: must be from 0.1 to 100"),
+        ({"seeds": "5"}, "seeds: 1 cannot be gone through; a walk needs two or more"),
         ({"seeds": "1-5", "grid": 2}, "5 cannot be gone through in 2 walks of the same length"),
         ({"seeds": []}, "no seeds"),
         ({"seeds": "1,two"}, "'two' is no number"),
-        ({"ease": "smooth", "speed": "features"}, "--ease smooth and --speed features: one makes steps uneven"),
-        ({"random": -1}, "--random -1"),
-        ({"of": "cats"}, "--class cats: is no class"),
-        ({"truncation": 2.0}, "--truncation 2"),
+        ({"ease": "smooth", "speed": "features"}, "ease smooth and speed features: one makes steps uneven"),
+        ({"random": -1}, "random -1"),
+        ({"of": "cats"}, "class_name cats: is no class"),
+        ({"truncation": 2.0}, "truncation 2"),
     ],
 )
 def test_senseless_walks_are_refused_and_nothing_is_written(source, tmp_path, options, said):
@@ -291,7 +291,7 @@ def test_the_film_of_a_run_ends_with_what_its_model_draws(run, tmp_path):
 
 def test_the_film_of_a_run_needs_checkpoints_and_takes_no_options_of_walks(source, run, tmp_path, capsys):
     with pytest.raises(
-        UsageError, match="has 0 checkpoints, and a film needs 2 or more; a run keeps as many as --keep"
+        UsageError, match="has 0 checkpoints, and a film needs 2 or more; a run keeps as many as keep"
     ):
         film_of_run(source, tmp_path / "run.webp", device="cpu")
     assert cli.main(["interpolate", str(run), "--progress", "--loop", "--out", str(tmp_path / "a.webp")]) == 2

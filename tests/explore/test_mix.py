@@ -118,13 +118,13 @@ def test_the_sheet_has_content_style_and_mixes_in_their_places(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"levels": [32]}, "--levels 32: the model has gates at 64 128; choose from these"),
-        ({"content": "x"}, "--content x: 'x' is no number"),
-        ({"style": ""}, "--style : '' is not a number"),
+        ({"levels": [32]}, "levels 32: the model has gates at 64 128; choose from these"),
+        ({"content": "x"}, "content x: 'x' is no number"),
+        ({"style": ""}, "style : '' is not a number"),
         ({"style": "none.safetensors"}, "none.safetensors: is not there"),
         ({"content": "0-999", "style": "0-999"}, "too large: "),
-        ({"truncation": 2.0}, "--truncation 2: must be from 0"),
-        ({"of": "cats"}, "--class cats: is no class of this model"),
+        ({"truncation": 2.0}, "truncation 2: must be from 0"),
+        ({"of": "cats"}, "class_name cats: is no class of this model"),
     ],
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(model, tmp_path, options, text):
@@ -140,7 +140,7 @@ def test_a_model_without_gates_and_an_output_that_cannot_be_are_refused_first(mo
         small.save(tmp_path / "model")
         with pytest.raises(UsageError, match="has no gates to mix through"):
             write_mixes(tmp_path / "model", "0", "1", tmp_path / "mix.png", device="cpu")
-    with pytest.raises(UsageError, match=r"--out .*model: is a folder; name a file"):
+    with pytest.raises(UsageError, match=r"out .*model: is a folder; name a file"):
         write_mixes(tmp_path / "model", "0", "1", tmp_path / "model")
-    with pytest.raises(UsageError, match=r"--out .*: cannot be made a folder"):
+    with pytest.raises(UsageError, match=r"out .*: cannot be made a folder"):
         write_mixes(tmp_path / "model", "0", "1", tmp_path / "model" / "config.json" / "mix.png")

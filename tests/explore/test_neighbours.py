@@ -106,7 +106,7 @@ def test_a_folder_of_images_is_looked_at_as_well(photos, tmp_path):
     assert all(row.name == row.neighbours[0].name and row.neighbours[0].ratio == 0 for row in found.rows)
     assert found.copies == 1
     assert found.copies_among_training < 1
-    with pytest.raises(UsageError, match=r"--seeds: .* is a folder of images"):
+    with pytest.raises(UsageError, match=r"seeds: .* is a folder of images"):
         neighbours(photos, photos, tmp_path / "none.png", seeds="1", progress=Quiet())
 
 
@@ -124,12 +124,12 @@ def test_every_kind_of_model_can_be_looked_at(photos, tmp_path, options):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"seeds": ""}, "--seeds : .* is not a number"),
-        ({"seeds": "-1"}, "--seeds -1: .* is not a number"),
-        ({"count": 0}, "--count 0: must be at least 1"),
-        ({"show": 0}, "--show 0: must be at least 1"),
-        ({"count": 13}, "--count 13: .* holds 12 images; give fewer"),
-        ({"of": "cats"}, "--class cats: is no class of this model"),
+        ({"seeds": ""}, "seeds : .* is not a number"),
+        ({"seeds": "-1"}, "seeds -1: .* is not a number"),
+        ({"count": 0}, "count 0: must be at least 1"),
+        ({"show": 0}, "show 0: must be at least 1"),
+        ({"count": 13}, "count 13: .* holds 12 images; give fewer"),
+        ({"of": "cats"}, "class_name cats: is no class of this model"),
     ],
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(source, photos, tmp_path, options, text):

@@ -241,7 +241,7 @@ def test_what_cannot_be_projected_is_refused_before_the_work(source, photos, tmp
         (photos / "none.png", tmp_path / "out", "none.png does not exist"),
         (tmp_path / "bad.png", tmp_path / "out", r"bad.png: not an image Pillow can read; leave it out"),
         (tmp_path / "empty", tmp_path / "out", "holds no pictures"),
-        (photos / "0.png", tmp_path / "file", "--out .*file: cannot be made a folder"),
+        (photos / "0.png", tmp_path / "file", "out .*file: cannot be made a folder"),
     ):
         with pytest.raises(UsageError, match=text):
             write_projections(source, [photo], out, QUICK, progress=Quiet(), device="cpu")
@@ -253,10 +253,10 @@ def test_what_cannot_be_projected_is_refused_before_the_work(source, photos, tmp
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"steps": 0}, "--steps 0: must be at least 1"),
-        ({"noise_steps": -1}, "--noise-steps -1: must be at least 0"),
-        ({"starts": 0}, "--starts 0: must be at least 1"),
-        ({"starts": 8, "candidates": 4}, "--candidates 4: must be at least --starts 8"),
+        ({"steps": 0}, "steps 0: must be at least 1"),
+        ({"noise_steps": -1}, "noise_steps -1: must be at least 0"),
+        ({"starts": 0}, "starts 0: must be at least 1"),
+        ({"starts": 8, "candidates": 4}, "candidates 4: must be at least starts 8"),
     ],
 )
 def test_senseless_efforts_are_refused(options, text):
@@ -310,9 +310,9 @@ def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
     how = {"out": tmp_path, "effort": QUICK, "progress": Quiet(), "device": "cpu"}
     with pytest.raises(UsageError, match="was trained on other images than"):
         study(run / "run", photos, **how)
-    with pytest.raises(UsageError, match=r"is no run folder, so nothing tells .* as --holdout FOLDER"):
+    with pytest.raises(UsageError, match=r"is no run folder, so nothing tells .* as holdout FOLDER"):
         study(run / "run" / "model" / "model.safetensors", run / "photos", **how)
-    with pytest.raises(UsageError, match="--most 1: must be at least 2"):
+    with pytest.raises(UsageError, match="most 1: must be at least 2"):
         study(run / "run", run / "photos", most=1, **how)
     found = study(run / "run" / "model", run / "photos", holdout=photos, most=2, **how)
     assert [each.name for each in found.unseen] == ["0.png", "1.png"]

@@ -104,7 +104,7 @@ def test_a_changed_picture_stays_premultiplied_and_what_is_empty_stays_empty(kin
 
 
 def test_a_transparent_box_can_not_be_taught():
-    with pytest.raises(UsageError, match="--augment cutout"):
+    with pytest.raises(UsageError, match="augment cutout"):
         TrainConfig("photos", channels=4, augment=("cutout",), augment_probability=1.0)
     TrainConfig("photos", channels=4, augment=("cutout",))
     TrainConfig("photos", channels=3, augment=("cutout",), augment_probability=1.0)
@@ -186,5 +186,5 @@ def test_decoding_gives_the_channels_that_are_asked_for(tmp_path):
 
 @pytest.mark.parametrize("channels", [2, 5, "rgb"])
 def test_other_numbers_of_channels_are_refused(channels):
-    with pytest.raises(UsageError, match=re.escape(f"--channels {channels}")):
+    with pytest.raises(UsageError, match=re.escape(f"channels {channels}")):
         TrainConfig("photos", channels=channels)

@@ -69,7 +69,7 @@ def test_all_of_one_seed_comes_before_the_next(table, tmp_path):
         ({"sets": ["a=nowhere"]}, "--sets a=nowhere: there is no"),
         ({"changes": ["steps"]}, "--with steps: write OPTION=VALUE"),
         ({"changes": ["wide=32"]}, "table.toml, plain: .*'wide'"),
-        ({"changes": ["steps=0"]}, "table.toml, plain: --steps 0: must"),
+        ({"changes": ["steps=0"]}, "table.toml, plain: steps 0: must"),
         ({"changes": ["preset=best"]}, "table.toml, plain: preset: 'best' is none of default"),
     ],
 )

@@ -204,7 +204,7 @@ def make_bad(kind: str, folder: Path) -> Path:
     ("kind", "message"),
     [
         ("few", r"holds 9 images, but scores need 10 or more"),
-        ("sizes", r"12 of 32 x 32 \(such as 000.png\), 1 of 40 x 40 \(such as other.png\); give --size"),
+        ("sizes", r"12 of 32 x 32 \(such as 000.png\), 1 of 40 x 40 \(such as other.png\); give size"),
         ("broken", r"003.png"),
         ("empty", r"neither a trained generator nor images"),
     ],
@@ -232,7 +232,7 @@ def test_too_few_training_images_are_refused(photos, tmp_path):
 
 
 def test_a_size_that_the_generator_does_not_draw_is_refused(model, photos):
-    with pytest.raises(UsageError, match=r"--size 64: .* draws images of 32 px"):
+    with pytest.raises(UsageError, match=r"size 64: .* draws images of 32 px"):
         evaluate(model, photos, size=64, progress=Quiet())
 
 

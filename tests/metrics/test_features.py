@@ -118,7 +118,7 @@ def test_dino_without_its_weights_says_what_to_put_where(monkeypatch):
         raise OSError(f"no connection to fetch {place}")
 
     monkeypatch.setattr(transformers.Dinov2Model, "from_pretrained", offline)
-    with pytest.raises(MissingWeightsError, match=r"dinov2-large .*--weights"):
+    with pytest.raises(MissingWeightsError, match=r"dinov2-large .*weights"):
         load_extractor("dino", CPU)
 
 

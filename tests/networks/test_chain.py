@@ -123,6 +123,6 @@ def test_what_was_seen_in_a_try_that_failed_is_forgotten():
 
 @pytest.mark.parametrize(("option", "value"), [("precision", "fp16"), ("compile", "on")])
 def test_what_the_cumulative_kind_cannot_do_is_refused(option, value):
-    with pytest.raises(UsageError, match=f"--{option} {value}: is not for --normalisation chain-cumulative"):
+    with pytest.raises(UsageError, match=f"{option} {value}: is not for normalisation chain-cumulative"):
         TrainConfig("-", normalisation="chain-cumulative", **{option: value})
     tiny("-", normalisation="chain", **{option: value})

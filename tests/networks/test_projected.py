@@ -304,7 +304,7 @@ def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path):
         "nice": {"nice": 1.0},
         "augself": {"augself": 1.0},
     }.items():
-        with pytest.raises(UsageError, match=f"--{name}: is not for --discriminator projected"):
+        with pytest.raises(UsageError, match=f"{name}: is not for discriminator projected"):
             config(**options)
     options = {"perceptual": "vgg16", "augment_together": True, "score_features": "vgg16", "emphasis": 1.0, "steps": 1}
     notes = Notes()

@@ -107,7 +107,7 @@ def test_the_cache_follows_xdg_where_torch_home_is_unset(tmp_path: Path, monkeyp
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WeightsError, match=r"--weights is .*nowhere, which is not a folder\. Make it"):
+    with pytest.raises(WeightsError, match=r"weights is .*nowhere, which is not a folder\. Make it"):
         find(LPIPS_VGG, tmp_path / "nowhere")
     monkeypatch.setenv("HANDFUL_WEIGHTS", str(tmp_path / "nowhere"))
     with pytest.raises(WeightsError, match=r"\$HANDFUL_WEIGHTS is .*nowhere"):
@@ -141,7 +141,7 @@ def test_a_missing_file_that_may_not_be_downloaded_says_what_to_put_where(cache:
     assert message.startswith("lpips_vgg.pth is missing (the linear heads of LPIPS v0.1")
     assert "Download https://raw.githubusercontent.com/" in message
     assert "named lpips_vgg.pth or vgg.pth" in message
-    assert f"into {cache}, or a folder that you name with --weights or $HANDFUL_WEIGHTS" in message
+    assert f"into {cache}, or a folder that you name with weights or $HANDFUL_WEIGHTS" in message
 
 
 def test_a_missing_file_belongs_in_the_folder_that_was_named(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_class_can_be_asked_for_in_place_of_their_own(tmp_path):
     assert read_latents(f"{file},4,5", model).labels.tolist() == [0, 1, 0, 1]
     assert read_latents(f"{file},4,5", model, "dogs").labels.tolist() == [1, 1, 1, 1]
     assert torch.equal(model.picture(read_latents(file, model, "dogs")), model.sample([0, 1], of="dogs"))
-    with pytest.raises(UsageError, match="--class newts: is no class of this model"):
+    with pytest.raises(UsageError, match="class_name newts: is no class of this model"):
         read_latents(file, model, "newts")
 
 
@@ -110,17 +110,17 @@ def test_what_is_no_latent_file_is_refused_with_its_name(model, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "--seeds : '' is not a number"),
+        ("", "seeds : '' is not a number"),
         ("1,,2", "'' is not a number"),
         ("3-1", "the range 3-1 ends before it starts"),
         ("-1", "'-1' is not a number"),
-        ("1,face.png", "--seeds 1,face.png: 'face.png' is no number, no range like 0-63, and no latent file"),
+        ("1,face.png", "seeds 1,face.png: 'face.png' is no number, no range like 0-63, and no latent file"),
     ],
 )
 def test_lists_that_cannot_be_read_are_refused(model, text, said):
     with pytest.raises(UsageError, match=re.escape(said)):
         read_latents(text, model)
-    with pytest.raises(UsageError, match="--style"):
+    with pytest.raises(UsageError, match="style"):
         read_latents(text, model, option="--style")
 
 

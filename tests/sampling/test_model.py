@@ -79,7 +79,7 @@ def test_half_precision_draws_nearly_the_same_picture(model):
 
 def test_compiling_without_a_compiler_is_refused(model, monkeypatch):
     monkeypatch.setattr("handful.sampling.model.can_compile", lambda device: False)
-    with pytest.raises(UsageError, match=r"--compile: cpu needs a C\+\+ compiler"):
+    with pytest.raises(UsageError, match=r"compile: cpu needs a C\+\+ compiler"):
         Model(model.network, compile=True)
 
 
@@ -100,7 +100,7 @@ def test_samples_are_bytes_and_images_are_pillows(model):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "batch", "text"), [([], 1, "no seeds"), ([-1], 1, "seed -1"), ([1], 0, "--size-of-batch 0")]
+    ("seeds", "batch", "text"), [([], 1, "no seeds"), ([-1], 1, "seed -1"), ([1], 0, "batch 0")]
 )
 def test_senseless_requests_are_refused(model, seeds, batch, text):
     with pytest.raises(UsageError, match=text):
@@ -147,7 +147,7 @@ def test_what_is_not_a_model_is_refused_with_its_name(model, tmp_path):
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "quantum"])
 def test_a_device_that_is_not_there_is_named(device, model, tmp_path):
     model.save(tmp_path)
-    with pytest.raises(UsageError, match=f"--device {device}: not available"):
+    with pytest.raises(UsageError, match=f"device {device}: not available"):
         handful.load(tmp_path, device=device)
 
 

@@ -109,7 +109,7 @@ def test_it_has_an_effect_without_gates_and_on_normalised_latents(options):
 
 @pytest.mark.parametrize("truncation", [-0.1, 1.5, float("nan")])
 def test_what_is_not_from_0_to_1_is_refused(truncation):
-    with pytest.raises(UsageError, match=f"--truncation {truncation:g}: must be from 0, the mean, to 1"):
+    with pytest.raises(UsageError, match=f"truncation {truncation:g}: must be from 0, the mean, to 1"):
         Model(Generator(GeneratorConfig(size=32, width=8))).sample([0], truncation=truncation)
 
 
@@ -136,7 +136,7 @@ def test_scores_and_neighbours_are_those_of_truncated_pictures(model, tmp_path, 
         lambda: evaluate(tmp_path / "drawn", tmp_path / "photos", truncation=0.5),
         lambda: ratios(tmp_path / "drawn", 0.5),
     ):
-        with pytest.raises(UsageError, match=r"--truncation 0\.5: .*drawn is a folder of images"):
+        with pytest.raises(UsageError, match=r"truncation 0\.5: .*drawn is a folder of images"):
             wrong()
-    with pytest.raises(UsageError, match=r"--truncation 2: must be from 0"):
+    with pytest.raises(UsageError, match=r"truncation 2: must be from 0"):
         evaluate(tmp_path / "model", tmp_path / "photos", truncation=2.0)

@@ -287,7 +287,7 @@ def test_a_run_that_cannot_be_divided_further_stops_and_keeps_its_checkpoint(pho
         return usual(self, *arguments, **named)
 
     monkeypatch.setattr(Objective, "discriminator", greedy)
-    with pytest.raises(TrainingError, match=r"step 3: memory ran out with 2 images at once.*--recompute"):
+    with pytest.raises(TrainingError, match=r"step 3: memory ran out with 2 images at once.*recompute"):
         train(config, Quiet())
     assert len(states) == 4  # four at once, then two
     assert every(config.folder / "checkpoints")[-1].name == "step-00000002"
@@ -328,11 +328,11 @@ def test_fewer_at_once_is_the_next_part_of_the_batch(batch, at_once):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"at_once": 3}, "--at-once 3: must divide --batch 8"),
-        ({"at_once": 16}, "--at-once 16: must divide --batch 8"),
-        ({"at_once": 1}, "--at-once 1: batch normalisation needs at least 2"),
-        ({"batch": 1}, "--batch 1: batch normalisation needs at least 2"),
-        ({"batch": "auto", "at_once": 5}, "--at-once 5: must divide --batch auto"),
+        ({"at_once": 3}, "at_once 3: must divide batch 8"),
+        ({"at_once": 16}, "at_once 16: must divide batch 8"),
+        ({"at_once": 1}, "at_once 1: batch normalisation needs at least 2"),
+        ({"batch": 1}, "batch 1: batch normalisation needs at least 2"),
+        ({"batch": "auto", "at_once": 5}, "at_once 5: must divide batch auto"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(options, message):
@@ -342,5 +342,5 @@ def test_what_cannot_be_divided_is_refused(options, message):
 
 def test_what_processes_cannot_share_out_is_refused():
     Ranks(0, 2).require(8, CPU, 4)
-    with pytest.raises(UsageError, match="--at-once 2: cannot be shared out equally among 4 processes"):
+    with pytest.raises(UsageError, match="at_once 2: cannot be shared out equally among 4 processes"):
         Ranks(0, 4).require(8, CPU, 2)

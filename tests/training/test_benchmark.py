@@ -80,5 +80,5 @@ def test_the_arithmetic_of_a_step_is_counted():
 
 
 def test_senseless_rounds_are_refused():
-    with pytest.raises(UsageError, match="--rounds 0: must be at least 1"):
+    with pytest.raises(UsageError, match="rounds 0: must be at least 1"):
         handful.bench(**SMALL | {"rounds": 0})

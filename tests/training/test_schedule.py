@@ -32,7 +32,7 @@ def test_beyond_its_end_a_run_does_not_climb():
 
 @pytest.mark.parametrize("fall", [-0.1, 1.1, float("nan")])
 def test_a_fall_is_a_share(fall):
-    with pytest.raises(UsageError, match="--learning-rate-fall"):
+    with pytest.raises(UsageError, match="learning_rate_fall"):
         TrainConfig("-", learning_rate_fall=fall)
 
 

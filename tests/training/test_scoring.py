@@ -285,9 +285,9 @@ def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precisio
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score_every": -1}, "--score-every -1"),
-        ({"hold_back": 0.9}, "--hold-back 0.9"),
-        ({"minutes": 0.0}, "--minutes 0"),
+        ({"score_every": -1}, "score_every -1"),
+        ({"hold_back": 0.9}, "hold_back 0.9"),
+        ({"minutes": 0.0}, "minutes 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(photos, tmp_path, options, message):

@@ -91,7 +91,7 @@ def refused(config: TrainConfig) -> str:
     with pytest.raises(UsageError) as error:
         train(config, Quiet())
     assert sorted(config.folder.rglob("*")) == before
-    return str(error.value)
+    return error.value.on_command_line
 
 
 @pytest.mark.parametrize("place", [".", "model", "model/model.safetensors", "checkpoints/step-00000006"])
@@ -257,11 +257,11 @@ def test_freezing_what_is_not_there_is_refused(photos, source, tmp_path, options
 def test_freezing_needs_a_discriminator(photos, source, tmp_path):
     said = refused(small(photos, tmp_path / "run", from_=source / "model", freeze=1))
     assert "has no discriminator to keep blocks of; give a run folder or a checkpoint to --from" in said
-    with pytest.raises(UsageError, match="--freeze 1: keeps what --from carries over; add --from"):
+    with pytest.raises(UsageError, match="freeze 1: keeps what from_ carries over; add from_"):
         small(photos, tmp_path / "run", freeze=1)
-    with pytest.raises(UsageError, match="--freeze -1: must be 0"):
+    with pytest.raises(UsageError, match="freeze -1: must be 0"):
         small(photos, tmp_path / "run", freeze=-1)
-    with pytest.raises(UsageError, match="--discriminator projected, whose lower layers are frozen anyway"):
+    with pytest.raises(UsageError, match="discriminator projected, whose lower layers are frozen anyway"):
         small(photos, tmp_path / "run", from_=source, freeze=1, discriminator="projected")
 
 

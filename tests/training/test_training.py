@@ -124,7 +124,7 @@ def test_a_longer_run_is_the_same_run_going_on_in_every_mode(photos, tmp_path, o
 def test_a_resume_refuses_another_precision(photos, tmp_path):
     config = small(photos, tmp_path / "run", steps=1, precision="bf16")
     train(config, Quiet())
-    with pytest.raises(UsageError, match="--precision was bf16 and is now fp32"):
+    with pytest.raises(UsageError, match="precision was bf16 and is now fp32"):
         train(dataclasses.replace(config, precision="fp32", steps=2), Quiet())
 
 
@@ -236,9 +236,9 @@ def test_a_resume_refuses_other_options_with_name_old_and_new_value(photos, fini
     changed = dataclasses.replace(finished, size=64, sle=False, augment=("color",))
     with pytest.raises(UsageError) as error:
         train(changed, Quiet())
-    for text in ("--size was 32 and is now 64", "--sle was True and is now False", "choose another --run"):
+    for text in ("size was 32 and is now 64", "sle was True and is now False", "choose another run"):
         assert text in str(error.value)
-    assert "--augment was color translation and is now color" in str(error.value)
+    assert "augment was color translation and is now color" in str(error.value)
     assert weights(finished) == before
 
 
@@ -276,7 +276,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     monkeypatch.setattr(losses, "discriminator_loss", spoiled)
     with pytest.raises(TrainingError, match=r"step 6: the discriminator loss is nan; .*step-00000004") as error:
         train(config, Quiet())
-    assert "--learning-rate" in str(error.value)
+    assert "learning_rate" in str(error.value)
     assert [path.name for path in every(config.folder / "checkpoints")] == ["step-00000004"]
     assert len(calls) == 8  # found when the next checkpoint was due, not at the next report
 

@@ -25,7 +25,7 @@ from handful.cli.project import Mix, Neighbours, Project
 from handful.cli.train import Check, Clean, Demo, Report, Train
 from handful.config.presets import PRESETS
 from handful.config.train import TrainConfig
-from handful.errors import TrainingError, UsageError, WeightsError
+from handful.errors import HandfulError, UsageError
 from handful.records.settings import read_settings
 
 PROGRAM = "handful"
@@ -61,10 +61,10 @@ def execute(arguments: list[str]) -> int:
         return 0
     try:
         parse(arguments)()
-    except UsageError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 2
-    except (TrainingError, WeightsError, OSError) as error:
+    except HandfulError as error:
+        print(f"{PROGRAM}: {error.on_command_line}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

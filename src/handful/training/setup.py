@@ -69,7 +69,7 @@ def resolve(config: TrainConfig, ranks: Ranks = ALONE) -> tuple[TrainConfig, Dis
         except WeightsError as error:
             if perceptual == "vgg16":
                 raise
-            note(f"--perceptual auto: taking none, the mean absolute difference, since {error}")
+            note(f"--perceptual auto: taking none, the mean absolute difference, since {error.on_command_line}")
             perceptual = "none"
     features, extractor = score_features(config, network, device)
     distance: Distance = absolute_difference
@@ -96,7 +96,7 @@ def score_features(
         try:
             return "efficientnet", load_extractor("efficientnet", device, config.weights)
         except MissingWeightsError as error:
-            note(f"--score-features auto: taking random, which has never seen a photo, since {error}")
+            note(f"--score-features auto: taking random, which has never seen a photo, since {error.on_command_line}")
     return "random", load_extractor("random", device)
 
 

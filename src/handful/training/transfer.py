@@ -93,7 +93,7 @@ def source_of(config: TrainConfig) -> Source | None:
     try:
         return read(config.from_)
     except UsageError as error:
-        raise UsageError(f"--from {error}") from error
+        raise UsageError(f"--from {error.on_command_line}") from error
 
 
 def read(path: Path) -> Source:
