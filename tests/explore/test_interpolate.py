@@ -290,9 +290,7 @@ def test_the_film_of_a_run_ends_with_what_its_model_draws(run, tmp_path):
 
 
 def test_the_film_of_a_run_needs_checkpoints_and_takes_no_options_of_walks(source, run, tmp_path, capsys):
-    with pytest.raises(
-        UsageError, match="has 0 checkpoints, and a film needs 2 or more; a run keeps as many as keep"
-    ):
+    with pytest.raises(UsageError, match="has 0 checkpoints, and a film needs 2 or more; a run keeps as many as keep"):
         film_of_run(source, tmp_path / "run.webp", device="cpu")
     assert cli.main(["interpolate", str(run), "--progress", "--loop", "--out", str(tmp_path / "a.webp")]) == 2
     assert "--loop: has no effect with --progress" in capsys.readouterr().err

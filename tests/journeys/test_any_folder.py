@@ -158,7 +158,9 @@ def test_pictures_of_any_kind_are_written_in_their_mode(trained, tmp_path, forma
 def test_a_class_is_drawn_by_its_name_and_others_are_refused(trained, tmp_path):
     model = load(trained.folder)
     if trained.labels == "none":
-        with pytest.raises(UsageError, match="class_name cats: is no class of this model; the model was trained without"):
+        with pytest.raises(
+            UsageError, match="class_name cats: is no class of this model; the model was trained without"
+        ):
             generate(trained.folder, [0], tmp_path, of="cats")
         return
     both = model.sample([0, 1])

@@ -99,9 +99,7 @@ def test_samples_are_bytes_and_images_are_pillows(model):
     assert np.array_equal(np.asarray(pictures[1]).transpose(2, 0, 1), images[1].numpy())
 
 
-@pytest.mark.parametrize(
-    ("seeds", "batch", "text"), [([], 1, "no seeds"), ([-1], 1, "seed -1"), ([1], 0, "batch 0")]
-)
+@pytest.mark.parametrize(("seeds", "batch", "text"), [([], 1, "no seeds"), ([-1], 1, "seed -1"), ([1], 0, "batch 0")])
 def test_senseless_requests_are_refused(model, seeds, batch, text):
     with pytest.raises(UsageError, match=text):
         model.sample(seeds, batch=batch)
