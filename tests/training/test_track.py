@@ -7,8 +7,9 @@ from PIL import Image
 from handful.config.presets import tiny
 from handful.errors import UsageError
 from handful.progress import Quiet
+from handful.records.layout import TENSORBOARD
 from handful.training.loop import train
-from handful.training.tensorboard import FOLDER, Tracker
+from handful.training.tensorboard import Tracker
 
 
 def test_numbers_and_pictures_are_read_back_by_tensorboard_and_a_resumed_run_replaces_what_it_does_again(tmp_path):
@@ -23,7 +24,7 @@ def test_numbers_and_pictures_are_read_back_by_tensorboard_and_a_resumed_run_rep
     tracker = Tracker(tmp_path, 100)
     tracker.numbers({"step": 200, "generator": 20.0})
     tracker.close()
-    events = EventAccumulator(str(tmp_path / FOLDER)).Reload()
+    events = EventAccumulator(str(tmp_path / TENSORBOARD)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("losses/generator")] == [(100, 1.0), (200, 20.0)]
     assert "scores/kid" in events.Tags()["scalars"]
 

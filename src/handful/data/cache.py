@@ -32,8 +32,9 @@ from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import readable, replacing, sweep, write_json
 from handful.progress import advance, note
+from handful.records import layout
 
-FOLDER, IMAGES, ABOUT = "cache", "images.uint8", "about.json"
+IMAGES, ABOUT = "images.uint8", "about.json"
 
 
 SPARE = GIGA
@@ -50,7 +51,7 @@ def fits(config: TrainConfig) -> bool:
     Raises:
         UsageError: if they cannot be found.
     """
-    if (config.folder / FOLDER / ABOUT).exists():
+    if (config.folder / layout.CACHE / ABOUT).exists():
         return False
     return len(open_photos(config.images).files) * bytes_each(config) <= budget(config.image_memory)
 
@@ -68,7 +69,7 @@ def load(config: TrainConfig) -> Dataset:
     Raises:
         UsageError: as ``load_folder``; or the disk has not the room.
     """
-    folder = config.folder / FOLDER
+    folder = config.folder / layout.CACHE
     photos = open_photos(config.images)
     # What the pixels, and their order, depend on.
     made = {"images": photos.stamp(), "shape": list(config.shape), "channels": config.generator.channels}
@@ -245,10 +246,10 @@ def clean(run: Path | str) -> int:
         UsageError: if this is no run folder, or the run is training.
     """
     run = Path(run)
-    if not (run / "config.json").is_file() and not (run / FOLDER).is_dir():
+    if not (run / layout.CONFIG).is_file() and not (run / layout.CACHE).is_dir():
         raise UsageError(f"{run}: is not a run folder; give the --run of handful train")
     try:
-        with FileLock(run / ".lock", timeout=0):
-            return remove(run / FOLDER)
+        with FileLock(run / layout.LOCK, timeout=0):
+            return remove(run / layout.CACHE)
     except Timeout:
         raise UsageError(f"{run}: a process is training in this folder; stop it first") from None

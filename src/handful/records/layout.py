@@ -1,6 +1,67 @@
-"""Every file name of a run folder."""
+"""Every file name of a run folder, once.
+
+config.json      every option as resolved, the version, the fingerprint of the training images
+log.jsonl        one JSON object a report
+samples/         step-00001000.png: a grid of fixed seeds
+checkpoints/     step-00001000/state.safetensors: all that an exact resume needs; the newest few
+model/           the newest averaged generator
+best/            the best one by the run's own scores, and score.json with its score
+cache/           the decoded images, where they do not fit into memory
+tensorboard/     events, with --track
+report.html      all of it on one page
+"""
 
 from __future__ import annotations
 
-BEST = "score.json"
-"""The file beside the best model that holds its score."""
+import re
+from pathlib import Path
+
+CONFIG = "config.json"
+
+
+LOG = "log.jsonl"
+
+
+SAMPLES = "samples"
+
+
+CHECKPOINTS = "checkpoints"
+
+
+STATE = "state.safetensors"
+"""In the folder of a checkpoint."""
+
+
+MODEL = "model"
+
+
+BEST = "best"
+
+
+SCORE = "score.json"
+"""In ``best/``, written last: where it is, the model beside it is complete."""
+
+
+CACHE = "cache"
+
+
+TENSORBOARD = "tensorboard"
+
+
+REPORT = "report.html"
+
+
+LOCK = ".lock"
+"""Held by the process that trains in the folder."""
+
+
+def step_name(step: int) -> str:
+    """Return the name of what belongs to a step, without a suffix: ``step-00001000``."""
+    return f"step-{step:08d}"
+
+
+def by_step(folder: Path, suffix: str = "") -> dict[int, Path]:
+    """List what a folder holds under names of ``step_name`` and a suffix, in order of step."""
+    pattern = re.compile(rf"step-(\d{{8,}}){re.escape(suffix)}")
+    matches = ((pattern.fullmatch(path.name), path) for path in folder.glob("step-*"))
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))

@@ -13,8 +13,7 @@ from handful.config.text import option
 from handful.config.train import MAY_CHANGE, TrainConfig
 from handful.errors import UsageError
 from handful.files import write_json
-
-FILE = "config.json"
+from handful.records.layout import CONFIG
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def read_settings(folder: Path) -> Settings | None:
     Raises:
         UsageError: if the file is not one of ours.
     """
-    path = folder / FILE
+    path = folder / CONFIG
     if not path.exists():
         return None
     try:
@@ -63,7 +62,7 @@ def settle(settings: Settings, saved: Settings | None) -> None:
         )
     value = {"handful": version("handful"), "fingerprint": settings.fingerprint, "images": settings.images}
     value |= {"hardware": settings.hardware, "start": settings.start}
-    write_json(folder / FILE, value | {"options": settings.config.to_json()})
+    write_json(folder / CONFIG, value | {"options": settings.config.to_json()})
 
 
 def reconcile(asked: TrainConfig, saved: TrainConfig) -> TrainConfig:

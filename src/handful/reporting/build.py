@@ -29,8 +29,8 @@ from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
 from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
 from handful.progress import Progress, advance, duration, shown_on
+from handful.records import layout
 from handful.records.journal import Journal
-from handful.records.layout import BEST
 from handful.records.scores import Score, read_history
 from handful.records.settings import Settings, read_settings
 from handful.records.verdict import verdict, warnings
@@ -38,9 +38,6 @@ from handful.reporting import page as words
 from handful.reporting.charts import Curve, Series
 from handful.reporting.page import Moment, Page, Pair, render
 from handful.sampling.model import Model, load
-
-FILE = "report.html"
-
 
 SAMPLES = range(36)
 """Seeds of the pictures shown."""
@@ -110,15 +107,15 @@ def report(run: Path | str, device: str = "auto", progress: Progress | None = No
         raise UsageError(f"{run}: is not a run folder (it has no config.json); give the --run of handful train")
     with shown_on(progress):
         html = render(compose(run, settings, device))
-    with replacing(run / FILE) as temporary:
+    with replacing(run / layout.REPORT) as temporary:
         temporary.write_text(html, encoding="utf-8")
-    return run / FILE
+    return run / layout.REPORT
 
 
 def compose(run: Path, settings: Settings, device: str) -> Page:
     """Gather all that the page shows."""
     config = settings.config
-    lines = Journal(run / "log.jsonl").read()
+    lines = Journal(run / layout.LOG).read()
     history = read_history(lines)
     top = kept_best(run)
     model = load(run, device)
@@ -159,7 +156,7 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
         protocol=protocol(scores) if scores is not None else "",
         curves=curves(lines, history),
         best_step=top,
-        moments=moments(run / "samples"),
+        moments=moments(run / layout.SAMPLES),
         options=[(option(name), str(each)) for name, each in config.to_json().items()],
         missing=missing,
     )
@@ -167,7 +164,7 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
 
 def kept_best(run: Path) -> int | None:
     """Read which step the model in ``best/`` is of."""
-    path = run / "best" / BEST
+    path = run / layout.BEST / layout.SCORE
     if not path.exists():
         return None
     step: int = json.loads(path.read_text(encoding="utf-8"))["step"]
@@ -372,11 +369,11 @@ def curves(lines: Sequence[dict[str, Any]], history: Sequence[Score]) -> list[Cu
 
 def moments(folder: Path) -> list[Moment]:
     """Take sample grids of a dozen steps, evenly spread, the first and the last among them."""
-    files = sorted(folder.glob("step-*.png"))
+    files = [*layout.by_step(folder, ".png").items()]
     if len(files) > MOMENTS:
         files = [files[round(place * (len(files) - 1) / (MOMENTS - 1))] for place in range(MOMENTS)]
     found = []
-    for file in files:
+    for step, file in files:
         with Image.open(file) as picture:
-            found.append(Moment(int(file.stem.removeprefix("step-")), picture.convert("RGB")))
+            found.append(Moment(step, picture.convert("RGB")))
     return found

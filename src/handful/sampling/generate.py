@@ -18,6 +18,7 @@ from handful.config.choices import Format, SamplingPrecision
 from handful.errors import UsageError
 from handful.images import grid as images
 from handful.progress import Progress, advance, note, shown_on
+from handful.records import layout
 from handful.sampling.directions import along
 from handful.sampling.latent_files import Latents, read_latents
 from handful.sampling.model import WEIGHTS, Model, find_weights, load
@@ -102,9 +103,9 @@ def generate(
         most = LARGEST_GRID // pixels
         raise UsageError(f"--grid of {len(names)} images at {model.config.size} px is too large: {most} at most")
     with shown_on(progress):
-        best = Path(source) / "best"
+        best = Path(source) / layout.BEST
         if find_weights(Path(source)) == best / WEIGHTS:
-            note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / 'model'}")
+            note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / layout.MODEL}")
         kept: list[Tensor] = []
         with Writer(Path(out) if out is not None else None, format) as writer:
             following = iter(names)

@@ -31,7 +31,7 @@ from handful.networks import latent
 from handful.networks.folded import Folded, Gates
 from handful.networks.generator import Generator
 from handful.networks.layers import Labels
-from handful.records.layout import BEST
+from handful.records import layout
 from handful.sampling.response import response
 from handful.sampling.truncation import Truncation, check_truncation
 
@@ -302,8 +302,8 @@ def load(
 
 def find_weights(source: Path) -> Path | None:
     """Find the file that holds the generator of a run folder (its best one) or a model folder, or is one."""
-    folders = [source / "model", source]
-    if (source / "best" / BEST).is_file():  # written last, so the model beside it is whole
-        folders.insert(0, source / "best")
+    folders = [source / layout.MODEL, source]
+    if (source / layout.BEST / layout.SCORE).is_file():  # written last, so the model beside it is whole
+        folders.insert(0, source / layout.BEST)
     places = [source] if source.is_file() else [folder / WEIGHTS for folder in folders]
     return next((place for place in places if place.is_file()), None)

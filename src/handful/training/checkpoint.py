@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from handful.errors import UsageError
 from handful.files import remove, replacing
+from handful.records import layout
 from handful.training.state import State, average_name
 
 FILE = "state.safetensors"
@@ -20,7 +20,7 @@ FILE = "state.safetensors"
 
 def save(state: State, checkpoints: Path, keep: int) -> None:
     """Write ``step-00005000/`` and the like among the checkpoints, then delete all but the newest ``keep``."""
-    with replacing(checkpoints / f"step-{state.step:08d}") as folder:
+    with replacing(checkpoints / layout.step_name(state.step)) as folder:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
         numbers = {name: str(getattr(state, name)) for name in ("at_once", "step", "seconds", "chosen")}
@@ -77,4 +77,4 @@ def read_average(checkpoint: Path) -> dict[str, Tensor]:
 
 def every(checkpoints: Path) -> list[Path]:
     """List the checkpoints, oldest first."""
-    return sorted(path for path in checkpoints.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
+    return [*layout.by_step(checkpoints).values()]

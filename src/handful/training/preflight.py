@@ -9,7 +9,7 @@ from pathlib import Path
 from handful.compute.precision import arithmetic
 from handful.config.train import TrainConfig
 from handful.progress import Progress, shown_on
-from handful.training import checkpoint
+from handful.records import layout
 from handful.training.forecast import Forecast
 from handful.training.loop import begun
 from handful.training.run import Run
@@ -31,7 +31,7 @@ def preflight(config: TrainConfig, progress: Progress | None = None) -> Forecast
         TrainingError: if there is too little memory.
         WeightsError: if a weight file was asked for and cannot be had.
     """
-    done = [int(path.name.removeprefix("step-")) for path in checkpoint.every(config.folder / "checkpoints")]
+    done = layout.by_step(config.folder / layout.CHECKPOINTS)
     with shown_on(progress), tempfile.TemporaryDirectory() as folder:
         trial = dataclasses.replace(config, run=Path(folder) / "run", track=False)
         with Run.open(trial) as run, arithmetic(run.config.precision):

@@ -1,13 +1,6 @@
 """A run on the disk: its folder, and what happens beside the training steps.
 
-config.json      every option as resolved, the version, the fingerprint of the image folder
-log.jsonl        one line a report
-samples/         step-00001000.png: fixed seeds, averaged generator
-checkpoints/     step-00001000/: all that an exact resume needs; the newest few
-model/           the newest averaged generator, for use
-best/            the best one by the run's own scores, and its score
-cache/           the images, decoded, where they are too many for memory; see ``store``
-report.html      all of it on one page
+``records.layout`` says what lies in the folder.
 """
 
 from __future__ import annotations
@@ -41,8 +34,8 @@ from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.objective.losses import Distance
 from handful.progress import advance, note, show_entry
+from handful.records import layout
 from handful.records.journal import Journal
-from handful.records.layout import BEST
 from handful.records.scores import Score, best, lowest, plateau, read_history, refusal
 from handful.records.settings import Settings, read_settings, reconcile, settle
 from handful.records.verdict import warnings
@@ -85,8 +78,8 @@ class Run:
         self.device = torch.device(config.device)
         self.source: Source | None = None
         """What a run that has not begun starts from."""
-        self.journal = Journal(config.folder / "log.jsonl")
-        self.checkpoints = config.folder / "checkpoints"
+        self.journal = Journal(config.folder / layout.LOG)
+        self.checkpoints = config.folder / layout.CHECKPOINTS
         self.classes = classes.names
         if dataset.held is None:
             kept, unseen = hold_back(classes, config)
@@ -138,7 +131,7 @@ class Run:
             if source is not None:
                 start = compare(source, config, trunk, expected.names)
             config.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(config.folder / ".lock", timeout=0):
+            with FileLock(config.folder / layout.LOCK, timeout=0):
                 sweep(config.folder)
                 dataset = dataset or store.load(config)
                 tell(dataset, config)
@@ -231,8 +224,8 @@ class Run:
         note(self.ended or early)
         top = best(self.history)
         if top is not None:
-            note(f"best: step {top.step:,}, in {folder / 'best'}")
-        new = state.step > self.began or not (folder / "report.html").exists()
+            note(f"best: step {top.step:,}, in {folder / layout.BEST}")
+        new = state.step > self.began or not (folder / layout.REPORT).exists()
         if self.config.report and self.ended is not None and new:
             note(f"all of it on one page: {report(folder, self.config.device)}")
         return self.model(state)
@@ -289,7 +282,7 @@ class Run:
         score = dataclasses.replace(score, score_seconds=scores[-1].score_seconds)
         self.history.append(score)
         if best(self.history) is score:
-            keep_best(self.model(state), score, self.config.folder / "best")
+            keep_best(self.model(state), score, self.config.folder / layout.BEST)
         found = warnings(self.history)
         for kind in found.keys() - self.warned:
             note(f"step {state.step:,}: {found[kind]}")
@@ -352,7 +345,7 @@ class Run:
     def show(self, state: State) -> None:
         """Write a grid of the same seeds' pictures as at the steps before."""
         picture = grid(list(self.model(state).sample(SAMPLES)))
-        write_png(self.config.folder / "samples" / f"step-{state.step:08d}.png", picture)
+        write_png(self.config.folder / layout.SAMPLES / f"{layout.step_name(state.step)}.png", picture)
         if self.tracker is not None:
             self.tracker.picture(state.step, picture)
 
@@ -364,7 +357,7 @@ class Run:
         """
         self.log(state)
         self.require_finite(state)
-        self.model(state).save(self.config.folder / "model")
+        self.model(state).save(self.config.folder / layout.MODEL)
         checkpoint.save(state, self.checkpoints, self.config.keep)
         self.saved, self.saved_step = time.monotonic(), state.step
 
@@ -385,6 +378,6 @@ class Run:
 
 def keep_best(model: Model, score: Score, folder: Path) -> None:
     """Write the model and its score; at no time does the score of one checkpoint lie beside the model of another."""
-    (folder / BEST).unlink(missing_ok=True)
+    (folder / layout.SCORE).unlink(missing_ok=True)
     model.save(folder)
-    write_json(folder / BEST, vars(score))
+    write_json(folder / layout.SCORE, vars(score))

@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 
 from handful.errors import UsageError
-
-FOLDER = "tensorboard"
+from handful.records.layout import TENSORBOARD
 
 
 def require() -> None:
@@ -33,7 +32,7 @@ class Tracker:
         """Go on from a step: what was written for later ones is no longer shown."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(run / FOLDER), purge_step=step + 1)
+        self.writer = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
 
     def numbers(self, entry: Mapping[str, object]) -> None:
         """Write the numbers of a line of the log, under names grouped as losses, scores and the rest."""

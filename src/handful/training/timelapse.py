@@ -15,6 +15,7 @@ from handful.images.video import check_film, write_film
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator
 from handful.progress import Progress, advance, shown_on
+from handful.records import layout
 from handful.sampling.model import Model, load
 from handful.training import checkpoint
 
@@ -47,7 +48,7 @@ def film_of_run(
     check_film(Path(out), fps)
     numbers = parse_seeds(seeds)
     newest = load(run, device)
-    checkpoints = checkpoint.every(Path(run) / "checkpoints")
+    checkpoints = checkpoint.every(Path(run) / layout.CHECKPOINTS)
     if len(checkpoints) < 2:
         raise UsageError(
             f"{run}: has {len(checkpoints)} checkpoints, and a film needs 2 or more; a run keeps as many as --keep says"

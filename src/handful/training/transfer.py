@@ -25,6 +25,7 @@ from handful.networks.discriminator import Discriminator
 from handful.networks.generator import Generator, small_size
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.progress import note
+from handful.records import layout
 from handful.sampling.model import WEIGHTS, find_weights, load
 from handful.training import checkpoint
 from handful.training.state import State
@@ -88,7 +89,7 @@ def source_of(config: TrainConfig) -> Source | None:
     Raises:
         UsageError: if there is no model, or it is damaged.
     """
-    if config.from_ is None or checkpoint.every(config.folder / "checkpoints"):
+    if config.from_ is None or checkpoint.every(config.folder / layout.CHECKPOINTS):
         return None
     try:
         return read(config.from_)
@@ -105,7 +106,7 @@ def read(path: Path) -> Source:
     given = path.parent if path.name == checkpoint.FILE else path
     alone = (given / checkpoint.FILE).is_file()
     # A checkpoint does not say of what kind its networks are; the model that its run has written beside it does.
-    home = given.absolute().parents[1] / "model" if alone else path
+    home = given.absolute().parents[1] / layout.MODEL if alone else path
     if alone and not (home / WEIGHTS).is_file():
         raise UsageError(f"{path}: a checkpoint is read where its run left it; give the run folder, or a model folder")
     model, files = load(home, "cpu"), [find_weights(home)]
@@ -113,7 +114,7 @@ def read(path: Path) -> Source:
     masters: Tensors = {}
     learned: Tensors = {}
     vectors: Tensors = {}
-    found = [given] if alone else checkpoint.every(path / "checkpoints")
+    found = [given] if alone else checkpoint.every(path / layout.CHECKPOINTS)
     if found:
         with checkpoint.readable(found[-1]):
             tensors, numbers = checkpoint.read(found[-1])
