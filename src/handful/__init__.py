@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handful.metrics.evaluation import Evaluation, evaluate
     from handful.reporting.build import report
     from handful.sampling.generate import generate
-    from handful.sampling.latent_files import Latents, load_latents, read_latents
+    from handful.sampling.latents import Latents, load_latents, read_latents
     from handful.sampling.model import Model, load
     from handful.training.benchmark import Benchmark, bench
     from handful.training.forecast import Forecast
@@ -42,7 +42,7 @@ HOME = {
     "GeneratorConfig": "config.generator",
     "Model": "sampling.model",
     "Neighbourhood": "explore.neighbours",
-    "Latents": "sampling.latent_files",
+    "Latents": "sampling.latents",
     "Projection": "explore.project",
     "Study": "explore.study",
     "TrainConfig": "config.train",
@@ -56,13 +56,13 @@ HOME = {
     "generate": "sampling.generate",
     "interpolate": "explore.interpolate",
     "load": "sampling.model",
-    "load_latents": "sampling.latent_files",
+    "load_latents": "sampling.latents",
     "mix": "explore.mix",
     "neighbours": "explore.neighbours",
     "paper": "config.presets",
     "preflight": "training.preflight",
     "project": "explore.project",
-    "read_latents": "sampling.latent_files",
+    "read_latents": "sampling.latents",
     "report": "reporting.build",
     "study": "explore.study",
     "tiny": "config.presets",

@@ -13,12 +13,12 @@ from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.explore.directions import from_examples, from_maps, from_weights, regressed
-from handful.explore.editing import blended, write_points
+from handful.explore.editing import blended, write_latents
 from handful.explore.strips import read_scores, write_directions
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
 from handful.sampling.directions import along, load_directions, moved
-from handful.sampling.latent_files import Latents, load_latents, read_latents
+from handful.sampling.latents import Latents, load_latents, read_latents
 from handful.sampling.model import Model
 
 pytestmark = pytest.mark.usefixtures("all_pictures")
@@ -76,29 +76,29 @@ def test_noise_in_the_maps_hides_no_direction_of_the_latent(axis):
 
 
 def test_examples_teach_the_direction_along_which_their_scores_rise(model, axis):
-    points = Latents.of_seeds(model, range(1000, 1000 + ENOUGH))
-    scores = (5 + 2 * (points.z @ axis)).tolist()
-    found = from_examples(model, points, scores, "mine")
+    latents = Latents.of_seeds(model, range(1000, 1000 + ENOUGH))
+    scores = (5 + 2 * (latents.z @ axis)).tolist()
+    found = from_examples(model, latents, scores, "mine")
     assert found.names == ("mine",)
     assert float(found.vectors[0] @ axis) > 0.999
     assert found.measures[0] > 0.99
-    assert float(from_examples(model, points, [-score for score in scores], "-").vectors[0] @ axis) < -0.999
+    assert float(from_examples(model, latents, [-score for score in scores], "-").vectors[0] @ axis) < -0.999
 
 
 def test_two_lists_teach_it_too_and_few_do_where_low_maps_answer(model, axis):
-    points = Latents.of_seeds(model, range(1000, 1012))
-    high = (points.z @ axis) > 0
+    latents = Latents.of_seeds(model, range(1000, 1012))
+    high = (latents.z @ axis) > 0
     scores = [1.0 if each else -1.0 for each in high]
-    with_maps = float(from_examples(model, points, scores, "-").vectors[0] @ axis)
-    slope, _ = regressed(points.z.double(), torch.tensor(scores, dtype=torch.float64))
+    with_maps = float(from_examples(model, latents, scores, "-").vectors[0] @ axis)
+    slope, _ = regressed(latents.z.double(), torch.tensor(scores, dtype=torch.float64))
     without = float(torch.nn.functional.normalize(slope, dim=0).float() @ axis)
     assert with_maps > 0.9 > without
 
 
 def test_scores_that_latents_know_nothing_of_are_told_to_be_that(model):
     random = torch.Generator().manual_seed(0)
-    points = Latents.of_seeds(model, range(100))
-    assert from_examples(model, points, torch.randn(100, generator=random).tolist(), "-").measures[0] < 0.1
+    latents = Latents.of_seeds(model, range(100))
+    assert from_examples(model, latents, torch.randn(100, generator=random).tolist(), "-").measures[0] < 0.1
 
 
 def test_what_is_told_of_examples_left_out_is_what_leaving_them_out_gives():
@@ -125,13 +125,13 @@ def test_what_is_told_of_examples_left_out_is_what_leaving_them_out_gives():
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3), st.floats(-20, 20))
 def test_moved_latents_keep_their_length_and_go_the_right_way(model, seeds, strength):
-    points = Latents.of_seeds(model, seeds)
+    latents = Latents.of_seeds(model, seeds)
     vector = from_weights(model, 1).vectors[0]
-    there = moved(points, vector, strength)
-    assert torch.allclose(there.z.norm(dim=1), points.z.norm(dim=1), rtol=1e-5)
-    assert (((there.z - points.z) @ vector) * strength >= -1e-4).all()
-    assert (there.names, there.noise) == (points.names, points.noise)
-    assert moved(points, vector, 0.0) is points
+    there = moved(latents, vector, strength)
+    assert torch.allclose(there.z.norm(dim=1), latents.z.norm(dim=1), rtol=1e-5)
+    assert (((there.z - latents.z) @ vector) * strength >= -1e-4).all()
+    assert (there.names, there.noise) == (latents.names, latents.noise)
+    assert moved(latents, vector, 0.0) is latents
 
 
 def test_a_file_of_directions_keeps_them_and_knows_its_model(model, tmp_path):
@@ -151,11 +151,11 @@ def test_moves_are_read_and_add_up(model, tmp_path):
     found = from_weights(model, 2)
     found.save(tmp_path / "w.safetensors", model)
     found.pick(1).save(tmp_path / "two.safetensors", model)
-    points = Latents.of_seeds(model, [0, 1])
-    both = along(points, [f"{tmp_path}/w.safetensors:1=2", f"{tmp_path}/two.safetensors=-1.5"], model)
+    latents = Latents.of_seeds(model, [0, 1])
+    both = along(latents, [f"{tmp_path}/w.safetensors:1=2", f"{tmp_path}/two.safetensors=-1.5"], model)
     step = 2 * found.vectors[0] - 1.5 * found.vectors[1]
-    assert torch.allclose(both.z, moved(points, step, 1.0).z, atol=1e-6)
-    assert along(points, [], model) is points
+    assert torch.allclose(both.z, moved(latents, step, 1.0).z, atol=1e-6)
+    assert along(latents, [], model) is latents
     for text, error in {
         "=2": "must be FILE",
         f"{tmp_path}/two.safetensors": "must be FILE",
@@ -166,7 +166,7 @@ def test_moves_are_read_and_add_up(model, tmp_path):
         f"{tmp_path}/none.safetensors=1": "is not there; give a file of directions",
     }.items():
         with pytest.raises(UsageError, match=error):
-            along(points, [text], model)
+            along(latents, [text], model)
 
 
 KINDS = ({"channels": 1, "size": "48x32"}, {"channels": 4, "classes": ("cats", "dogs")}, {"normalised_latent": True})
@@ -215,9 +215,9 @@ def test_the_command_learns_from_examples_and_others_use_what_it_wrote(model, tm
     assert cli.main(["generate", source, "--seeds", "4,5", "--along", move, *grid]) == 0
     latents = ["--seeds", "4,5", "--names", "anna,ben", "--along", move, "--out", str(tmp_path / "p.safetensors")]
     assert cli.main(["latents", source, *latents, "--device", "cpu"]) == 0
-    points = load_latents(tmp_path / "p.safetensors", model)
-    assert points.names == ("anna", "ben")
-    assert torch.equal(points.z, along(Latents.of_seeds(model, [4, 5]), [move], model).z)
+    latents = load_latents(tmp_path / "p.safetensors", model)
+    assert latents.names == ("anna", "ben")
+    assert torch.equal(latents.z, along(Latents.of_seeds(model, [4, 5]), [move], model).z)
     again = ["--seeds", f"{tmp_path}/p.safetensors", "--grid", str(tmp_path / "again.png"), "--device", "cpu"]
     assert cli.main(["generate", source, *again]) == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "grid.png").read_bytes()
@@ -227,8 +227,8 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
     path = tmp_path / "scores.txt"
     Latents.of_seeds(model, [9]).save(tmp_path / "nine.safetensors", model)
     path.write_text(f"0-2 1\n\n# all\n{tmp_path}/nine.safetensors -0.5\n")
-    points, scores = read_scores(path, model)
-    assert points.names == ("0", "1", "2", "9")
+    latents, scores = read_scores(path, model)
+    assert latents.names == ("0", "1", "2", "9")
     assert scores == [1.0, 1.0, 1.0, -0.5]
     for text, error in {
         "0": "line 1: '0' is not a seed, a space and a score",
@@ -259,7 +259,7 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
         ({"name": "a/b"}, "name a/b: must be fit for a file"),
         ({"name": "a:b"}, "name a:b: must be fit for a file"),
         ({"seeds": ""}, "seeds : '' is not a number"),
-        ({"of": "cats"}, "class_name cats: is no class of this model"),
+        ({"class_name": "cats"}, "class_name cats: is no class of this model"),
         ({"seeds": "0-299", "steps": 99}, "is too large"),
     ],
 )
@@ -276,30 +276,30 @@ def test_options_for_directions_without_examples_are_refused_with_them(capsys):
 
 
 def test_examples_that_say_nothing_are_refused(model):
-    points = Latents.of_seeds(model, [0, 1])
-    for some, scores in ((points, [1.0, 1.0]), (points.pick([0]), [1.0])):
+    latents = Latents.of_seeds(model, [0, 1])
+    for some, scores in ((latents, [1.0, 1.0]), (latents.pick([0]), [1.0])):
         with pytest.raises(UsageError, match="two or more are needed, and not all of the same score"):
             from_examples(model, some, scores, "-")
     with pytest.raises(UsageError, match="3 scores for 2 examples"):
-        from_examples(model, points, [1.0, 2.0, 3.0], "-")
+        from_examples(model, latents, [1.0, 2.0, 3.0], "-")
     with pytest.raises(UsageError, match="a score is not a finite number"):
-        from_examples(model, points, [1.0, math.nan], "-")
+        from_examples(model, latents, [1.0, math.nan], "-")
 
 
 def test_a_blend_lies_between_and_is_as_long(model):
-    points = Latents.of_seeds(model, [1, 2, 3])
-    one = blended(points, [1.0, 1.0, 2.0])
+    latents = Latents.of_seeds(model, [1, 2, 3])
+    one = blended(latents, [1.0, 1.0, 2.0])
     assert one.names == ("1+2+3",)
-    lengths = points.z.norm(dim=1)
+    lengths = latents.z.norm(dim=1)
     assert float(one.z.norm()) == pytest.approx(float(lengths @ torch.tensor([0.25, 0.25, 0.5])), rel=1e-5)
-    towards = torch.nn.functional.cosine_similarity(one.z, points.z)
+    towards = torch.nn.functional.cosine_similarity(one.z, latents.z)
     assert float(towards.min()) > 0
     assert int(towards.argmax()) == 2
     for maps in one.noise:
         assert float(maps.square().mean()) == pytest.approx(1, abs=0.6)
-    alone = blended(points, [0.0, 3.0, 0.0])
-    assert torch.allclose(alone.z, points.z[1:2], atol=1e-6)
-    assert torch.allclose(alone.noise[0], points.noise[0][1:2], atol=1e-6)
+    alone = blended(latents, [0.0, 3.0, 0.0])
+    assert torch.allclose(alone.z, latents.z[1:2], atol=1e-6)
+    assert torch.allclose(alone.noise[0], latents.noise[0][1:2], atol=1e-6)
 
 
 def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
@@ -307,12 +307,12 @@ def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
     model.save(tmp_path / "model")
     out = tmp_path / "mean.safetensors"
     with pytest.raises(UsageError, match="blend: these are of several classes, and a latent has one"):
-        write_points(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
+        write_latents(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
     arguments = ["--seeds", "0,1", "--blend", "1", "3", "--class", "dogs", "--names", "mean", "--out", str(out)]
     assert cli.main(["latents", str(tmp_path / "model"), *arguments, "--device", "cpu"]) == 0
-    points = read_latents(f"{out}:mean", model)
-    assert points.labels.tolist() == [1]
-    assert torch.equal(points.z, blended(Latents.of_seeds(model, [0, 1], "dogs"), [1.0, 3.0]).z)
+    latents = read_latents(f"{out}:mean", model)
+    assert latents.labels.tolist() == [1]
+    assert torch.equal(latents.z, blended(Latents.of_seeds(model, [0, 1], "dogs"), [1.0, 3.0]).z)
 
 
 @pytest.mark.parametrize(
@@ -334,5 +334,5 @@ def test_senseless_latents_are_refused_and_nothing_is_written(model, tmp_path, o
     model.save(tmp_path / "model")
     options = {"seeds": "0,1", "out": "p.safetensors"} | options
     with pytest.raises(UsageError, match=text):
-        write_points(tmp_path / "model", out=tmp_path / options.pop("out"), device="cpu", **options)
+        write_latents(tmp_path / "model", out=tmp_path / options.pop("out"), device="cpu", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -22,7 +22,7 @@ from handful.networks.calibrate import calibrate
 from handful.networks.latent import slerp
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet
-from handful.sampling.latent_files import Latents
+from handful.sampling.latents import Latents
 from handful.sampling.model import Model, load
 from handful.training import checkpoint
 from handful.training import state as at_state
@@ -73,25 +73,25 @@ def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, 
         assert torch.equal(pictures[0], pictures[-1])
     for place, moment in enumerate(moments[::2]):  # the rounding to bytes would hide that latents are only near
         z, noise, labels = walk.inputs(moment)
-        own = walk.points.pick([place % 3])
+        own = walk.latents.pick([place % 3])
         assert torch.equal(z, own.z)
         assert all(map(torch.equal, noise, own.noise))
         assert labels is own.labels is None or torch.equal(labels, own.labels)
 
 
 def test_fixed_noise_is_that_of_the_first_point(model):
-    points = Latents.of_seeds(model, [1, 2])
-    walk = Walk(model, points, noise="fixed")
+    latents = Latents.of_seeds(model, [1, 2])
+    walk = Walk(model, latents, noise="fixed")
     assert torch.equal(walk.picture(0.0), model.sample([1]))
-    with_first = Latents(points.z, [maps[[0, 0]] for maps in points.noise], None, points.names)
+    with_first = Latents(latents.z, [maps[[0, 0]] for maps in latents.noise], None, latents.names)
     assert torch.equal(walk.picture(1.0), model.picture(with_first)[1:])
     assert not torch.equal(walk.picture(1.0), model.sample([2]))
 
 
 def test_classes_blend_on_the_way():
     model = made(classes=("cats", "dogs"), noise=0.0)
-    points = Latents.of_seeds(model, [0, 1])
-    same_z = Latents(points.z[[0, 0]], [maps[[0, 0]] for maps in points.noise], points.labels, points.names)
+    latents = Latents.of_seeds(model, [0, 1])
+    same_z = Latents(latents.z[[0, 0]], [maps[[0, 0]] for maps in latents.noise], latents.labels, latents.names)
     walk = Walk(model, same_z)
     seen = [walk.picture(moment).float() for moment in (0.0, 0.02, 0.5, 0.98, 1.0)]
     whole = float((seen[4] - seen[0]).abs().mean())
@@ -132,7 +132,7 @@ def variation(steps) -> float:
 def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
     walk, measure = Walk(model, Latents.of_seeds(model, [1, 2, 3]), loop), measure_of("features", CPU)
     plain = plain_moments(walk.legs, 24)
-    even = even_moments(walk, 24, measure, lambda done, of: None)
+    even = even_moments(walk, 24, measure, lambda done, class_name: None)
     assert (even[0], even[-1]) == (0.0, float(walk.legs))
     varied = [variation(measured(walk, moments, measure, lambda done: None)) for moments in (plain, even)]
     assert varied[1] < 0.5 * varied[0]
@@ -149,7 +149,7 @@ def test_steps_can_be_measured_by_lpips(any_model, monkeypatch):
 
 def test_a_walk_on_which_nothing_changes_is_walked_plainly(model):
     walk, measure = Walk(model, Latents.of_seeds(model, [1, 1])), measure_of("features", CPU)
-    assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, of: None) == plain_moments(1, 4)
+    assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, class_name: None) == plain_moments(1, 4)
 
 
 def test_frames_of_a_folder_and_of_a_webp_are_the_pictures_bit_for_bit(model, source, tmp_path):
@@ -229,7 +229,7 @@ def test_a_random_loop_says_its_seeds_and_is_the_same_again(source, tmp_path):
         ({"seeds": "1,two"}, "'two' is no number"),
         ({"ease": "smooth", "speed": "features"}, "ease smooth and speed features: one makes steps uneven"),
         ({"random": -1}, "random -1"),
-        ({"of": "cats"}, "class_name cats: is no class"),
+        ({"class_name": "cats"}, "class_name cats: is no class"),
         ({"truncation": 2.0}, "truncation 2"),
     ],
 )
@@ -309,4 +309,4 @@ def test_the_command_makes_films_from_seeds_and_latent_files(model, source, run,
 
 def test_walks_divide_points_in_their_order(model):
     walks = divided(model, Latents.of_seeds(model, range(6)), 2, False, "moving", 1.0)
-    assert [walk.points.names for walk in walks] == [("0", "1", "2"), ("3", "4", "5")]
+    assert [walk.latents.names for walk in walks] == [("0", "1", "2"), ("3", "4", "5")]

@@ -13,7 +13,7 @@ from handful.errors import UsageError
 from handful.explore.mix import mix, write_mixes
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
-from handful.sampling.latent_files import Latents
+from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 
 
@@ -42,15 +42,15 @@ def model() -> Model:
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3), st.sampled_from([(), (64,), (128,)]))
 def test_a_picture_in_its_own_style_is_itself_bit_for_bit(model, seeds, levels):
-    points = Latents.of_seeds(model, seeds)
-    mixed, own = mix(model, points, points, levels), model.sample(seeds)
+    latents = Latents.of_seeds(model, seeds)
+    mixed, own = mix(model, latents, latents, levels), model.sample(seeds)
     for place in range(len(seeds)):
         assert torch.equal(mixed[place, place], own[place])
 
 
 def test_a_picture_in_its_own_style_is_itself_under_truncation_too(model):
-    points = Latents.of_seeds(model, [3, 4])
-    mixed, own = mix(model, points, points, truncation=0.5), model.picture(points, 0.5)
+    latents = Latents.of_seeds(model, [3, 4])
+    mixed, own = mix(model, latents, latents, truncation=0.5), model.picture(latents, 0.5)
     assert torch.equal(mixed[0, 0], own[0])
     assert torch.equal(mixed[1, 1], own[1])
 
@@ -70,8 +70,8 @@ def test_the_style_enters_through_the_gates_alone(model):
     with torch.no_grad():
         for gate in still.network.gates.values():
             gate.excite.weight.zero_()
-    points = Latents.of_seeds(still, [0, 1, 2])
-    mixed = mix(still, points, points)
+    latents = Latents.of_seeds(still, [0, 1, 2])
+    mixed = mix(still, latents, latents)
     assert torch.equal(mixed[0, 1], mixed[0, 2])
     assert torch.equal(mixed[0, 1], still.sample([0])[0])
 
@@ -79,15 +79,15 @@ def test_the_style_enters_through_the_gates_alone(model):
 def test_the_noise_and_the_class_of_the_style_count_for_its_gates():
     model = generator(64, classes=("cats", "dogs"))
     content = Latents.of_seeds(model, [0])
-    cats, dogs = (Latents.of_seeds(model, [5], of) for of in ("cats", "dogs"))
+    cats, dogs = (Latents.of_seeds(model, [5], class_name) for class_name in ("cats", "dogs"))
     assert not torch.equal(mix(model, content, cats), mix(model, content, dogs))
 
 
 @pytest.mark.parametrize("options", [{"channels": 1}, {"channels": 4}, {"size": "96x64"}, {"normalised_latent": True}])
 def test_every_kind_of_model_mixes(options):
     model = generator(**options)
-    points = Latents.of_seeds(model, [0, 1])
-    mixed = mix(model, points, points)
+    latents = Latents.of_seeds(model, [0, 1])
+    mixed = mix(model, latents, latents)
     assert mixed.shape == (2, 2, model.config.channels, *model.config.shape)
     assert torch.equal(mixed[1, 1], model.sample([1])[0])
 
@@ -124,7 +124,7 @@ def test_the_sheet_has_content_style_and_mixes_in_their_places(model, tmp_path):
         ({"style": "none.safetensors"}, "none.safetensors: is not there"),
         ({"content": "0-999", "style": "0-999"}, "too large: "),
         ({"truncation": 2.0}, "truncation 2: must be from 0"),
-        ({"of": "cats"}, "class_name cats: is no class of this model"),
+        ({"class_name": "cats"}, "class_name cats: is no class of this model"),
     ],
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(model, tmp_path, options, text):

@@ -53,14 +53,14 @@ def photos(model, tmp_path_factory):
     return folder
 
 
-def points(count: int, seed: int) -> torch.Tensor:
+def latents(count: int, seed: int) -> torch.Tensor:
     return torch.randn(count, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 8), st.integers(0, 1000))
 def test_neighbours_are_different_images_nearest_first_and_begin_with_the_match(count, seed):
-    rows, turned, samples = points(8, seed), points(8, seed + 1), points(5, seed + 2)
+    rows, turned, samples = latents(8, seed), latents(8, seed + 1), latents(5, seed + 2)
     space = Space(rows, turned)
     around, match = space.around(samples, count), space.match(samples)
     assert torch.equal(around.ratio[:, 0], match.ratio)
@@ -129,7 +129,7 @@ def test_every_kind_of_model_can_be_looked_at(photos, tmp_path, options):
         ({"count": 0}, "count 0: must be at least 1"),
         ({"show": 0}, "show 0: must be at least 1"),
         ({"count": 13}, "count 13: .* holds 12 images; give fewer"),
-        ({"of": "cats"}, "class_name cats: is no class of this model"),
+        ({"class_name": "cats"}, "class_name cats: is no class of this model"),
     ],
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(source, photos, tmp_path, options, text):

@@ -27,7 +27,7 @@ from handful.networks.generator import Generator, initialise
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet, shown_on
 from handful.records.settings import read_settings
-from handful.sampling.latent_files import Latents, load_latents, read_latents
+from handful.sampling.latents import Latents, load_latents, read_latents
 from handful.sampling.model import Model
 from notes import Notes
 
@@ -77,9 +77,9 @@ def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
     near, recovered = [], []
     for seed in range(10):
-        points = Latents.of_seeds(model, [seed])
-        bare = Latents(points.z, [torch.zeros_like(maps) for maps in points.noise], points.labels, points.names)
-        target = model.picture(points)[0]
+        latents = Latents.of_seeds(model, [seed])
+        bare = Latents(latents.z, [torch.zeros_like(maps) for maps in latents.noise], latents.labels, latents.names)
+        target = model.picture(latents)[0]
         stages = project(model, target, "x", effort=effort).stages
         near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
         recovered.append(stages[1].psnr)
@@ -91,9 +91,9 @@ def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(
     done = write_projections(source, [photos], tmp_path, QUICK, film=True, progress=Quiet(), device="cpu")
     assert [each.name for each in done] == ["0", "1", "2"]
     for each in done:
-        points = read_latents(str(tmp_path / f"{each.name}.safetensors"), model)
-        assert points.names == (each.name,)
-        picture = model.picture(points)[0]
+        latents = read_latents(str(tmp_path / f"{each.name}.safetensors"), model)
+        assert latents.names == (each.name,)
+        picture = model.picture(latents)[0]
         assert torch.equal(picture, each.stages[-1].picture)
         with Image.open(tmp_path / f"{each.name}.png") as image:
             assert np.array_equal(np.asarray(image).transpose(2, 0, 1), picture.numpy())
@@ -119,7 +119,7 @@ def test_more_steps_come_nearer_and_the_best_of_the_way_is_kept(model):
 
 def test_the_same_photo_gives_the_same_point(model):
     target = model.sample([3])[0]
-    first, second = (project(model, target, "x", effort=QUICK).points for _ in range(2))
+    first, second = (project(model, target, "x", effort=QUICK).latents for _ in range(2))
     assert torch.equal(first.z, second.z)
     assert all(torch.equal(one, other) for one, other in zip(first.noise, second.noise, strict=True))
 
@@ -137,8 +137,8 @@ def test_projecting_leaves_the_generator_alone(model):
 def test_without_its_stage_the_noise_stays_zero_and_maps_are_shown_only(model):
     made = project(model, model.sample([3])[0], "x", effort=Effort(2, 0, 3, 2, 4))
     assert [stage.name for stage in made.stages] == ["latent", "maps"]
-    assert all(not maps.any() for maps in made.points.noise)
-    assert torch.equal(model.picture(made.points)[0], made.stages[0].picture)
+    assert all(not maps.any() for maps in made.latents.noise)
+    assert torch.equal(model.picture(made.latents)[0], made.stages[0].picture)
 
 
 @settings(max_examples=25, deadline=None)
@@ -206,17 +206,17 @@ def test_every_kind_of_model_can_be_projected_to(photos, tmp_path, options):
     model = generator(**options)
     model.save(tmp_path / "model")
     done = write_projections(tmp_path / "model", [photos / "0.png"], tmp_path, QUICK, progress=Quiet(), device="cpu")
-    points = load_latents(tmp_path / "0.safetensors", model)
-    assert torch.equal(model.picture(points)[0], done[0].stages[-1].picture)
-    assert (points.labels is None) == (not model.config.classes)
+    latents = load_latents(tmp_path / "0.safetensors", model)
+    assert torch.equal(model.picture(latents)[0], done[0].stages[-1].picture)
+    assert (latents.labels is None) == (not model.config.classes)
 
 
 def test_a_class_that_is_asked_for_is_the_one_looked_in():
     model = generator(classes=("a", "b"))
     target = model.sample([3])[0]
     for name in ("a", "b"):
-        points = project(model, target, "x", effort=QUICK, of=name).points
-        assert model.config.classes[int(points.labels)] == name
+        latents = project(model, target, "x", effort=QUICK, class_name=name).latents
+        assert model.config.classes[int(latents.labels)] == name
 
 
 def test_photos_of_one_name_get_names_of_their_own(source, photos, tmp_path):

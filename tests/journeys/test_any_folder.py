@@ -161,17 +161,17 @@ def test_a_class_is_drawn_by_its_name_and_others_are_refused(trained, tmp_path):
         with pytest.raises(
             UsageError, match="class_name cats: is no class of this model; the model was trained without"
         ):
-            generate(trained.folder, [0], tmp_path, of="cats")
+            generate(trained.folder, [0], tmp_path, class_name="cats")
         return
     both = model.sample([0, 1])
-    assert torch.equal(model.sample([0], of="class 0"), both[:1])
-    assert torch.equal(model.sample([1], of="class 1"), both[1:])
-    assert not torch.equal(model.sample([0], of="class 1"), both[:1])
-    assert torch.equal(model.sample([0, 1], of=["class 0", "class 1"]), both)
+    assert torch.equal(model.sample([0], class_name="class 0"), both[:1])
+    assert torch.equal(model.sample([1], class_name="class 1"), both[1:])
+    assert not torch.equal(model.sample([0], class_name="class 1"), both[:1])
+    assert torch.equal(model.sample([0, 1], class_name=["class 0", "class 1"]), both)
     with pytest.raises(UsageError, match="there are class 0, class 1"):
-        generate(trained.folder, [0], tmp_path, of="cats")
+        generate(trained.folder, [0], tmp_path, class_name="cats")
     with pytest.raises(UsageError, match="1 classes for 2 seeds"):
-        model.sample([0, 1], of=["class 0"])
+        model.sample([0, 1], class_name=["class 0"])
 
 
 def test_labels_with_images_in_no_folder_are_refused_before_anything_is_written(tmp_path):

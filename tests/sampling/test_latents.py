@@ -11,7 +11,7 @@ from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
-from handful.sampling.latent_files import Latents, load_latents, read_latents
+from handful.sampling.latents import Latents, load_latents, read_latents
 from handful.sampling.model import Model, load
 
 
@@ -41,12 +41,12 @@ KINDS = ({}, {"size": "48x32", "channels": 1}, {"size": 64, "channels": 4, "clas
 def test_points_of_seeds_give_the_pictures_of_these_seeds_also_from_a_file(options, tmp_path):
     model = made(**options)
     seeds = [5, 0, 2**40]
-    points = Latents.of_seeds(model, seeds)
-    assert points.names == ("5", "0", str(2**40))
-    assert torch.equal(model.picture(points), model.sample(seeds))
-    points.save(tmp_path / "deep" / "a.safetensors", model)
+    latents = Latents.of_seeds(model, seeds)
+    assert latents.names == ("5", "0", str(2**40))
+    assert torch.equal(model.picture(latents), model.sample(seeds))
+    latents.save(tmp_path / "deep" / "a.safetensors", model)
     read = load_latents(tmp_path / "deep" / "a.safetensors", model)
-    assert read.names == points.names
+    assert read.names == latents.names
     assert torch.equal(model.picture(read), model.sample(seeds))
 
 
@@ -56,7 +56,7 @@ def test_a_class_can_be_asked_for_in_place_of_their_own(tmp_path):
     file = f"{tmp_path / 'a.safetensors'}"
     assert read_latents(f"{file},4,5", model).labels.tolist() == [0, 1, 0, 1]
     assert read_latents(f"{file},4,5", model, "dogs").labels.tolist() == [1, 1, 1, 1]
-    assert torch.equal(model.picture(read_latents(file, model, "dogs")), model.sample([0, 1], of="dogs"))
+    assert torch.equal(model.picture(read_latents(file, model, "dogs")), model.sample([0, 1], class_name="dogs"))
     with pytest.raises(UsageError, match="class_name newts: is no class of this model"):
         read_latents(file, model, "newts")
 
@@ -71,9 +71,9 @@ def test_a_list_of_seeds_and_files_is_read_in_its_order(model, tmp_path, parts):
     for part in parts:
         texts.append({"all": f"{path}"}.get(part, f"{path}:{part}" if part in ("a", "b") else f"{part}-{part}"))
         seeds += {"all": [100, 101], "a": [100], "b": [101]}.get(part, [part])
-    points = read_latents(", ".join(texts), model)
-    assert torch.equal(points.z, Latents.of_seeds(model, seeds).z)
-    assert len(points) == len(seeds)
+    latents = read_latents(", ".join(texts), model)
+    assert torch.equal(latents.z, Latents.of_seeds(model, seeds).z)
+    assert len(latents) == len(seeds)
 
 
 def test_the_same_model_from_a_file_reads_them_and_another_does_not(model, tmp_path):
@@ -125,9 +125,9 @@ def test_lists_that_cannot_be_read_are_refused(model, text, said):
 
 
 def test_points_are_picked_and_joined(model):
-    points = Latents.of_seeds(model, [4, 5, 6])
-    assert points.pick([2, 0]).names == ("6", "4")
-    joined = Latents.join([points.pick([2]), points.pick([0, 1])])
+    latents = Latents.of_seeds(model, [4, 5, 6])
+    assert latents.pick([2, 0]).names == ("6", "4")
+    joined = Latents.join([latents.pick([2]), latents.pick([0, 1])])
     assert torch.equal(model.picture(joined), model.sample([6, 4, 5]))
 
 

@@ -16,7 +16,7 @@ from handful.networks.generator import Generator, initialise
 from handful.progress import Quiet
 from handful.sampling import generate as sample
 from handful.sampling.generate import IN_FLIGHT, WRITERS, generate
-from handful.sampling.latent_files import Latents
+from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 from notes import Notes
 
@@ -56,8 +56,8 @@ def test_a_seed_that_is_asked_for_twice_is_written_once_and_stands_twice_in_the_
 
 
 def test_latent_files_are_drawn_too_and_their_files_have_their_names(model, source, tmp_path):
-    points = Latents.of_seeds(model, [7, 8])
-    Latents(points.z, points.noise, None, ("anna/1", "8")).save(tmp_path / "a.safetensors", model)
+    latents = Latents.of_seeds(model, [7, 8])
+    Latents(latents.z, latents.noise, None, ("anna/1", "8")).save(tmp_path / "a.safetensors", model)
     text = f"5,{tmp_path / 'a.safetensors'}"
     written = generate(source, text, tmp_path / "out", tmp_path / "grid.png", progress=Quiet(), device="cpu")
     assert [path.name for path in written] == ["seed-000005.png", "anna_1.png", "seed-000008.png", "grid.png"]

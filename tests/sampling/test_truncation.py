@@ -20,7 +20,7 @@ from handful.networks.folded import Folded
 from handful.networks.generator import Generator
 from handful.progress import Quiet
 from handful.sampling.generate import generate
-from handful.sampling.latent_files import Latents
+from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 from handful.sampling.truncation import Truncation
 

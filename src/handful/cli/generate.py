@@ -27,7 +27,7 @@ class Generate:
     """Of these files: png, or webp, lossless too, which is smaller and slower to write."""
     grid: Path | None = None
     """File for one grid of all pictures (PNG), in the order of the seeds."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: they grow more alike. See docs/explore.md."""
@@ -51,7 +51,7 @@ class Generate:
         from handful.sampling.generate import generate
 
         how = (self.size_of_batch, self.device, self.precision, self.compile)
-        which: dict[str, Any] = {"format": self.format, "of": self.of, "truncation": self.truncation}
+        which: dict[str, Any] = {"format": self.format, "class_name": self.class_name, "truncation": self.truncation}
         which["moves"] = self.along
         files = generate(self.source, seeds, self.out, self.grid, *how, **which)
         places = [str(place) for place in (self.out, self.grid) if place is not None]

@@ -45,7 +45,7 @@ class Interpolate:
     """Another number is another random loop."""
     progress: Flag = False
     """The seeds' pictures at each checkpoint of a run, instead of a walk; train with a high --keep for that."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: each seed's own, blended on the way."""
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: they grow more alike. See docs/explore.md."""
@@ -58,7 +58,7 @@ class Interpolate:
 
     def __call__(self) -> None:
         """Make the film, and say where it is."""
-        options = {name: getattr(self, name) for name in ("fps", "of", "truncation", "device")}
+        options = {name: getattr(self, name) for name in ("fps", "class_name", "truncation", "device")}
         if self.progress:
             for field in dataclasses.fields(self):
                 if field.name in OF_WALKS and getattr(self, field.name) != field.default:

@@ -38,7 +38,7 @@ class Directions:
     """How far, at both ends: in standard deviations of latents."""
     steps: int = 7
     """Pictures from one end to the other."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: they grow more alike."""
@@ -52,7 +52,7 @@ class Directions:
         from handful.explore.strips import write_directions
 
         options = {name: getattr(self, name) for name in ("more", "less", "scores", "name", "seeds", "strength")}
-        options |= {name: getattr(self, name) for name in ("steps", "of", "truncation", "device")}
+        options |= {name: getattr(self, name) for name in ("steps", "class_name", "truncation", "device")}
         by_example = any(each is not None for each in (self.more, self.less, self.scores))
         if by_example and (self.by, self.count) != (Directions.by, Directions.count):
             raise UsageError("--by and --count: have no effect with examples; leave one or the other out")
@@ -86,7 +86,7 @@ class Latents:
     """Directions to move them along, as in directions/maps.safetensors:1=2 or smile.safetensors=-1.5."""
     blend: tuple[float, ...] = ()
     """Make one of them: how much of each, as in 1 1 2."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Make them of this class, of a model trained with --labels folders. Default: as they were."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
@@ -95,9 +95,11 @@ class Latents:
 
     def __call__(self) -> None:
         """Write the file, and say what is in it."""
-        from handful.explore.editing import write_points
+        from handful.explore.editing import write_latents
 
         names = None if self.names is None else self.names.split(",")
-        points = write_points(self.source, self.seeds, self.out, names, self.along, self.blend, self.of, self.device)
-        answer = {"file": str(self.out), "names": list(points.names)}
-        answer_with(answer, f"{', '.join(points.names)} in {self.out}", json=self.json)
+        latents = write_latents(
+            self.source, self.seeds, self.out, names, self.along, self.blend, self.class_name, self.device
+        )
+        answer = {"file": str(self.out), "names": list(latents.names)}
+        answer_with(answer, f"{', '.join(latents.names)} in {self.out}", json=self.json)

@@ -34,7 +34,7 @@ class Neighbours:
     """How many of the most copied are shown."""
     count: int = 4
     """Training images beside each picture."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: all in turn, seed by seed."""
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: they grow more alike."""
@@ -51,7 +51,16 @@ class Neighbours:
         """Look, and say what was found."""
         from handful.explore.neighbours import neighbours
 
-        how = (self.samples, self.show, self.count, self.of, self.features, self.weights, self.device, self.truncation)
+        how = (
+            self.samples,
+            self.show,
+            self.count,
+            self.class_name,
+            self.features,
+            self.weights,
+            self.device,
+            self.truncation,
+        )
         found = neighbours(self.source, self.images, self.out, self.seeds, *how)
         text = (
             f"{found.copies:.1%} of {found.samples:,} pictures are copies, of the training images among themselves "
@@ -75,7 +84,7 @@ class Mix:
     """File for the sheet (PNG), with content and style at its edges."""
     levels: tuple[int, ...] = ()
     """Gates that the style sets, by the size of the map that they scale: of 64, 128, 256, 512. Default: all of them."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Draw this class, of a model trained with --labels folders. Default: each picture its own."""
     truncation: float = 1.0
     """Below 1, draw pictures towards the mean, down to 0: more alike, and often cleaner."""
@@ -88,7 +97,7 @@ class Mix:
         """Mix, and say where the sheet is."""
         from handful.explore.mix import write_mixes
 
-        how = (self.levels, self.of, self.truncation, self.device)
+        how = (self.levels, self.class_name, self.truncation, self.device)
         file = write_mixes(self.source, self.content, self.style, self.out, *how)
         answer_with({"source": str(self.source), "file": str(file)}, f"mixed pictures in {file}", json=self.json)
 
@@ -123,7 +132,7 @@ class Project:
     """For --study, a folder of images that were not trained on. Default: those that the run held back."""
     most: int = 16
     """For --study, images of each of the two sets."""
-    of: Annotated[str | None, tyro.conf.arg(name="class")] = None
+    class_name: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Look in this class, of a model trained with --labels folders. Default: in that of the nearest candidates."""
     weights: Path | None = None
     """Folder with the weight files of LPIPS. Default: $HANDFUL_WEIGHTS, then torch's own cache."""
@@ -141,7 +150,7 @@ class Project:
             raise UsageError(f"--holdout {self.holdout}: is for --study; add that, or leave it out")
         from handful.explore.inversion import figures, measure, write_projections
 
-        how = (self.effort, self.film, self.distance, self.of, self.weights, self.device)
+        how = (self.effort, self.film, self.distance, self.class_name, self.weights, self.device)
         done = write_projections(self.source, self.photos, self.out, *how)
         lines = [f"{each.name}: {measure(each.stages[-1])}" for each in done]
         answer = {"out": str(self.out), "photos": [figures(each) for each in done]}
@@ -149,7 +158,7 @@ class Project:
 
     def compare(self) -> None:
         """Make the study, and say what came out."""
-        if len(self.photos) != 1 or self.film or self.of is not None:
+        if len(self.photos) != 1 or self.film or self.class_name is not None:
             raise UsageError("--study: takes the one folder of training images, and neither --film nor --class")
         from handful.explore.study import study
 

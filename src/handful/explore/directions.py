@@ -15,7 +15,7 @@ from torch import Tensor
 
 from handful.errors import UsageError
 from handful.sampling.directions import Directions
-from handful.sampling.latent_files import Latents
+from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 
 SHRINKAGES = torch.logspace(-3, 2, 21, dtype=torch.float64)
@@ -51,7 +51,7 @@ def from_maps(model: Model, count: int) -> Directions:
     return leading(model.response, count)
 
 
-def from_examples(model: Model, points: Latents, scores: Sequence[float], name: str) -> Directions:
+def from_examples(model: Model, latents: Latents, scores: Sequence[float], name: str) -> Directions:
     """Give the direction along which scores rise, from examples of them.
 
     Regresses scores on latents. A latent has hundreds of numbers and there are tens of examples, so it matters what is
@@ -61,7 +61,7 @@ def from_examples(model: Model, points: Latents, scores: Sequence[float], name: 
 
     Args:
         model: The generator.
-        points: The examples.
+        latents: The examples.
         scores: A number for each: any scale, and as many decimals as one likes.
         name: What to call it.
 
@@ -71,15 +71,15 @@ def from_examples(model: Model, points: Latents, scores: Sequence[float], name: 
     Raises:
         UsageError: if there are fewer than 2 examples, or all scores are the same, or one is no finite number.
     """
-    if len(points) != len(scores):
-        raise UsageError(f"{len(scores)} scores for {len(points)} examples: give one for each")
+    if len(latents) != len(scores):
+        raise UsageError(f"{len(scores)} scores for {len(latents)} examples: give one for each")
     if not all(map(math.isfinite, scores)):
         raise UsageError("a score is not a finite number")
-    if len(points) < 2 or min(scores) == max(scores):
+    if len(latents) < 2 or min(scores) == max(scores):
         raise UsageError("examples: two or more are needed, and not all of the same score; nothing can be told apart")
     values, vectors = torch.linalg.eigh(model.response)
     root = vectors * values.clamp(min=0).sqrt()
-    slope, told = regressed(points.z.double() @ root, torch.tensor(scores, dtype=torch.float64))
+    slope, told = regressed(latents.z.double() @ root, torch.tensor(scores, dtype=torch.float64))
     return Directions(F.normalize(root @ slope, dim=0).float()[None], (name,), (told,))
 
 

@@ -13,18 +13,18 @@ from torch import Tensor
 from handful.errors import UsageError
 from handful.files import require_file
 from handful.sampling.directions import along
-from handful.sampling.latent_files import ENDING, Latents, read_latents
+from handful.sampling.latents import ENDING, Latents, read_latents
 from handful.sampling.model import load
 
 
-def write_points(
+def write_latents(
     source: Path | str,
     seeds: str,
     out: Path | str,
     names: Sequence[str] | None = None,
     moves: Sequence[str] = (),
     shares: Sequence[float] = (),
-    of: str | None = None,
+    class_name: str | None = None,
     device: str = "auto",
 ) -> Latents:
     """Write a latent file.
@@ -36,7 +36,7 @@ def write_points(
         names: New names, one for each; by default they keep theirs.
         moves: Directions to move along before anything is blended, see ``directions.along``.
         shares: Of each, in the one that they are blended into; see ``blended``. By default they stay as many.
-        of: Their class, where the model has classes; by default each keeps its own.
+        class_name: Their class, where the model has classes; by default each keeps its own.
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:
@@ -49,16 +49,16 @@ def write_points(
         raise UsageError(f"--out {out}: must have no comma, which stands between latent files; choose another name")
     require_file(out)
     model = load(source, device)
-    points = along(read_latents(seeds, model, of), moves, model)
+    latents = along(read_latents(seeds, model, class_name), moves, model)
     if shares:
-        points = blended(points, shares)
+        latents = blended(latents, shares)
     if names is not None:
-        points = named_anew(points, names)
-    points.save(out, model)
-    return points
+        latents = named_anew(latents, names)
+    latents.save(out, model)
+    return latents
 
 
-def blended(points: Latents, shares: Sequence[float]) -> Latents:
+def blended(latents: Latents, shares: Sequence[float]) -> Latents:
     """Blend points into one: latents and noise by their shares, and as long as they are themselves, in the mean.
 
     Shorter ones, as plain means are, the generator never saw.
@@ -66,11 +66,11 @@ def blended(points: Latents, shares: Sequence[float]) -> Latents:
     Raises:
         UsageError: if there is not one share for each, or they are no shares, or the classes differ.
     """
-    if len(shares) != len(points):
-        raise UsageError(f"--blend: {len(shares)} shares for {len(points)} latents; give one for each")
+    if len(shares) != len(latents):
+        raise UsageError(f"--blend: {len(shares)} shares for {len(latents)} latents; give one for each")
     if not all(0 <= share < math.inf for share in shares) or sum(shares) == 0:
         raise UsageError("--blend: shares must be from 0 up, and not all 0")
-    if points.labels is not None and len(set(points.labels.tolist())) > 1:
+    if latents.labels is not None and len(set(latents.labels.tolist())) > 1:
         raise UsageError("--blend: these are of several classes, and a latent has one; choose it with --class")
     weight = torch.tensor(shares) / sum(shares)
 
@@ -81,19 +81,19 @@ def blended(points: Latents, shares: Sequence[float]) -> Latents:
         whole: Tensor = mean * (length / mean.norm().clamp(min=1e-12))
         return whole.view(1, *values.shape[1:])
 
-    labels = None if points.labels is None else points.labels[:1]
-    return Latents(blend(points.z), [blend(maps) for maps in points.noise], labels, ("+".join(points.names),))
+    labels = None if latents.labels is None else latents.labels[:1]
+    return Latents(blend(latents.z), [blend(maps) for maps in latents.noise], labels, ("+".join(latents.names),))
 
 
-def named_anew(points: Latents, names: Sequence[str]) -> Latents:
+def named_anew(latents: Latents, names: Sequence[str]) -> Latents:
     """Give points other names.
 
     Raises:
         UsageError: if there is not one for each, or one is empty, has a comma in it, or is given twice.
     """
-    if len(names) != len(points):
-        raise UsageError(f"--names: {len(names)} names for {len(points)} latents; give one for each, commas between")
+    if len(names) != len(latents):
+        raise UsageError(f"--names: {len(names)} names for {len(latents)} latents; give one for each, commas between")
     for name in names:
         if not name.strip() or "," in name or names.count(name) > 1:
             raise UsageError(f"--names {name}: must be a name of its own, without commas")
-    return Latents(points.z, points.noise, points.labels, tuple(name.strip() for name in names))
+    return Latents(latents.z, latents.noise, latents.labels, tuple(name.strip() for name in names))

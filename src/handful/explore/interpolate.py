@@ -24,7 +24,7 @@ from handful.networks.latent import slerp
 from handful.networks.layers import Labels
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Progress, advance, note, shown_on
-from handful.sampling.latent_files import Latents, read_latents
+from handful.sampling.latents import Latents, read_latents
 from handful.sampling.model import Model, load, whole
 from handful.seeds import Purpose, fold
 
@@ -58,7 +58,7 @@ class Walk:
     """
 
     model: Model
-    points: Latents
+    latents: Latents
     loop: bool = False
     noise: NoiseMode = "moving"
     """fixed: that of the first point all the way. Other points' pictures then are those with this noise."""
@@ -67,14 +67,14 @@ class Walk:
     @property
     def legs(self) -> int:
         """How many there are, and so the last moment."""
-        return len(self.points) - (0 if self.loop else 1)
+        return len(self.latents) - (0 if self.loop else 1)
 
     def inputs(self, moment: float) -> tuple[Float[Tensor, "1 z"], list[Float[Tensor, "1 1 _ _"]], Labels | None]:
         """Give the latent, noise maps and class of a moment, from 0 to ``legs``."""
         share, leg = math.modf(moment)
-        ends = [int(leg) % len(self.points), (int(leg) + 1) % len(self.points)]
-        start, end = self.points.pick(ends[:1]), self.points.pick(ends[1:])
-        still = self.points.pick([0]).noise if self.noise == "fixed" else None
+        ends = [int(leg) % len(self.latents), (int(leg) + 1) % len(self.latents)]
+        start, end = self.latents.pick(ends[:1]), self.latents.pick(ends[1:])
+        still = self.latents.pick([0]).noise if self.noise == "fixed" else None
         if share == 0:  # an arc is at its ends but for rounding
             return start.z, still or start.noise, start.labels
         pairs = zip(start.noise, end.noise, strict=True)
@@ -175,7 +175,7 @@ def interpolate(
     noise: NoiseMode = "moving",
     grid: int = 1,
     random: int = 0,
-    of: str | None = None,
+    class_name: str | None = None,
     truncation: float = 1.0,
     weights: Path | None = None,
     device: str = "auto",
@@ -196,7 +196,7 @@ def interpolate(
         noise: moving: from each point's own to the next one's; fixed: that of the first.
         grid: Walks side by side, in step, among which the points are divided in their order.
         random: Names the random loop, where no seeds are given.
-        of: The class of all pictures, where the model has classes.
+        class_name: The class of all pictures, where the model has classes.
         truncation: See ``Model.sample``.
         weights: Where weight files of LPIPS are looked for first.
         device: auto, cpu, cuda, cuda:1 or mps.
@@ -223,7 +223,7 @@ def interpolate(
         if seeds is None:
             seeds, loop = random_stops(random, grid), True
             note(f"a random loop: --seeds {','.join(str(seed) for seed in seeds)} --loop")
-        walks = divided(model, latents_of(model, seeds, of), grid, loop, noise, truncation)
+        walks = divided(model, latents_of(model, seeds, class_name), grid, loop, noise, truncation)
         measure = None if speed == "plain" else measure_of(speed, model.device, weights)
         steps = frames if loop else frames - 1
         moments = []
@@ -242,11 +242,13 @@ def interpolate(
     return Path(out)
 
 
-def latents_of(model: Model, seeds: str | Sequence[int] | Latents, of: str | None) -> Latents:
+def latents_of(model: Model, seeds: str | Sequence[int] | Latents, class_name: str | None) -> Latents:
     """Give points, in whichever way they were asked for."""
     if isinstance(seeds, Latents):
         return seeds
-    return read_latents(seeds, model, of) if isinstance(seeds, str) else Latents.of_seeds(model, seeds, of)
+    return (
+        read_latents(seeds, model, class_name) if isinstance(seeds, str) else Latents.of_seeds(model, seeds, class_name)
+    )
 
 
 def random_stops(number: int, walks: int) -> list[int]:
@@ -258,15 +260,15 @@ def random_stops(number: int, walks: int) -> list[int]:
     return drawn
 
 
-def divided(model: Model, points: Latents, walks: int, loop: bool, noise: NoiseMode, truncation: float) -> list[Walk]:
+def divided(model: Model, latents: Latents, walks: int, loop: bool, noise: NoiseMode, truncation: float) -> list[Walk]:
     """Divide points among walks, in their order.
 
     Raises:
         UsageError: if that does not come out even, or leaves a walk with a single point.
     """
-    each, left = divmod(len(points), walks)
+    each, left = divmod(len(latents), walks)
     if left or each < 2:
         rest = f" in {walks} walks of the same length" if walks > 1 else ""
-        raise UsageError(f"--seeds: {len(points)} cannot be gone through{rest}; a walk needs two or more")
-    starts = range(0, len(points), each)
-    return [Walk(model, points.pick(range(start, start + each)), loop, noise, truncation) for start in starts]
+        raise UsageError(f"--seeds: {len(latents)} cannot be gone through{rest}; a walk needs two or more")
+    starts = range(0, len(latents), each)
+    return [Walk(model, latents.pick(range(start, start + each)), loop, noise, truncation) for start in starts]

@@ -68,7 +68,7 @@ def write_projections(
     effort: Effort | None = None,
     film: bool = False,
     distance: DistanceName = "auto",
-    of: str | None = None,
+    class_name: str | None = None,
     weights: Path | None = None,
     device: str = "auto",
     progress: Progress | None = None,
@@ -85,7 +85,7 @@ def write_projections(
         effort: How hard to look.
         film: Also write how the picture came to be.
         distance: What is made small: ``lpips``, ``pixels``, or by default what can be had.
-        of: The class to look in, where the model has classes.
+        class_name: The class to look in, where the model has classes.
         weights: Folder with the weight files of LPIPS.
         device: auto, cpu, cuda, cuda:1 or mps.
         progress: Is told how it goes; the terminal by default.
@@ -101,7 +101,7 @@ def write_projections(
         targets = read_photos([Path(photo) for photo in photos], model, fit_of(Path(source)))
         perceptual = load_distance(distance, weights, model.device)
         done = []
-        for projection in projected(model, targets, perceptual, effort or Effort(), of, film):
+        for projection in projected(model, targets, perceptual, effort or Effort(), class_name, film):
             write_one(out, projection, model)
             done.append(dataclasses.replace(projection, film=[]))
     write_png(out / f"{SHEET}.png", picture_of(done))
@@ -114,7 +114,7 @@ def projected(
     photos: Sequence[Photo],
     perceptual: Perceptual | None,
     effort: Effort,
-    of: str | None = None,
+    class_name: str | None = None,
     film: bool = False,
 ) -> Iterator[Projection]:
     """Project photos one after the other, telling how far all of them are."""
@@ -123,7 +123,7 @@ def projected(
         def progress(done: int, total: int, before: int = place) -> None:
             advance("projecting", before * total + done, len(photos) * total)
 
-        yield project(model, photo.image, photo.name, perceptual, effort, of, film, progress)
+        yield project(model, photo.image, photo.name, perceptual, effort, class_name, film, progress)
 
 
 def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
@@ -158,8 +158,8 @@ def open_file(path: Path) -> Photos:
 
 def write_one(out: Path, projection: Projection, model: Model) -> None:
     """Write the files of one photo."""
-    projection.points.save(out / f"{projection.name}.safetensors", model)
-    write_png(out / f"{projection.name}.png", to_image(model.picture(projection.points)[0]))
+    projection.latents.save(out / f"{projection.name}.safetensors", model)
+    write_png(out / f"{projection.name}.png", to_image(model.picture(projection.latents)[0]))
     if projection.film:
         target = over_checkerboard(to_image(projection.target))
         frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]

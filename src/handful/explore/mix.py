@@ -13,7 +13,7 @@ from handful.errors import UsageError
 from handful.files import require_file
 from handful.images.grid import to_bytes, to_image, write_png
 from handful.images.sheet import Cell, require_room, seed_or_name, sheet
-from handful.sampling.latent_files import Latents, read_latents
+from handful.sampling.latents import Latents, read_latents
 from handful.sampling.model import Model, load, whole
 
 
@@ -71,7 +71,7 @@ def write_mixes(
     style: str,
     out: Path | str,
     levels: Sequence[int] = (),
-    of: str | None = None,
+    class_name: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
 ) -> Path:
@@ -83,7 +83,7 @@ def write_mixes(
         style: The same.
         out: File for the sheet (PNG).
         levels: See ``mix``.
-        of: The class of all pictures, where the model has classes; by default each one's own.
+        class_name: The class of all pictures, where the model has classes; by default each one's own.
         truncation: See ``mix``.
         device: auto, cpu, cuda, cuda:1 or mps.
 
@@ -93,17 +93,17 @@ def write_mixes(
     require_file(Path(out))
     model = load(source, device)
     levels = levels_of(model, levels)
-    contents = read_latents(content, model, of, "--content")
-    styles = read_latents(style, model, of, "--style")
+    contents = read_latents(content, model, class_name, "--content")
+    styles = read_latents(style, model, class_name, "--style")
     height, width = model.config.shape
     require_room(len(contents) + 1, len(styles) + 1, (width, height))
     mixed = mix(model, contents, styles, levels, truncation)
     head, side = (
         [
             Cell(to_image(image), (f"{kind}: {seed_or_name(name)}",))
-            for image, name in zip(model.picture(points, truncation), points.names, strict=True)
+            for image, name in zip(model.picture(latents, truncation), latents.names, strict=True)
         ]
-        for kind, points in (("style", styles), ("content", contents))
+        for kind, latents in (("style", styles), ("content", contents))
     )
     rows = [[Cell(), *head]]
     for first, row in zip(side, mixed, strict=True):

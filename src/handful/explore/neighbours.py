@@ -28,7 +28,7 @@ from handful.metrics.gather import in_batches
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, drawn, open_source
 from handful.progress import Progress, advance, shown_on
-from handful.sampling.latent_files import read_latents
+from handful.sampling.latents import read_latents
 
 LARGEST = 256
 """Pixels along a side of a picture on the sheet, at most."""
@@ -97,7 +97,7 @@ def neighbours(
     samples: int = 256,
     show: int = 16,
     count: int = 4,
-    of: str | None = None,
+    class_name: str | None = None,
     features: FeatureName = "random",
     weights: Path | None = None,
     device: str = "auto",
@@ -117,7 +117,7 @@ def neighbours(
         samples: How many to choose those from.
         show: How many to show of these.
         count: Training images beside each.
-        of: The class to draw, where the model has classes.
+        class_name: The class to draw, where the model has classes.
         features: The network to look through.
         weights: Folder with the weight files of other networks.
         device: auto, cpu, cuda, cuda:1 or mps.
@@ -133,7 +133,7 @@ def neighbours(
             raise UsageError(f"--{name} {value}: must be at least 1")
     with shown_on(progress):
         require_file(Path(out))
-        opened = chosen(Path(source), seeds, samples, of, device, truncation)
+        opened = chosen(Path(source), seeds, samples, class_name, device, truncation)
         height, width = opened.shape
         require_room(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
         training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels)
@@ -189,7 +189,9 @@ class Search:
         )
 
 
-def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device: str, truncation: float) -> Source:
+def chosen(
+    source: Path, seeds: str | None, samples: int, class_name: str | None, device: str, truncation: float
+) -> Source:
     """Open the pictures that are to be looked at.
 
     Raises:
@@ -198,19 +200,21 @@ def chosen(source: Path, seeds: str | None, samples: int, of: str | None, device
     opened = open_source(source, samples, None, fit_of(source), device, truncation)
     model = opened.model
     if model is None:
-        if seeds is not None or of is not None:
+        if seeds is not None or class_name is not None:
             asked = "--seeds" if seeds is not None else "--class"
             raise UsageError(f"{asked}: {source} is a folder of images, not a generator; leave it out")
         return opened
     if seeds is None:
-        model.labels([], of)
-        return drawn(model, opened.label, range(samples), None if of is None else [of] * samples, truncation)
-    points = read_latents(seeds, model, of)
+        model.labels([], class_name)
+        return drawn(
+            model, opened.label, range(samples), None if class_name is None else [class_name] * samples, truncation
+        )
+    latents = read_latents(seeds, model, class_name)
     return dataclasses.replace(
         opened,
-        count=len(points),
-        stream=lambda: (model.picture(points.pick([place]), truncation) for place in range(len(points))),
-        name=lambda place: seed_or_name(points.names[place]),
+        count=len(latents),
+        stream=lambda: (model.picture(latents.pick([place]), truncation) for place in range(len(latents))),
+        name=lambda place: seed_or_name(latents.names[place]),
     )
 
 

@@ -17,7 +17,7 @@ from handful.errors import UsageError
 from handful.explore.likeness import Likeness, psnr
 from handful.images.grid import from_bytes, to_bytes
 from handful.networks.pretrained.lpips import Perceptual
-from handful.sampling.latent_files import Latents
+from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 from handful.seeds import Purpose, fold
 
@@ -87,7 +87,7 @@ class Projection:
 
     name: str
     target: UInt8[Tensor, "c h w"]
-    points: Latents
+    latents: Latents
     """One point, whose picture is that of the last stage before ``maps``: maps are in no point."""
     stages: tuple[Stage, ...]
     film: list[UInt8[Tensor, "c h w"]] = field(default_factory=list)
@@ -100,7 +100,7 @@ def project(
     name: str,
     perceptual: Perceptual | None = None,
     effort: Effort | None = None,
-    of: str | None = None,
+    class_name: str | None = None,
     film: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Projection:
@@ -115,7 +115,7 @@ def project(
         name: What the point is called.
         perceptual: LPIPS; without it pixels decide alone.
         effort: How hard to look.
-        of: The class to look in, where the model has classes; by default the nearest starts decide, over all.
+        class_name: The class to look in, where the model has classes; by default the nearest starts decide, over all.
         film: Whether to keep pictures of the way; at 1024 px they take 150 MB.
         progress: Told how many steps of how many are done.
 
@@ -128,15 +128,15 @@ def project(
     effort = effort or Effort()
     likeness = Likeness(from_bytes(target[None]).to(model.device), perceptual)
     with arithmetic(model.precision):
-        search = Search(model, likeness, effort, of, progress, film=film)
-        points = search.points(name, effort.steps, noise=False)
-        stages = [stage("latent", model.picture(points)[0], target, likeness)]
+        search = Search(model, likeness, effort, class_name, progress, film=film)
+        latents = search.latents(name, effort.steps, noise=False)
+        stages = [stage("latent", model.picture(latents)[0], target, likeness)]
         if effort.noise_steps:
-            points = search.points(name, effort.noise_steps, noise=True)
-            stages.append(stage("noise", model.picture(points)[0], target, likeness))
+            latents = search.latents(name, effort.noise_steps, noise=True)
+            stages.append(stage("noise", model.picture(latents)[0], target, likeness))
         if effort.map_steps:
             stages.append(stage("maps", search.maps(), target, likeness))
-    return Projection(name, target, points, tuple(stages), search.film)
+    return Projection(name, target, latents, tuple(stages), search.film)
 
 
 class Search:
@@ -147,7 +147,7 @@ class Search:
         model: Model,
         likeness: Likeness,
         effort: Effort,
-        of: str | None,
+        class_name: str | None,
         progress: Callable[[int, int], None],
         *,
         film: bool,
@@ -159,15 +159,15 @@ class Search:
         self.noise = [
             torch.zeros(effort.starts, 1, *shape, device=model.device) for shape in model.network.noise_shapes
         ]
-        self.z, self.labels = self.nearest_candidates(of)
+        self.z, self.labels = self.nearest_candidates(class_name)
 
     @torch.no_grad()
-    def nearest_candidates(self, of: str | None) -> tuple[Float[Tensor, "s z"], Int64[Tensor, " s"] | None]:
+    def nearest_candidates(self, class_name: str | None) -> tuple[Float[Tensor, "s z"], Int64[Tensor, " s"] | None]:
         """Choose among random latents, of all classes in turn, those to start from."""
         model, count = self.model, self.effort.candidates
         random = torch.Generator().manual_seed(fold(Purpose.INVERSION))
         z = torch.randn(count, model.config.latent, generator=random).to(model.device)
-        labels = model.labels(range(count), of)
+        labels = model.labels(range(count), class_name)
         distances = []
         for place in range(count):
             noise = [each[:1] for each in self.noise]
@@ -176,7 +176,7 @@ class Search:
         chosen = torch.cat(distances).argsort()[: self.effort.starts]
         return z[chosen], None if labels is None else labels[chosen]
 
-    def points(self, name: str, steps: int, *, noise: bool) -> Latents:
+    def latents(self, name: str, steps: int, *, noise: bool) -> Latents:
         """Move the latents, and the noise with them or not; give the nearest."""
 
         def draw() -> Tensor:

@@ -14,7 +14,7 @@ from handful.images.grid import to_image, write_png
 from handful.images.sheet import Cell, require_room, seed_or_name, sheet
 from handful.progress import Progress, advance, shown_on
 from handful.sampling.directions import Directions, moved, number
-from handful.sampling.latent_files import Latents, read_latents
+from handful.sampling.latents import Latents, read_latents
 from handful.sampling.model import Model, load
 
 By = Literal["maps", "weights"]
@@ -37,7 +37,7 @@ def write_directions(
     seeds: str = "0-3",
     strength: float = 3.0,
     steps: int = 7,
-    of: str | None = None,
+    class_name: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
     progress: Progress | None = None,
@@ -56,7 +56,7 @@ def write_directions(
         seeds: Whose pictures are moved.
         strength: How far, at both ends of a strip.
         steps: Pictures in a strip.
-        of: The class of these pictures, where the model has classes.
+        class_name: The class of these pictures, where the model has classes.
         truncation: See ``Model.sample``.
         device: auto, cpu, cuda, cuda:1 or mps.
         progress: Is told how it goes; the terminal by default.
@@ -75,7 +75,7 @@ def write_directions(
         raise UsageError(f"--name {name}: must be fit for a file, without slash, comma and colon")
     require_folder(out)
     model = load(source, device)
-    shown = read_latents(seeds, model, of)
+    shown = read_latents(seeds, model, class_name)
     height, width = model.config.shape
     require_room(len(shown), steps, (width, height), LARGEST_SHOWN)
     if by_example:
@@ -152,9 +152,9 @@ def read_scores(path: Path, model: Model) -> tuple[Latents, list[float]]:
         value = number(score)
         if not which or value is None:
             raise UsageError(f"{place} {text!r} is not a seed, a space and a score, as in 17 0.5")
-        points = read_latents(which.strip(), model, option=place)
-        found.append(points)
-        scores += [value] * len(points)
+        latents = read_latents(which.strip(), model, option=place)
+        found.append(latents)
+        scores += [value] * len(latents)
     if not found:
         raise UsageError(f"--scores {path}: has no scores in it; write a seed, a space and its score on each line")
     return Latents.join(found), scores

@@ -254,7 +254,7 @@ def frames(model: Model) -> list[Image.Image]:
 
 def kind(name: str, model: Model, scores: Evaluation | None) -> words.Kind:
     """Show a class: a row of pictures, and its scores in words."""
-    sheet = grid(list(model.sample(OF_CLASS, of=name)), columns=len(OF_CLASS))
+    sheet = grid(list(model.sample(OF_CLASS, class_name=name)), columns=len(OF_CLASS))
     score = scores.classes.get(name) if scores is not None else None
     text = (
         ""
@@ -274,7 +274,7 @@ def pairs(model: Model, dataset: Dataset, scores: Evaluation) -> list[Pair]:
         nearest = dataset.images[dataset.names.index(each["training"])]
         found.append(
             Pair(
-                sample=to_image(model.sample([seed], of=each["class"])[0]),
+                sample=to_image(model.sample([seed], class_name=each["class"])[0]),
                 nearest=to_image(nearest.flip(-1) if each["mirrored"] else nearest),
                 ratio=each["novelty"],
                 label=readable(each["training"]),

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful.errors import UsageError
-from handful.sampling.latent_files import ENDING, Latents, chosen, read_tensors, write_tensors
+from handful.sampling.latents import ENDING, Latents, chosen, read_tensors, write_tensors
 from handful.sampling.model import Model
 
 FORMAT = "handful directions 1"
@@ -51,7 +51,7 @@ def load_directions(path: Path | str, model: Model) -> Directions:
     return Directions(tensors["vectors"], names, tuple(tensors["measures"].tolist()))
 
 
-def moved(points: Latents, vector: Float[Tensor, " z"], strength: float) -> Latents:
+def moved(latents: Latents, vector: Float[Tensor, " z"], strength: float) -> Latents:
     """Move points along a direction, and keep their latents as long as they were; 0 leaves them, bit for bit.
 
     Noise and classes stay. The strength is in standard deviations of latents: 3 goes far, 10 to where all are alike.
@@ -62,13 +62,13 @@ def moved(points: Latents, vector: Float[Tensor, " z"], strength: float) -> Late
     if not math.isfinite(strength):
         raise UsageError(f"strength {strength}: must be a number, such as 2 or -1.5")
     if strength == 0:
-        return points
-    z = points.z + strength * vector
-    z = z * (points.z.norm(dim=1, keepdim=True) / z.norm(dim=1, keepdim=True).clamp(min=1e-12))
-    return Latents(z, points.noise, points.labels, points.names)
+        return latents
+    z = latents.z + strength * vector
+    z = z * (latents.z.norm(dim=1, keepdim=True) / z.norm(dim=1, keepdim=True).clamp(min=1e-12))
+    return Latents(z, latents.noise, latents.labels, latents.names)
 
 
-def along(points: Latents, moves: Sequence[str], model: Model) -> Latents:
+def along(latents: Latents, moves: Sequence[str], model: Model) -> Latents:
     """Move points along directions, each told as ``FILE=STRENGTH`` or ``FILE:NAME=STRENGTH``.
 
     Raises:
@@ -81,7 +81,7 @@ def along(points: Latents, moves: Sequence[str], model: Model) -> Latents:
         if not place or times is None:
             raise UsageError(f"--along {text}: must be FILE{ENDING}:NAME=STRENGTH, as in smile{ENDING}=2")
         step += times * direction(place, model)
-    return moved(points, step, 1.0) if step.any() else points
+    return moved(latents, step, 1.0) if step.any() else latents
 
 
 def number(text: str) -> float | None:

@@ -20,7 +20,7 @@ from handful.images import grid as images
 from handful.progress import Progress, advance, note, shown_on
 from handful.records import layout
 from handful.sampling.directions import along
-from handful.sampling.latent_files import Latents, read_latents
+from handful.sampling.latents import Latents, read_latents
 from handful.sampling.model import WEIGHTS, Model, find_weights, load
 
 LARGEST_GRID = 300_000_000
@@ -53,7 +53,7 @@ def generate(
     precision: SamplingPrecision = "fp32",
     compile: bool = False,
     format: Format = "png",
-    of: str | None = None,
+    class_name: str | None = None,
     truncation: float = 1.0,
     moves: Sequence[str] = (),
     progress: Progress | None = None,
@@ -73,7 +73,7 @@ def generate(
         precision: What convolutions compute in: fp32, bf16 or fp16. See ``Model``.
         compile: Compile for this machine first. See ``Model``.
         format: Of the single pictures: png or webp.
-        of: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
+        class_name: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
         truncation: Below 1, how far pictures go from the mean. See ``Model.sample``.
         moves: Directions to move pictures along, see ``directions.along``. They are then drawn one at a time.
         progress: Is told how it goes; the terminal by default.
@@ -91,13 +91,17 @@ def generate(
     names: list[int | str]
     stream: Iterator[Tensor]
     if isinstance(seeds, str) or moves:
-        points = read_latents(seeds, model, of) if isinstance(seeds, str) else Latents.of_seeds(model, seeds, of)
-        points = along(points, moves, model)
-        names = file_names(points.names)
-        stream = (model.picture(points.pick([place]), truncation) for place in range(len(points)))
+        latents = (
+            read_latents(seeds, model, class_name)
+            if isinstance(seeds, str)
+            else Latents.of_seeds(model, seeds, class_name)
+        )
+        latents = along(latents, moves, model)
+        names = file_names(latents.names)
+        stream = (model.picture(latents.pick([place]), truncation) for place in range(len(latents)))
     else:
-        model.labels([], of)
-        names, stream = list(seeds), model.stream(seeds, batch, of, truncation)
+        model.labels([], class_name)
+        names, stream = list(seeds), model.stream(seeds, batch, class_name, truncation)
     pixels = math.prod(model.config.shape)
     if grid is not None and len(names) * pixels > LARGEST_GRID:
         most = LARGEST_GRID // pixels

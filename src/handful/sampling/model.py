@@ -36,7 +36,7 @@ from handful.sampling.response import response
 from handful.sampling.truncation import Truncation, check_truncation
 
 if TYPE_CHECKING:
-    from handful.sampling.latent_files import Latents
+    from handful.sampling.latents import Latents
 
 
 WEIGHTS = "model.safetensors"
@@ -49,7 +49,7 @@ AT_ONCE = 2**22
 """Pixels computed at once on a GPU, where nothing else is asked for: 64 images of 256 px, 4 of 1024 px."""
 
 
-Of = str | Sequence[str] | None
+ClassName = str | Sequence[str] | None
 """The class that all pictures are to be of, or one for each; or all classes in turn."""
 
 
@@ -141,7 +141,7 @@ class Model:
                 return self.folded.gates_of(z, noise, labels)
             return self.truncation.gates(self.truncation.latents(z, truncation), noise, labels, truncation)
 
-    def labels(self, seeds: Sequence[int], of: Of = None) -> Int64[Tensor, " n"] | None:
+    def labels(self, seeds: Sequence[int], class_name: ClassName = None) -> Int64[Tensor, " n"] | None:
         """Give the number of each picture's class, of those asked for, or else of all in turn, seed by seed.
 
         None where the model has no classes.
@@ -149,11 +149,11 @@ class Model:
         Raises:
             UsageError: if there is no such class, or not one for each seed.
         """
-        if of is None:
+        if class_name is None:
             return self.network.labels(seeds)
         names = self.config.classes
-        asked = [of] * len(seeds) if isinstance(of, str) else of
-        for name in {of} if isinstance(of, str) else of:
+        asked = [class_name] * len(seeds) if isinstance(class_name, str) else class_name
+        for name in {class_name} if isinstance(class_name, str) else class_name:
             if name not in names:
                 found = f"there are {', '.join(names)}" if names else "the model was trained without --labels folders"
                 raise UsageError(f"--class {name}: is no class of this model; {found}")
@@ -162,15 +162,14 @@ class Model:
         return torch.tensor([names.index(name) for name in asked], dtype=torch.int64, device=self.device)
 
     def sample(
-        self, seeds: Sequence[int], batch: int | None = None, of: Of = None, truncation: float = 1.0
+        self, seeds: Sequence[int], batch: int | None = None, class_name: ClassName = None, truncation: float = 1.0
     ) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each seed.
 
         Args:
             seeds: Any numbers from 0 up.
             batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
-            of: The class to draw, or one for each seed, where the model has classes. By default a seed's is the one
-                whose place is ``seed`` modulo their number.
+            class_name: The class to draw, or one for each seed. Default: seed modulo the number of classes.
             truncation: Below 1 pictures are drawn towards the mean, and grow more alike.
 
         Returns:
@@ -181,16 +180,16 @@ class Model:
             UsageError: if no seed is given, or one is negative, or there is no such class, or the batch or the
                 truncation makes no sense.
         """
-        return torch.cat(list(self.stream(seeds, batch, of, truncation)))
+        return torch.cat(list(self.stream(seeds, batch, class_name, truncation)))
 
     def images(
-        self, seeds: Sequence[int], batch: int | None = None, of: Of = None, truncation: float = 1.0
+        self, seeds: Sequence[int], batch: int | None = None, class_name: ClassName = None, truncation: float = 1.0
     ) -> list[Image.Image]:
         """Draw one Pillow image for each seed; see ``sample``."""
-        return [to_image(image) for image in self.sample(seeds, batch, of, truncation)]
+        return [to_image(image) for image in self.sample(seeds, batch, class_name, truncation)]
 
     def stream(
-        self, seeds: Sequence[int], batch: int | None = None, of: Of = None, truncation: float = 1.0
+        self, seeds: Sequence[int], batch: int | None = None, class_name: ClassName = None, truncation: float = 1.0
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """Draw the images of ``seeds`` in order, a batch at a time, so that memory holds only one batch.
 
@@ -201,7 +200,7 @@ class Model:
         if batch is not None and batch < 1:
             raise UsageError(f"--size-of-batch {batch}: must be at least 1")
         size = 1 if self.device.type == "cpu" else batch or max(1, AT_ONCE // math.prod(self.config.shape))
-        labels = self.labels(seeds, of)
+        labels = self.labels(seeds, class_name)
         for start in range(0, len(seeds), size):
             places = list(range(start, min(start + size, len(seeds))))
             # A last batch that is not full would be compiled anew, so it is filled up with its last seed.
@@ -211,15 +210,15 @@ class Model:
             images = self.draw(z, noise, None if labels is None else labels[filled], truncation)[: len(places)]
             yield to_bytes(whole(images, str(seeds[start]))).cpu()
 
-    def picture(self, points: Latents, truncation: float = 1.0) -> UInt8[Tensor, "n c h w"]:
+    def picture(self, latents: Latents, truncation: float = 1.0) -> UInt8[Tensor, "n c h w"]:
         """Draw one image for each point, one at a time, so that on the CPU the bits are those of ``sample``.
 
         Raises:
             UsageError: if the truncation is not from 0 to 1, or the generator is damaged.
         """
         drawn = []
-        for place, name in enumerate(points.names):
-            image = self.draw(*points.pick([place]).on(self.device), truncation)
+        for place, name in enumerate(latents.names):
+            image = self.draw(*latents.pick([place]).on(self.device), truncation)
             drawn.append(to_bytes(whole(image, name)).cpu())
         return torch.cat(drawn)
 

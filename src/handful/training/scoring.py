@@ -88,7 +88,7 @@ class RunScorer:
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []
-        for batch in in_batches(model.stream(SAMPLES, of=self.like_training())):
+        for batch in in_batches(model.stream(SAMPLES, class_name=self.like_training())):
             rows.append(self.extractor(batch))
             small.append(thumbnails(batch))
             advance("scoring", sum(map(len, rows)), len(SAMPLES))

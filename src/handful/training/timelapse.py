@@ -25,7 +25,7 @@ def film_of_run(
     out: Path | str,
     seeds: str = "0-15",
     fps: float = 24.0,
-    of: str | None = None,
+    class_name: str | None = None,
     truncation: float = 1.0,
     device: str = "auto",
     progress: Progress | None = None,
@@ -37,7 +37,7 @@ def film_of_run(
         out: See ``walks.interpolate``.
         seeds: Numbers and ranges.
         fps: Checkpoints a second.
-        of: The class of all pictures, where the model has classes.
+        class_name: The class of all pictures, where the model has classes.
         truncation: See ``Model.sample``.
         device: auto, cpu, cuda, cuda:1 or mps.
         progress: Is told how it goes; the terminal by default.
@@ -56,7 +56,7 @@ def film_of_run(
 
     def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
         for done, place in enumerate(checkpoints, start=1):
-            yield model_of(place, newest).sample(numbers, of=of, truncation=truncation)
+            yield model_of(place, newest).sample(numbers, class_name=class_name, truncation=truncation)
             advance("drawing checkpoints", done, len(checkpoints))
 
     with shown_on(progress):

@@ -23,7 +23,7 @@ from handful.config.text import parse_seeds
 from handful.errors import UsageError
 from handful.files import replacing
 from handful.networks import latent
-from handful.sampling.model import Model, Of
+from handful.sampling.model import ClassName, Model
 
 FORMAT = "handful latents 1"
 
@@ -42,14 +42,14 @@ class Latents:
     names: tuple[str, ...]
 
     @classmethod
-    def of_seeds(cls, model: Model, seeds: Sequence[int], of: Of = None) -> Latents:
+    def of_seeds(cls, model: Model, seeds: Sequence[int], class_name: ClassName = None) -> Latents:
         """Give the points of seeds, each named by its number; ``of`` is a class, see ``Model.sample``.
 
         Raises:
             UsageError: as ``Model.sample``.
         """
         latent.check_seeds(seeds)
-        labels = model.labels(seeds, of)
+        labels = model.labels(seeds, class_name)
         z, noise = latent.from_seeds(seeds, model.config.latent, model.network.noise_shapes, torch.device("cpu"))
         return cls(z, noise, None if labels is None else labels.cpu(), tuple(str(seed) for seed in seeds))
 
@@ -132,7 +132,7 @@ def read_tensors(path: Path, format: str, model: Model, kind: str) -> tuple[dict
     return tensors, tuple(about["names"])
 
 
-def read_latents(text: str, model: Model, of: Of = None, option: str = "--seeds") -> Latents:
+def read_latents(text: str, model: Model, class_name: ClassName = None, option: str = "--seeds") -> Latents:
     """Read a list of seeds, ranges and latent files, such as ``0-3,7,face.safetensors``.
 
     ``face.safetensors:anna`` is the one of that name in a file with several. Neither may have a comma in it.
@@ -140,7 +140,7 @@ def read_latents(text: str, model: Model, of: Of = None, option: str = "--seeds"
     Args:
         text: The list; its order is kept.
         model: Whose points they are.
-        of: The class of all of them, or one for each, in place of their own.
+        class_name: The class of all of them, or one for each, in place of their own.
         option: Where the list was given, for messages.
 
     Raises:
@@ -156,11 +156,11 @@ def read_latents(text: str, model: Model, of: Of = None, option: str = "--seeds"
             raise UsageError(
                 f"{option} {text}: {part!r} is no number, no range like 0-63, and no latent file ({ENDING})"
             )
-    points = Latents.join(parts)
-    if of is None:
-        return points
-    labels = model.labels(range(len(points)), of)
-    return Latents(points.z, points.noise, None if labels is None else labels.cpu(), points.names)
+    latents = Latents.join(parts)
+    if class_name is None:
+        return latents
+    labels = model.labels(range(len(latents)), class_name)
+    return Latents(latents.z, latents.noise, None if labels is None else labels.cpu(), latents.names)
 
 
 def named(text: str, model: Model) -> Latents:
@@ -168,8 +168,8 @@ def named(text: str, model: Model) -> Latents:
     stem, _, name = text.partition(f"{ENDING}:")
     if not name:
         return load_latents(text, model)
-    points = load_latents(stem + ENDING, model)
-    return points.pick(chosen(points.names, name, text))
+    latents = load_latents(stem + ENDING, model)
+    return latents.pick(chosen(latents.names, name, text))
 
 
 def chosen(names: Sequence[str], name: str, text: str) -> list[int]:
