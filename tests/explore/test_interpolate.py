@@ -132,7 +132,7 @@ def variation(steps) -> float:
 def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
     walk, measure = Walk(model, Latents.of_seeds(model, [1, 2, 3]), loop), measure_of("features", CPU)
     plain = plain_moments(walk.legs, 24)
-    even = even_moments(walk, 24, measure, lambda done, class_name: None)
+    even = even_moments(walk, 24, measure, lambda done, of: None)
     assert (even[0], even[-1]) == (0.0, float(walk.legs))
     varied = [variation(measured(walk, moments, measure, lambda done: None)) for moments in (plain, even)]
     assert varied[1] < 0.5 * varied[0]
@@ -149,7 +149,7 @@ def test_steps_can_be_measured_by_lpips(any_model, monkeypatch):
 
 def test_a_walk_on_which_nothing_changes_is_walked_plainly(model):
     walk, measure = Walk(model, Latents.of_seeds(model, [1, 1])), measure_of("features", CPU)
-    assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, class_name: None) == plain_moments(1, 4)
+    assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, of: None) == plain_moments(1, 4)
 
 
 def test_frames_of_a_folder_and_of_a_webp_are_the_pictures_bit_for_bit(model, source, tmp_path):
