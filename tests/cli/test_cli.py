@@ -1,8 +1,6 @@
 """The command line, as a user meets it."""
 
-import io
 import json
-import re
 import subprocess
 import sys
 import time
@@ -11,14 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console as Terminal
 
 from handful.cli import main as cli
 from handful.config.presets import PRESETS, default, paper, tiny
 from handful.config.text import parse_seeds
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.progress import Console, duration
 
 
 @pytest.fixture(scope="module")
@@ -229,39 +225,6 @@ def test_narrow_networks_take_larger_steps():
 )
 def test_seeds_are_numbers_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
-
-
-def test_durations_are_said_in_two_units():
-    assert [duration(seconds) for seconds in (45.0, 200.2, 7500.0)] == ["45 s", "3 min 20 s", "2 h 05 min"]
-
-
-ENTRY = {"step": 200, "steps": 2000, "seconds_left": 75.0, "images_per_second": 70.123}
-ENTRY |= {"discriminator": 1.5, "generator": 0.25, "reconstruction": 0.5}
-
-
-def test_a_report_is_a_line_with_rate_time_left_and_losses_where_output_is_a_file():
-    stream = io.StringIO()
-    console = Console(Terminal(file=stream))
-    console.advance("training", 200, 2000)
-    console.report(ENTRY)
-    losses = "discriminator 1.500  generator 0.250  reconstruction 0.500"
-    assert stream.getvalue() == f"step 200 of 2,000  1 min 15 s left  70.1 images/s  {losses}\n"
-
-
-def test_a_bar_on_a_terminal_of_80_columns_shows_everything():
-    stream = io.StringIO()
-    console = Console(Terminal(file=stream, force_terminal=True, width=80))
-    console.advance("reading images", 100, 100)
-    console.advance("training", 12_345, 50_000)
-    console.report(ENTRY)
-    console.note("a [note] with brackets")
-    console.close()
-    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", stream.getvalue())
-    assert "a [note] with brackets" in text
-    last = text.rstrip().splitlines()[-1]
-    assert "12345/50000" in last
-    assert "70.1 images/s D 1.50 G 0.25 R 0.50" in last
-    assert "reading images" not in last
 
 
 def test_the_version_is_told(capsys):

@@ -21,6 +21,7 @@ from handful.compute.memory import most_compared
 from handful.config.text import option
 from handful.config.train import size_in_words
 from handful.data.dataset import Dataset, load_folder
+from handful.displays import duration
 from handful.errors import UsageError, WeightsError
 from handful.files import readable, replacing
 from handful.images.channels import KINDS
@@ -28,7 +29,7 @@ from handful.images.grid import grid, to_image
 from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
 from handful.metrics.table import OF_CLASSES, ROWS, class_value, protocol, value
-from handful.progress import Progress, advance, duration, shown_on
+from handful.progress import Progress, advance, shown_on
 from handful.records import layout
 from handful.records.journal import Journal
 from handful.records.scores import Score, read_history

@@ -12,7 +12,7 @@ import torch
 from handful.compute.device import wait
 from handful.compute.memory import SAFE, held, limit, peak_memory
 from handful.config.train import TrainConfig
-from handful.progress import duration
+from handful.displays import duration
 from handful.training.state import State
 
 WARM_UP = {"cpu": 2, "cuda": 5}
