@@ -9,7 +9,7 @@ DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for pat
 TINY = {
     "train": "--preset tiny --size 32 --steps 2 --batch 4 --device cpu --precision fp32 --compile off --no-report",
     "check": "--size 32",
-    "generate": "--device cpu",
+    "generate": "--seeds 0-3 --device cpu",
     "evaluate": "--features random --device cpu",
     "interpolate": "--frames 4 --device cpu",
     "project": "--steps 2 --noise-steps 1 --starts 1 --candidates 2 --device cpu",

@@ -1,1 +1,4 @@
-"""The machine: devices, precision, compiling, memory, several processes."""
+"""The machine: devices, precision, compiling, memory, streams, processes.
+
+May import ``config`` and the modules below it; not ``images`` or ``records``, its neighbours.
+"""

@@ -1,1 +1,4 @@
-"""Options of a run: fields, checks, presets. Imports no torch."""
+"""The options of a run: fields, ranges, checks, presets, sizes. Imports no torch.
+
+May import ``errors``, ``files``, ``progress`` and ``seeds`` only.
+"""

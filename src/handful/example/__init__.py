@@ -1,1 +1,4 @@
-"""The demo: drawn flowers, trained on in minutes."""
+"""The demo: drawn flowers, and a run that learns them in minutes.
+
+May import ``training`` and everything below it.
+"""

@@ -1,1 +1,4 @@
-"""What a trained generator has learned: pictures beside their neighbours, mixed, and photos turned into latents."""
+"""What a trained generator has learned: interpolation, neighbours, mixing, projection, directions.
+
+May import ``metrics`` and everything below it; not ``reporting``, its neighbour.
+"""

@@ -1,1 +1,4 @@
-"""One picture: decoding, writing, grids, sheets, films."""
+"""One picture: decoding, channels, grids, sheets, films.
+
+May import ``config`` and the modules below it; not ``compute`` or ``records``, its neighbours.
+"""

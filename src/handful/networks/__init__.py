@@ -1,1 +1,4 @@
-"""The generator, the discriminators, and what they are built of."""
+"""The generator, the discriminators and their layers. They know nothing of how they are trained.
+
+May import ``images``, ``compute`` and ``records`` and everything below them; not ``data`` or ``optim``, its neighbours.
+"""

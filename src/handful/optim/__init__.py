@@ -1,1 +1,5 @@
-"""Adam with spectral normalisation, and the averaged generator."""
+"""Adam with spectral normalisation once a step, and the averaged generator.
+
+May import ``images``, ``compute`` and ``records`` and everything below them; not ``networks`` or ``data``, its
+neighbours.
+"""

@@ -1,1 +1,4 @@
-"""The page that a run leaves: what it learned from, how it went, what it draws and how much of that is its own."""
+"""The page of a run, ``report.html``: settings, scores, pictures, curves and the nearest training images.
+
+May import ``metrics`` and everything below it; not ``explore``, its neighbour.
+"""

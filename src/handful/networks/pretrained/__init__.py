@@ -1,1 +1,4 @@
-"""Networks that others trained, written out here since torchvision is never imported."""
+"""Networks that others trained, and where their weight files come from.
+
+They are written out here, since torchvision is never imported. Imports what ``networks`` may import.
+"""
