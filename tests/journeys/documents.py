@@ -44,6 +44,8 @@ def tiny(words: list[str]) -> list[str]:
     """Return the arguments of a ``handful`` command at a tiny size."""
     _, command, *arguments = words
     changes = shlex.split(TINY.get(command, ""))
+    if "--progress" in arguments:  # a film of a run's checkpoints, as long as there are
+        changes = changes[2:]
     replaced = {word for word in changes if word.startswith("--")}
     kept: list[str] = []
     dropping = False

@@ -127,7 +127,7 @@ def test_links_into_a_page_have_a_heading_there():
 @pytest.mark.parametrize("document", [each for each in DOCUMENTS if each.startswith("docs/")])
 def test_the_code_that_documents_name_is_there(document):
     packages = "config|records|compute|images|data|networks|optim|objective|sampling|metrics|explore|reporting|training"
-    for name in re.findall(rf"`((?:{packages})(?:\.\w+)+)`", text_of(document)):
+    for name in re.findall(rf"`((?:{packages})(?:\.(?!json)\w+)+)`", text_of(document)):
         assert resolves(name), f"{document}: {name}"
 
 
@@ -223,7 +223,14 @@ def test_the_commands_of_a_document_run_one_after_the_other(explored, document):
 def test_the_torchrun_line_trains_one_run_in_two_processes(workplace):
     (words,) = [words for words in commands("docs/training.md") if words[0] == "torchrun"]
     place = words.index("--")
-    launch = [sys.executable, "-m", "torch.distributed.run", *words[1 : place + 1], "handful", *tiny(words[place + 1 :])]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        *words[1 : place + 1],
+        "handful",
+        *tiny(words[place + 1 :]),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     subprocess.run(launch, env=environment, check=False, timeout=300)
     assert (workplace / "runs" / "photos" / "model" / "model.safetensors").exists()
