@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, flushed to the disk, then renamed."""
+"""Write files atomically: under a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 
 from handful.errors import UsageError
 
-PART = ".part"
+TEMPORARY_ENDING = ".part"
 
 
-UMASK = os.umask(0)
+_UMASK = os.umask(0)  # can only be read by setting it
 
 
-os.umask(UMASK)
+os.umask(_UMASK)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write, and put it in the place of ``path`` once the block has ended well.
+    """Yield a temporary path to write to, and rename it to ``path`` if the block succeeds.
 
-    If the block fails, or the process dies, ``path`` is as it was. Works for a file, and for a folder that is new.
+    If the block fails or the process dies, ``path`` is unchanged. Works for a file, and for a folder that is new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_ENDING}")
     remove(temporary)
     try:
         yield temporary
         for written in [*temporary.glob("*"), temporary]:
             if written.is_file():
-                written.chmod(0o666 & ~UMASK)  # safetensors lets nobody else read what it writes
+                written.chmod(0o666 & ~_UMASK)  # safetensors creates files that only their owner can read
             flush(written)
         temporary.replace(path)
         flush(path.parent)
@@ -41,24 +41,26 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def require_folder(folder: Path, option: str = "--out") -> None:
-    """Make a folder that is going to be written to, before work is done for it.
+    """Create a folder for results before the work for them begins.
 
     Raises:
-        UsageError: if it cannot be one; the message names the option.
+        UsageError: It cannot be created or written to; the message names the option.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{option} {folder}: cannot be made a folder ({error.strerror}); choose another") from error
+        raise UsageError(
+            f"{option} {folder}: the folder cannot be created ({error.strerror}); choose another"
+        ) from error
     if not os.access(folder, os.W_OK):
-        raise UsageError(f"{option} {folder}: may not be written to; choose another folder")
+        raise UsageError(f"{option} {folder}: the folder is not writable; choose another")
 
 
 def require_file(path: Path, option: str = "--out") -> None:
-    """See that a file can be written, before work is done for it.
+    """Check that a file for results can be written before the work for it begins.
 
     Raises:
-        UsageError: if it cannot; the message names the option.
+        UsageError: It cannot be written; the message names the option.
     """
     if path.is_dir():
         raise UsageError(f"{option} {path}: is a folder; name a file in it, such as {path / 'sheet.png'}")
@@ -66,14 +68,14 @@ def require_file(path: Path, option: str = "--out") -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value as indented JSON."""
+    """Write a value as indented JSON, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def flush(path: Path) -> None:
-    """Make the disk hold what was written to a file, or to the list of files of a folder."""
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+    """Flush a file, or the entries of a folder, to disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
@@ -83,13 +85,13 @@ def flush(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that died left half-written below a folder that nobody writes to at present."""
-    for left in sorted(folder.rglob(f".*{PART}")):
+    """Remove the temporary files that dead processes have left below a folder. No live process may write to it."""
+    for left in sorted(folder.rglob(f".*{TEMPORARY_ENDING}")):
         remove(left)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder of files, if it is there."""
+    """Remove a file, or a folder of files, if it exists."""
     if path.is_dir():
         for child in path.iterdir():
             child.unlink()
@@ -99,15 +101,15 @@ def remove(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Say where things are kept that can be made again: ``$HANDFUL_CACHE``, or the user's cache folder."""
+    """Return the folder for files that can be created again: ``$HANDFUL_CACHE``, or one in the user's cache folder."""
     if os.environ.get("HANDFUL_CACHE"):
         return Path(os.environ["HANDFUL_CACHE"]).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handful"
 
 
-def readable(path: Path | str) -> str:
-    """Make a path printable: line breaks, control characters and bytes that are not UTF-8 become backslash escapes.
+def printable(path: Path | str) -> str:
+    """Escape line breaks, control characters and bytes that are not UTF-8, so that a path can be printed.
 
-    Brackets stay as they are, so text for rich still needs ``rich.markup.escape``.
+    Brackets are unchanged, so text for rich still needs ``rich.markup.escape``.
     """
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))

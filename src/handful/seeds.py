@@ -1,4 +1,4 @@
-"""Seeds."""
+"""Named random streams: every random number is drawn from a purpose and a few numbers, such as seed and step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a random stream is for; streams of two purposes are unrelated whatever the seeds."""
+    """What a random stream is used for. Streams of two purposes are independent even for equal seeds."""
 
     PICTURE = 1
     WEIGHTS = 2
@@ -23,5 +23,5 @@ class Purpose(IntEnum):
 
 
 def fold(purpose: Purpose, *numbers: int) -> int:
-    """Make one 64-bit seed out of a purpose and numbers; close numbers give unrelated seeds."""
+    """Return a 64-bit seed for a purpose and some numbers; similar numbers give independent seeds."""
     return int(np.random.SeedSequence((int(purpose), *numbers)).generate_state(1, np.uint64)[0])

@@ -1,8 +1,8 @@
-"""Image sets too large for memory: decoded once, into a file in the run folder that training reads from as it goes.
+"""Decode image sets that do not fit into memory once, into a file of the run folder that training reads from.
 
-``cache/images.uint8`` holds the pixels, first those of the images that are trained on, then those that are held back.
-``cache/about.json`` says of what and how they were made, with a checksum; it is written last and removed first, so that
-pixels without it are of a decoding that did not end. All of it can be made again; ``handful clean`` removes it.
+``cache/images.uint8`` holds the pixels: first the images that are trained on, then those held out. ``cache/about.json``
+says how they were made, with a checksum. It is written last and removed first, so that pixels without it are known to
+be incomplete. ``handful clean`` removes both; the next run creates them again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 import zlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,226 +23,214 @@ from torch import Tensor
 
 from handful.compute.memory import GIGA, budget
 from handful.config.train import TrainConfig
-from handful.data.classes import label
+from handful.data.classes import find_classes
 from handful.data.dataset import Dataset, load_folder
-from handful.data.holdout import hold_back, part
-from handful.data.photos import Photos, Problem
+from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
+from handful.data.training_set import choose_held_out, split_images
 from handful.errors import UsageError
-from handful.files import readable, replacing, sweep, write_json
+from handful.files import printable, replacing, sweep, write_json
 from handful.progress import advance, note
 from handful.records import layout
 
 IMAGES, ABOUT = "images.uint8", "about.json"
 
 
-SPARE = GIGA
-"""Bytes left on the disk for checkpoints."""
+RESERVED_BYTES = GIGA
+"""Disk space left free for checkpoints."""
 
 
-PIECE = 64 * 2**20
-"""Bytes that are checked at once."""
+CHUNK_BYTES = 64 * 2**20
+"""Bytes that the checksum reads at a time."""
 
 
-def fits(config: TrainConfig) -> bool:
-    """Say whether the images are to lie in memory: they fit, and no file has them already.
+def fits_in_memory(config: TrainConfig) -> bool:
+    """Return whether to load the images into memory: they fit, and no cache holds them already.
 
     Raises:
-        UsageError: if they cannot be found.
+        UsageError: The images cannot be found.
     """
     if (config.folder / layout.CACHE / ABOUT).exists():
         return False
-    return len(open_photos(config.images).files) * bytes_each(config) <= budget(config.image_memory)
-
-
-def bytes_each(config: TrainConfig) -> int:
-    """Give what one image takes, decoded."""
-    return config.generator.channels * math.prod(config.shape)
+    return len(open_photos(config.images).files) * config.geometry.bytes_per_image <= budget(config.image_memory)
 
 
 def load(config: TrainConfig) -> Dataset:
-    """Map the images from the file in the run folder, which is made first where it is not there or of other images.
+    """Map the images from the cache, which is created first if it is missing or was made of other images.
 
-    The folder must be nobody else's meanwhile.
+    The caller must hold the lock of the run folder.
 
     Raises:
-        UsageError: as ``load_folder``; or the disk has not the room.
+        UsageError: as ``load_folder``; or the disk is too small.
     """
     folder = config.folder / layout.CACHE
     photos = open_photos(config.images)
-    # What the pixels, and their order, depend on.
-    made = {"images": photos.stamp(), "shape": list(config.shape), "channels": config.generator.channels}
-    made |= {name: getattr(config, name) for name in ("fit", "seed", "hold_back", "labels")}
-    dataset = reopened(folder, made, config)
+    # All that the pixels and their order depend on.
+    origin = {"images": photos.stamp(), "shape": list(config.shape), "channels": config.geometry.channels}
+    origin |= {name: getattr(config, name) for name in ("fit", "seed", "hold_back", "labels")}
+    dataset = reopen(folder, origin, config)
     if dataset is None:
         remove(folder)
-        make(folder, photos, made, config)
-        dataset = reopened(folder, made, config)
+        create(folder, photos, origin, config)
+        dataset = reopen(folder, origin, config)
         assert dataset is not None
     return dataset
 
 
-def make(folder: Path, photos: Photos, made: dict[str, Any], config: TrainConfig) -> None:
-    """Decode the images into the file."""
+def create(folder: Path, photos: Photos, origin: dict[str, Any], config: TrainConfig) -> None:
+    """Decode the images into the cache."""
     folder.mkdir(parents=True, exist_ok=True)
-    need = len(photos.files) * bytes_each(config)
-    most = budget(config.image_memory) / GIGA
+    needed = len(photos.files) * config.geometry.bytes_per_image
+    limit = budget(config.image_memory) / GIGA
     note(
-        f"the images need {need / GIGA:.2f} GB, and may take {most:.2f} GB of memory (--image-memory):"
-        f" decoding them into {folder / IMAGES}"
+        f"the images take {needed / GIGA:.2f} GB, more than the {limit:.2f} GB of memory they may use"
+        f" (--image-memory): decoding them into {folder / IMAGES}"
     )
-    require_room(folder, need)
+    require_disk_space(folder, needed)
     with replacing(folder / IMAGES) as temporary:
-        dataset = load_folder(
-            config.images,
-            config.shape,
-            config.fit,
-            config.generator.channels,
-            partial(advance, "reading images"),
-            allocate=partial(reserve, temporary),
-        )
-        kept, chosen = hold_back(label(dataset.names, config), config)
-        training, unseen = part(dataset.images, kept, chosen)
-        images = dataset.images[: len(kept) + len(chosen)]
-        images[len(training) :] = unseen
-        os.truncate(temporary, images.nbytes)  # pictures that could not be read, or are of no class, have left room
-        checksum = check(images, partial(advance, "checking images"))
+        dataset = load_folder(config.images, config.geometry, allocate=partial(allocate_in_file, temporary))
+        kept, held_out = choose_held_out(find_classes(dataset.names, config), config)
+        training, others = split_images(dataset.images, kept, held_out)
+        images = dataset.images[: len(kept) + len(held_out)]
+        images[len(training) :] = others
+        os.truncate(temporary, images.nbytes)  # skipped files and images of no class have left space at the end
+        checksum = checksum_of(images)
     about = {
-        "made": made,
+        "made": origin,
         "checksum": checksum,
-        "names": [dataset.names[index] for index in kept + chosen],
-        "held": len(chosen),
+        "names": [dataset.names[index] for index in kept + held_out],
+        "held": len(held_out),
         "fingerprint": dataset.fingerprint,
-        "skipped": [[str(problem.path), problem.reason] for problem in dataset.skipped],
+        "skipped": [[str(file.path), file.reason] for file in dataset.skipped],
         "small": dataset.small,
         "ignored": dataset.ignored,
     }
     write_json(folder / ABOUT, about)
 
 
-def reopened(folder: Path, made: dict[str, Any], config: TrainConfig) -> Dataset | None:
-    """Map the file if it is whole and was made of the same images in the same way, or say why not."""
+def reopen(folder: Path, origin: dict[str, Any], config: TrainConfig) -> Dataset | None:
+    """Map the cache if it is complete and was made from the same images in the same way; else tell the user why not."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        same, names = about["made"] == made, tuple(about["names"])
+        same, names = about["made"] == origin, tuple(about["names"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not same:
-        note(f"{folder / IMAGES} is of images that have changed since: decoding them anew")
-        return None
-    shape = (len(names), config.generator.channels, *config.shape)
     path = folder / IMAGES
+    if not same:
+        note(f"the images have changed since {path} was written: decoding them again")
+        return None
+    shape = (len(names), config.geometry.channels, *config.shape)
     if not path.exists() or path.stat().st_size != math.prod(shape):
-        note(f"{path} is not whole: decoding the images anew")
+        note(f"{path} is incomplete: decoding the images again")
         return None
-    images = mapped(path, shape)
-    if check(images, partial(advance, "checking images")) != about["checksum"]:
-        note(f"{path} is damaged: decoding the images anew")
+    images = map_images(path, shape)
+    if checksum_of(images) != about["checksum"]:
+        note(f"{path} is damaged: decoding the images again")
         return None
-    note(f"images are read from {path} ({images.nbytes / GIGA:.2f} GB) while it trains")
+    note(f"training reads the images from {path} ({images.nbytes / GIGA:.2f} GB)")
     return Dataset(
         images=images,
         names=names,
         fingerprint=about["fingerprint"],
-        skipped=tuple(Problem(Path(path), reason) for path, reason in about["skipped"]),
+        skipped=tuple(SkippedFile(Path(name), reason) for name, reason in about["skipped"]),
         small=tuple(about["small"]),
         ignored=about["ignored"],
-        held=about["held"],
+        held_out=about["held"],
     )
 
 
-def mapped(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
-    """Map a file as images: the system reads what is looked at, and forgets it again where memory is short.
+def map_images(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
+    """Map a file as images: the system reads what is accessed, and drops it again when memory is short.
 
     Raises:
-        UsageError: if it is not there, as on another machine, or the process may not map as much.
+        UsageError: The file is missing, as on another machine, or the address space is limited.
     """
-    # The map of a file that is not there would make one, of black images.
+    # Mapping a missing file would create one, of black images.
     if not path.is_file() or path.stat().st_size < math.prod(shape):
-        raise UsageError(f"{path}: is not there or not whole; several machines need a run folder that they share")
+        raise UsageError(f"{path} is missing or incomplete; several machines need a run folder that they share")
     try:
-        # Shared, since a private map of what may be written counts as memory under ``ulimit -d``. Nobody writes.
+        # Shared, since a private writable map counts as memory under ``ulimit -d``. Nothing writes to it.
         return torch.from_file(str(path), shared=True, size=math.prod(shape), dtype=torch.uint8).view(shape)
     except RuntimeError as error:
-        raise UsageError(f"{path}: cannot be mapped ({error}); raise the limit of addresses (ulimit -v)") from error
+        raise UsageError(f"{path} cannot be mapped ({error}); raise the address space limit (ulimit -v)") from error
 
 
-def mapped_from(images: UInt8[Tensor, "n c h w"]) -> Path | None:
-    """Say which file images are mapped from; none for those in memory or on a device."""
+def mapped_file(images: UInt8[Tensor, "n c h w"]) -> Path | None:
+    """Return the file that images are mapped from; None for images in memory or on another device."""
     name = images.untyped_storage().filename if images.device.type == "cpu" else None
     return Path(name) if name else None
 
 
-def reserve(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
-    """Make a file of the size of images, and map it.
+def allocate_in_file(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
+    """Create a file of the size of images, and map it.
 
     Raises:
-        UsageError: if the disk has not the room.
+        UsageError: The disk is too small.
     """
     try:
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate"):
-                # Without, a disk that runs full would kill the process at a write into the map.
+                # Otherwise a full disk would kill the process at a write into the map.
                 os.posix_fallocate(file.fileno(), 0, math.prod(shape))
             else:
                 file.truncate(math.prod(shape))
     except OSError as error:
-        raise no_room(path.parent, math.prod(shape), str(error.strerror).lower()) from error
-    return mapped(path, shape)
+        raise disk_error(path.parent, math.prod(shape), str(error.strerror).lower()) from error
+    return map_images(path, shape)
 
 
-def require_room(folder: Path, need: int) -> None:
-    """Refuse to begin what the disk cannot hold.
+def require_disk_space(folder: Path, needed: int) -> None:
+    """Check that the disk has room for ``needed`` bytes and for the rest of the run.
 
     Raises:
-        UsageError: if it has not the room, with some left for the rest of the run.
+        UsageError: It has not.
     """
     free = shutil.disk_usage(folder).free
-    if need + SPARE > free:
-        raise no_room(
-            folder, need, f"{free / GIGA:.2f} GB of the disk are free, and {SPARE / GIGA:.0f} GB must stay so"
-        )
+    if needed + RESERVED_BYTES > free:
+        reserved = f"{RESERVED_BYTES / GIGA:.0f} GB is reserved for checkpoints"
+        raise disk_error(folder, needed, f"{free / GIGA:.2f} GB is free, of which {reserved}")
 
 
-def no_room(folder: Path, need: int, reason: str) -> UsageError:
-    """Say that the disk has not the room, and what helps."""
+def disk_error(folder: Path, needed: int, reason: str) -> UsageError:
+    """Return an error that says that the disk is too small, and what helps."""
     return UsageError(
-        f"{readable(folder)}: the images need {need / GIGA:.2f} GB there ({reason}); make room, choose another --run or"
-        " a smaller --size, or let them stay in memory with a higher --image-memory"
+        f"{printable(folder)}: not enough disk space for the images, which take {needed / GIGA:.2f} GB ({reason});"
+        " free some, choose another --run or a smaller --size, or keep the images in memory with a higher"
+        " --image-memory"
     )
 
 
-def check(images: UInt8[Tensor, "n c h w"], progress: Callable[[int, int], None]) -> int:
-    """Give the CRC-32 of the pixels, which are read once; a few seconds for 4 GB."""
-    whole = images.view(-1).numpy().data
+def checksum_of(images: UInt8[Tensor, "n c h w"]) -> int:
+    """Return the CRC-32 of all pixels. Takes a few seconds for 4 GB."""
+    data = images.view(-1).numpy().data
     checksum = 0
-    for start in range(0, len(whole), PIECE):
-        checksum = zlib.crc32(whole[start : start + PIECE], checksum)
-        progress(min(start + PIECE, len(whole)) >> 20, len(whole) >> 20)
+    for start in range(0, len(data), CHUNK_BYTES):
+        checksum = zlib.crc32(data[start : start + CHUNK_BYTES], checksum)
+        advance("checking images", min(start + CHUNK_BYTES, len(data)) >> 20, len(data) >> 20)
     return checksum
 
 
 def remove(folder: Path) -> int:
-    """Remove the file and what belongs to it, and give the bytes that gives back. Touches nothing else."""
-    given_back = 0
+    """Remove the cache and return the bytes freed. Other files in the folder stay."""
+    freed = 0
     if not folder.is_dir():
-        return given_back
+        return freed
     sweep(folder)
     for name in (ABOUT, IMAGES):
         path = folder / name
         if path.is_file():
-            given_back += path.stat().st_size
+            freed += path.stat().st_size
             path.unlink()
     if not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()
-    return given_back
+    return freed
 
 
 def clean(run: Path | str) -> int:
-    """Remove from a run folder what can be made again: the file of decoded images. Gives the bytes that this frees.
+    """Remove the cache of decoded images from a run folder, and return the bytes freed.
 
     Raises:
-        UsageError: if this is no run folder, or the run is training.
+        UsageError: This is not a run folder, or a process is training in it.
     """
     run = Path(run)
     if not (run / layout.CONFIG).is_file() and not (run / layout.CACHE).is_dir():

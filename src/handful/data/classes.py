@@ -1,4 +1,4 @@
-"""Classes of images, by the sub-folders that they lie in."""
+"""Classes of images, taken from the sub-folders that they lie in."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import NamedTuple, final
 
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.files import readable
+from handful.files import printable
 
-FEWEST = 8
-"""Images of a class; of fewer the discriminator would learn each by heart while they are shown as often as the others'.
-"""
+MIN_CLASS_IMAGES = 8
+"""Images that a class needs. Every class is shown equally often, so a smaller one would be memorised."""
 
 
 OTHER = "other"
-"""What the classes that have fewer are called together."""
+"""Name of the class that smaller classes are merged into."""
 
 
-LEFT_OUT = -1
-"""Number, in place of a class's, of an image that is not trained on."""
+NO_CLASS = -1
+"""Label of an image that belongs to no class and is not trained on."""
 
 
-NAMED = 5
+NAMED_IMAGES, NAMED_CLASSES = 5, 20
+"""How many a message names before it counts the rest."""
 
 
 @final
@@ -31,86 +31,93 @@ class Classes(NamedTuple):
     """The class of each image."""
 
     names: tuple[str, ...]
-    """In alphabetical order; none where all images are of one kind."""
-    numbers: tuple[int, ...]
-    """For each image the place of its class's name, or ``LEFT_OUT``; 0 throughout where there are no classes."""
+    """In alphabetical order; empty if the images have no classes."""
+    labels: tuple[int, ...]
+    """Index into ``names`` for each image, or ``NO_CLASS``; all 0 if the images have no classes."""
     notes: tuple[str, ...] = ()
-    """What the user should know of how these came about."""
+    """What to tell the user about them."""
 
 
-def by_folder(images: Sequence[str]) -> Classes:
-    """Take the folder that each image lies in, the first below those that all have in common, for its class.
-
-    Classes of fewer than ``FEWEST`` images are made one. Where even together they are too few, they are left out; where
-    less than two classes are left, there are none.
+def find_classes(images: Sequence[str], config: TrainConfig) -> Classes:
+    """Return the classes that ``--labels`` asks for.
 
     Raises:
-        UsageError: if an image lies in no sub-folder.
+        UsageError: as ``classes_from_folders``.
     """
-    own = folders(images)
-    stray = [name for name, folder in zip(images, own, strict=True) if folder is None]
+    return classes_from_folders(images) if config.labels == "folders" else Classes((), (0,) * len(images))
+
+
+def classes_from_folders(images: Sequence[str]) -> Classes:
+    """Label each image with its folder: the first one below the folders that all images share.
+
+    Classes with fewer than ``MIN_CLASS_IMAGES`` images are merged into ``OTHER``. If even that class is too small, its
+    images are left out. If fewer than two classes remain, there are none.
+
+    Raises:
+        UsageError: An image lies in no sub-folder.
+    """
+    folders = class_folders(images)
+    require_folders(images, folders)
+    counts = Counter(folder for folder in folders if folder is not None)
+    small = sorted(name for name, count in counts.items() if count < MIN_CLASS_IMAGES)
+    merged = sum(counts[name] for name in small) + (counts[OTHER] if small and OTHER not in small else 0)
+    has_other = bool(small) and merged >= MIN_CLASS_IMAGES
+    names = tuple(sorted(set(counts) - set(small) | ({OTHER} if has_other else set())))
+    if len(names) < 2:
+        reason = f"fewer than two sub-folders hold {MIN_CLASS_IMAGES} images ({listed(counts, sorted(counts))})"
+        return Classes((), (0,) * len(images), (f"--labels folders has no effect: {reason}",))
+    label_of = {name: index for index, name in enumerate(names)}
+    label_of |= dict.fromkeys(small, label_of[OTHER] if has_other else NO_CLASS)
+    labels = tuple(label_of[folder] for folder in folders if folder is not None)
+    sizes = Counter(labels)
+    sizes_text = ", ".join(f"{printable(name)} {sizes[label]}" for label, name in enumerate(names))
+    notes = [f"{len(names)} classes, each shown equally often: {sizes_text}"]
+    if small:
+        action = f"merged into {OTHER}" if has_other else "left out"
+        notes.append(f"classes with fewer than {MIN_CLASS_IMAGES} images, {action}: {listed(counts, small)}")
+    return Classes(names, labels, tuple(notes))
+
+
+def require_folders(images: Sequence[str], folders: Sequence[str | None]) -> None:
+    """Check that every image lies in a sub-folder.
+
+    Raises:
+        UsageError: One does not.
+    """
+    stray = [name for name, folder in zip(images, folders, strict=True) if folder is None]
     if stray:
-        some = ", ".join(map(readable, stray[:NAMED])) + ", ..." * (len(stray) > NAMED)
+        named = ", ".join(map(printable, stray[:NAMED_IMAGES])) + ", ..." * (len(stray) > NAMED_IMAGES)
+        count = f"{len(stray)} images lie" if len(stray) > 1 else "1 image lies"
         raise UsageError(
-            f"--labels folders: {counted(len(stray))} in no sub-folder ({some}); move each to the folder of its class,"
+            f"--labels folders: {count} in no sub-folder ({named}); move each to the folder of its class,"
             " or leave --labels out"
         )
-    counts = Counter(folder for folder in own if folder is not None)
-    small = sorted(name for name, count in counts.items() if count < FEWEST)
-    together = sum(counts[name] for name in small) + (counts[OTHER] if small and OTHER not in small else 0)
-    kept = set(counts) - set(small) | ({OTHER} if small and together >= FEWEST else set())
-    if len(kept) < 2:
-        why = f"of the sub-folders ({listed(counts, sorted(counts))}) fewer than two have {FEWEST} images"
-        return Classes((), (0,) * len(images), (f"--labels folders: no classes, since {why}",))
-    names = tuple(sorted(kept))
-    place = {name: names.index(name) if name in kept else LEFT_OUT for name in counts}
-    notes = []
-    if small:
-        place |= dict.fromkeys(small, names.index(OTHER) if OTHER in kept else LEFT_OUT)
-        done = f"made one class, {OTHER}" if OTHER in kept else "left out"
-        notes.append(f"fewer than {FEWEST} images, too few for a class, so {done}: {listed(counts, small)}")
-    numbers = tuple(place[folder] for folder in own if folder is not None)
-    sizes = Counter(numbers)
-    spread = ", ".join(f"{readable(name)} {sizes[number]}" for number, name in enumerate(names))
-    notes.insert(0, f"{len(names)} classes, each seen as often: {spread}")
-    return Classes(names, numbers, tuple(notes))
 
 
-def label(images: Sequence[str], config: TrainConfig) -> Classes:
-    """Find the classes that a run asks for.
+def class_folders(images: Sequence[str]) -> list[str | None]:
+    """Return the first folder of each image below those that all images share; None for an image without one.
 
-    Raises:
-        UsageError: as ``by_folder``.
+    Archives often wrap everything in one folder, which is therefore not a class.
     """
-    return by_folder(images) if config.labels == "folders" else Classes((), (0,) * len(images))
-
-
-def folders(images: Sequence[str]) -> list[str | None]:
-    """Give the first folder of each image below those that all share, as archives often have; None: it has none."""
     parts = [name.split("/") for name in images]
-    while parts and all(len(each) > 2 for each in parts) and len({each[0] for each in parts}) == 1:
-        parts = [each[1:] for each in parts]
-    return [each[0] if len(each) > 1 else None for each in parts]
+    while parts and all(len(path) > 2 for path in parts) and len({path[0] for path in parts}) == 1:
+        parts = [path[1:] for path in parts]
+    return [path[0] if len(path) > 1 else None for path in parts]
 
 
-def classes_of(images: Sequence[str], classes: Sequence[str]) -> list[str | None]:
-    """Give the class of each image by its name; None if it is of none."""
+def class_names_of(images: Sequence[str], classes: Sequence[str]) -> list[str | None]:
+    """Return the name of each image's class among ``classes``; None for an image of none of them."""
     other = OTHER if OTHER in classes else None
-    return [folder if folder in classes else other for folder in folders(images)]
+    return [folder if folder in classes else other for folder in class_folders(images)]
 
 
 def in_proportion(classes: Sequence[str], count: int) -> list[str]:
-    """Name a class for each of ``count`` pictures, each class as often, in proportion, as it is in a list."""
+    """Return ``count`` class names in order, each as frequent, in proportion, as it is in ``classes``."""
     ordered = sorted(classes)
-    return [ordered[place * len(ordered) // count] for place in range(count)]
-
-
-def counted(count: int) -> str:
-    """Say that so many images lie somewhere."""
-    return f"{count} images lie" if count > 1 else "1 image lies"
+    return [ordered[index * len(ordered) // count] for index in range(count)]
 
 
 def listed(counts: Counter[str], names: Sequence[str]) -> str:
-    """Name some folders with their numbers of images, and say how many more there are."""
-    some = ", ".join(f"{readable(name)} {counts[name]}" for name in names[: 4 * NAMED])
-    return some + f" and {len(names) - 4 * NAMED} more" * (len(names) > 4 * NAMED)
+    """Name the first few folders with their numbers of images, and count the rest."""
+    named = ", ".join(f"{printable(name)} {counts[name]}" for name in names[:NAMED_CLASSES])
+    return named + f" and {len(names) - NAMED_CLASSES} more" * (len(names) > NAMED_CLASSES)

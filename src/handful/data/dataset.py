@@ -1,7 +1,7 @@
-"""Turn a folder or an archive of pictures into one uint8 tensor.
+"""Decode a folder or an archive of pictures into one uint8 tensor.
 
-People's folders hold anything: phone photos on their side, palettes, 16-bit scans, a half-finished download, a link to
-a disk that is not plugged in. A bad file costs that file and no more; it is listed with its reason, never guessed at.
+Folders hold anything: phone photos on their side, palettes, 16-bit scans, half-finished downloads, dangling links. A
+damaged file is skipped and listed with its reason; the others load.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,13 +23,14 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from handful.config.choices import Channels, Fit
-from handful.config.sizes import Shape
-from handful.data.photos import ENDINGS, Photos, Problem, spread
+from handful.config.geometry import Geometry
+from handful.data.order import evenly_spaced
+from handful.data.photos import ENDINGS, Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
-from handful.files import readable
+from handful.files import printable
 from handful.images.decode import UnusableError, decode, resize
+from handful.progress import advance
 
 Item = TypeVar("Item")
 
@@ -36,14 +38,21 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-# A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, for a fraction of the cost. While a side keeps this many pixels
-# for each one of the target, the antialiased resize that follows hides the difference.
-_DRAFT_PIXELS = 3
+Allocate = Callable[[tuple[int, ...]], UInt8[Tensor, "n c h w"]]
+"""Return a tensor of a shape for images to be decoded into."""
 
 
-# Each thread can hold a decoded 100-megapixel picture (700 MB with alpha), so many threads would cost more memory than
-# the time they save is worth.
-_MOST_THREADS = 16
+_DRAFT_RATIO = 3
+"""Pixels of a reduced JPEG for each pixel of the target. A JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction
+of the cost; above this ratio, the antialiased resize that follows hides the difference."""
+
+
+_MAX_THREADS = 16
+"""Each can hold a decoded 100-megapixel picture, which is 700 MB with alpha."""
+
+
+_LISTED_FILES = 5
+"""Skipped files that an error message lists before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -53,144 +62,148 @@ class Dataset:
     images: UInt8[Tensor, "n c h w"]
     """Grey, RGB or premultiplied RGBA, on the CPU, contiguous."""
     names: tuple[str, ...]
-    """The path of each image below the source, with ``/`` between its parts. Print it through `readable`."""
+    """The path of each image below the source, with ``/`` as separator. Show it to users through ``printable``."""
     fingerprint: str
-    """SHA-256 (hex) over the name and the bytes of each image: the same data has the same one, wherever it lies."""
-    skipped: tuple[Problem, ...]
+    """SHA-256 (hex) of the names and bytes of all images; the same wherever the folder lies."""
+    skipped: tuple[SkippedFile, ...]
     small: tuple[str, ...]
-    """Names of the images that had to be enlarged."""
+    """Names of images that had to be enlarged."""
     ignored: dict[str, int]
-    """How many files were not looked at, by ending (lower case, with its dot; empty for a name without one)."""
+    """Number of files that are not pictures, by ending: lower case, with its dot; empty for a name without one."""
     left_out: int = 0
-    """How many pictures were not decoded, since fewer were asked for."""
-    held: int | None = None
-    """How many images, at the end, are not to be trained on, where that was settled before; see ``store``."""
+    """Number of pictures that were not decoded because fewer were asked for."""
+    held_out: int | None = None
+    """Number of images, at the end, that are held out; None if that is not settled yet. See ``data.cache``."""
 
 
 @dataclass(frozen=True)
-class Used:
-    """What is kept of one file once its pixels are stored."""
+class Decoded:
+    """What is remembered of one file after its pixels are stored."""
 
     name: str
     digest: bytes
+    """SHA-256 of the file."""
     small: bool
 
 
-def allocate(shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
-    """Make room for images in memory."""
+def allocate_in_memory(shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
+    """Return an uninitialised tensor in main memory."""
     return torch.empty(shape, dtype=torch.uint8)
 
 
 def load_folder(
     folder: Path,
-    shape: Shape,
-    fit: Fit = "crop",
-    channels: Channels = 3,
-    progress: Callable[[int, int], None] | None = None,
+    geometry: Geometry,
+    task: str = "reading images",
     most: int | None = None,
-    allocate: Callable[[tuple[int, ...]], UInt8[Tensor, "n c h w"]] = allocate,
+    allocate: Allocate = allocate_in_memory,
 ) -> Dataset:
-    """Decode every picture of a source to one size.
+    """Decode every picture of a source to one geometry.
 
-    Costs a byte for each pixel and channel, and each file is read once. Order, names and fingerprint depend on the
-    files alone, not on the machine or on the timing of threads. Hidden files and directories are passed over.
+    Takes one byte per pixel and channel, and reads each file once. Order, names and fingerprint depend on the files
+    alone. Hidden files and directories are left out.
 
     Args:
-        folder: Searched with everything below it, links followed, each directory once. Or an archive, or a dataset of
-            the Hub; see ``open_photos``.
-        shape: Height and width of the results, in pixels.
-        fit: ``crop`` keeps the middle of a picture, ``squash`` all of it, in the wrong proportions.
-        channels: 1 for grey, 3 for RGB, over white where a picture is transparent, 4 for premultiplied RGBA.
-        progress: Called with (files done, files in all) from the calling thread after each file.
-        most: Decode no more pictures than this, evenly spread over all. Default: all.
-        allocate: Makes the tensor of this shape that the pictures are decoded into.
+        folder: A folder, searched with everything below it; an archive; or a dataset of the Hub (see ``open_photos``).
+        geometry: Size, channels and fit of the results.
+        task: What progress calls this.
+        most: Maximum number of pictures, evenly spaced over all. Default: all.
+        allocate: Returns the tensor that the pictures are decoded into.
 
     Raises:
-        UsageError: The source is not there, or holds fewer than two pictures that can be used.
+        UsageError: The source is missing, or holds fewer than two usable pictures.
     """
     photos = open_photos(folder)
     if not photos.files:
-        raise UsageError(_nothing_found(photos))
-    files = spread(photos.files, most or len(photos.files))
-    images = allocate((len(files), channels, *shape))
-    results = decode_all(photos, files, images, fit, progress)
-
-    used = [result for result in results if isinstance(result, Used)]
-    problems = photos.problems + [result for result in results if isinstance(result, Problem)]
-    problems.sort(key=lambda problem: problem.path.as_posix())
-    if len(used) < 2:
-        raise UsageError(_too_few(photos.label, len(used), problems))
-    # Gaps close in place: a second copy of the set may not fit in memory.
-    kept = [index for index, result in enumerate(results) if isinstance(result, Used)]
-    pixels = images.numpy()
-    for place, index in enumerate(kept):
-        if place != index:
-            pixels[place] = pixels[index]
+        raise UsageError(_no_pictures_message(photos))
+    files = evenly_spaced(photos.files, most or len(photos.files))
+    images, results = decode_files(photos, files, geometry, task, allocate)
+    decoded = [result for result in results if isinstance(result, Decoded)]
+    skipped = photos.skipped + [result for result in results if isinstance(result, SkippedFile)]
+    skipped.sort(key=lambda file: file.path.as_posix())
+    if len(decoded) < 2:
+        raise UsageError(_too_few_message(photos.label, len(decoded), skipped))
+    close_gaps(images, [index for index, result in enumerate(results) if isinstance(result, Decoded)])
     return Dataset(
-        images=images[: len(used)],
-        names=tuple(result.name for result in used),
-        fingerprint=_fingerprint(used),
-        skipped=tuple(problems),
-        small=tuple(result.name for result in used if result.small),
+        images=images[: len(decoded)],
+        names=tuple(file.name for file in decoded),
+        fingerprint=_fingerprint(decoded),
+        skipped=tuple(skipped),
+        small=tuple(file.name for file in decoded if file.small),
         ignored=dict(sorted(photos.ignored.items())),
         left_out=len(photos.files) - len(files),
     )
 
 
-def decode_all(
+def decode_files(
     photos: Photos,
     files: Sequence[Path],
-    images: UInt8[Tensor, "n c h w"],
-    fit: Fit,
-    progress: Callable[[int, int], None] | None,
-) -> list[Used | Problem]:
-    """Fill ``images`` from ``files``, several at a time, and return what became of each, in order."""
-    # Written through NumPy: a torch copy of this size starts threads of its own in every one of ours.
+    geometry: Geometry,
+    task: str | None = None,
+    allocate: Allocate = allocate_in_memory,
+) -> tuple[UInt8[Tensor, "n c h w"], list[Decoded | SkippedFile]]:
+    """Decode files in parallel. Return an image for each, and its result; a skipped file's image is undefined."""
+    images = allocate((len(files), geometry.channels, *geometry.shape))
+    # Written through NumPy, since every torch copy of this size would start threads of its own.
     pairs = list(zip(files, images.numpy(), strict=True))
-    return at_once(lambda pair: _load(photos, pair[0], fit, pair[1]), pairs, progress)
+    return images, map_in_threads(lambda pair: _decode_into(pair[1], photos, pair[0], geometry), pairs, task)
 
 
-def at_once(
-    work: Callable[[Item], Result], items: Sequence[Item], progress: Callable[[int, int], None] | None
-) -> list[Result]:
-    """Do the same with each of several picture files in threads, and return what came out, in order."""
-    # Left to the threads, two of them could load Pillow's decoders at once, and one find its format missing.
+def close_gaps(images: UInt8[Tensor, "n c h w"], kept: Sequence[int]) -> None:
+    """Move the images with these ascending indices to the front, in place and without a second copy of the set."""
+    pixels = images.numpy()  # a torch copy of one image starts threads, which takes longer than the copy
+    for target, index in enumerate(kept):
+        if target != index:
+            pixels[target] = pixels[index]
+
+
+def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], task: str | None = None) -> list[Result]:
+    """Apply a function that decodes pictures to each item, in threads, and return the results in order.
+
+    Args:
+        work: Called once for each item.
+        items: What to apply it to.
+        task: What progress calls this; None shows no progress.
+    """
+    # Two threads could otherwise load Pillow's decoders at once, and one of them find its format missing.
     Image.init()
-    # A container often has fewer cores than its machine. Only Linux can tell.
+    # A container often has fewer cores than its machine. Only Linux reports that.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(max(1, min(cores, _MOST_THREADS, len(items))))
-    # Filters belong to the process, so they are set here and not in the threads. What Pillow warns of (very large
-    # pictures, odd EXIF blocks, palettes) is either handled here or comes back as an error.
+    pool = ThreadPoolExecutor(max(1, min(cores, _MAX_THREADS, len(items))))
+    show = partial(advance, task) if task is not None else None
+    # Warning filters belong to the process, so they are set here and not in the threads. What Pillow warns of (very
+    # large pictures, odd EXIF blocks, palettes) is either handled or comes back as an error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             futures = [pool.submit(work, item) for item in items]
             for done, _ in enumerate(as_completed(futures), start=1):
-                if progress is not None:
-                    progress(done, len(items))
+                if show is not None:
+                    show(done, len(items))
         finally:
             pool.shutdown(cancel_futures=True)
     return [future.result() for future in futures]
 
 
-def _load(photos: Photos, file: Path, fit: Fit, picture: UInt8[np.ndarray, "c h w"]) -> Used | Problem:
-    """Read one file into ``picture``."""
-    channels, *shape = picture.shape
+def _decode_into(
+    pixels: UInt8[np.ndarray, "c h w"], photos: Photos, file: Path, geometry: Geometry
+) -> Decoded | SkippedFile:
+    """Decode one file into ``pixels``."""
     try:
         data = photos.read(file)
         if not data:
-            return Problem(file, "empty file")
-        image = decode(data, _DRAFT_PIXELS * max(shape), channels)
-        small = image.height < shape[0] or image.width < shape[1]
-        pixels = resize(image, (shape[0], shape[1]), fit)
-    except Exception as error:  # Whatever a decoder makes of damaged data, the other files go on.
-        return Problem(file, explain(error))
-    picture[:] = pixels
-    return Used(file.as_posix(), hashlib.sha256(data).digest(), small)
+            return SkippedFile(file, "empty file")
+        image = decode(data, _DRAFT_RATIO * max(geometry.shape), geometry.channels)
+        small = image.height < geometry.shape[0] or image.width < geometry.shape[1]
+        resized = resize(image, geometry)
+    except Exception as error:  # A decoder can raise anything for damaged data; the other files still load.
+        return SkippedFile(file, explain(error))
+    pixels[:] = resized
+    return Decoded(file.as_posix(), hashlib.sha256(data).digest(), small)
 
 
 def explain(error: Exception) -> str:
-    """Say in plain words why a file could not be used."""
+    """Return, in plain words, why a file could not be used."""
     match error:
         case UnidentifiedImageError():
             return "not an image Pillow can read"
@@ -203,37 +216,36 @@ def explain(error: Exception) -> str:
         case zipfile.BadZipFile():
             return "damaged in the archive"
         case NotImplementedError():
-            return "packed in a way that Python cannot unpack: make the archive anew"
+            return "compressed in a way that Python cannot unpack: create the archive again"
         case UnusableError():
             return str(error)
     reason = str(error) or type(error).__name__
-    return "truncated" if "truncated" in reason.lower() else f"damaged ({readable(reason)})"
+    return "truncated" if "truncated" in reason.lower() else f"damaged ({printable(reason)})"
 
 
-def _fingerprint(used: Sequence[Used]) -> str:
-    whole = hashlib.sha256()
-    for file in used:
+def _fingerprint(files: Sequence[Decoded]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
         # No name holds a zero byte. A surrogate stands for a byte of a name that is not UTF-8.
-        whole.update(file.name.encode("utf-8", "surrogatepass") + b"\0" + file.digest)
-    return whole.hexdigest()
+        digest.update(file.name.encode("utf-8", "surrogatepass") + b"\0" + file.digest)
+    return digest.hexdigest()
 
 
-def _nothing_found(photos: Photos) -> str:
-    kinds = [
-        f"{count} {readable(ending) or 'nameless'} file{'s' * (count > 1)}"
+def _no_pictures_message(photos: Photos) -> str:
+    others = [
+        f"{count} {printable(ending) or 'nameless'} file{'s' * (count > 1)}"
         for ending, count in photos.ignored.most_common(3)
     ]
-    remedy = f"it has {', '.join(kinds)}: convert them to PNG or JPEG first" if kinds else "put some there"
-    known = " ".join(sorted(ENDINGS))
-    return f"{photos.label} holds no pictures ({known}); {remedy}{_listed(photos.problems)}"
+    remedy = f"it has {', '.join(others)}: convert them to PNG or JPEG first" if others else "add some"
+    return f"{photos.label} holds no pictures ({' '.join(sorted(ENDINGS))}); {remedy}{_listed(photos.skipped)}"
 
 
-def _too_few(label: str, usable: int, problems: Sequence[Problem]) -> str:
+def _too_few_message(label: str, usable: int, skipped: Sequence[SkippedFile]) -> str:
     count = f"{usable} usable picture{'s' * (usable != 1)}"
-    remedy = "add pictures, or repair these:" if problems else "add pictures"
-    return f"{label} holds {count}; training needs at least 2: {remedy}{_listed(problems)}"
+    remedy = "add pictures, or repair these:" if skipped else "add pictures"
+    return f"{label} holds {count}; training needs at least 2: {remedy}{_listed(skipped)}"
 
 
-def _listed(problems: Sequence[Problem], most: int = 5) -> str:
-    more = [f"and {len(problems) - most} more"] if len(problems) > most else []
-    return "".join(f"\n  {line}" for line in [*problems[:most], *more])
+def _listed(skipped: Sequence[SkippedFile]) -> str:
+    more = [f"and {len(skipped) - _LISTED_FILES} more"] if len(skipped) > _LISTED_FILES else []
+    return "".join(f"\n  {line}" for line in [*skipped[:_LISTED_FILES], *more])

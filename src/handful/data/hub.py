@@ -1,7 +1,7 @@
-"""Datasets of the Hugging Face Hub, as the Parquet files that it keeps of them: ``hf:owner/name[:split][:column]``.
+"""Datasets of the Hugging Face Hub, read from their Parquet files: ``hf:owner/name[:split][:column]``.
 
-Needs the extra ``hub``: huggingface_hub fetches the files, into its own cache, and pyarrow reads them. ``datasets``
-would do both, and brings pandas, multiprocess and aiohttp along.
+Needs the extra ``hub``: huggingface_hub downloads the files into its own cache, and pyarrow reads them. The package
+``datasets`` would do both, but also installs pandas, multiprocess and aiohttp.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from handful.errors import UsageError
 SYNTAX = f"{HUB}owner/name[:split][:column]"
 
 
-CONVERTED = "refs/convert/parquet"
-"""Branch where the Hub itself writes Parquet files of datasets that come in other forms."""
+CONVERTED_BRANCH = "refs/convert/parquet"
+"""Branch on which the Hub keeps Parquet versions of datasets in other formats."""
 
 
-GROUPS = 4
-"""Row groups of a file kept in memory; often a hundred pictures each."""
+CACHED_ROW_GROUPS = 4
+"""Row groups kept in memory; one often holds a hundred pictures."""
 
 
 def open_hub(source: Path) -> Photos:
-    """Fetch a dataset, or take it from where it was fetched to before, and list its pictures by the number of the row.
+    """Download a dataset, unless it is in the Hub's cache, and list its pictures by row number.
 
     Raises:
-        UsageError: a package is missing, the name is none, the Hub does not give it, or it holds no pictures.
+        UsageError: A package is missing, the name is malformed, the download fails, or there are no pictures.
     """
     name, split, column = parse(source)
     label = f"dataset {HUB}{name}"
@@ -46,30 +46,30 @@ def open_hub(source: Path) -> Photos:
         raise UsageError(f"{label}: needs {error.name}; pip install 'handful[hub]'") from None
     try:
         revision = "main"
-        found = parquet_files(huggingface_hub.list_repo_files(name, repo_type="dataset"))
-        if not found:
-            revision = CONVERTED
-            found = parquet_files(huggingface_hub.list_repo_files(name, repo_type="dataset", revision=revision))
-        chosen = files_of(found, split, label)
+        files = parquet_files(huggingface_hub.list_repo_files(name, repo_type="dataset"))
+        if not files:
+            revision = CONVERTED_BRANCH
+            files = parquet_files(huggingface_hub.list_repo_files(name, repo_type="dataset", revision=revision))
+        chosen = files_of_split(files, split, label)
         paths = [
             Path(huggingface_hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)) for file in chosen
         ]
     except UsageError:
         raise
-    except Exception as error:  # of the Hub, of its HTTP client, of the disk: none of them has a common base
+    except Exception as error:  # The Hub, its HTTP client and the disk share no base class of errors.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(
-            f"{label}: cannot be had from the Hub ({reason}); check the name and the network, and for a private one "
-            "run: hf auth login"
+            f"{label}: cannot be downloaded from the Hub ({reason}); check the name and the network, and for a private"
+            " dataset run: hf auth login"
         ) from error
-    return listed(paths, column, label)
+    return list_pictures(paths, column, label)
 
 
 def parse(source: Path) -> tuple[str, str | None, str | None]:
-    """Take the name of a dataset apart: its name on the Hub, the split and the column, where they are given.
+    """Split the name of a dataset into its name on the Hub, the split and the column.
 
     Raises:
-        UsageError: if it is not made that way.
+        UsageError: The name is malformed.
     """
     name, *rest = str(source).removeprefix(HUB).split(":")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or len(rest) > 2 or not all(rest):
@@ -79,14 +79,14 @@ def parse(source: Path) -> tuple[str, str | None, str | None]:
 
 
 def parquet_files(files: Sequence[str]) -> list[str]:
-    """Keep the names of Parquet files, in order."""
+    """Return the names of the Parquet files, in order."""
     return sorted(file for file in files if file.endswith(".parquet"))
 
 
 def split_of(file: str) -> tuple[str, str]:
-    """Say which split a Parquet file is of, and what it lies in, which tells two sets of one name apart.
+    """Return the split that a Parquet file belongs to, and the folder of that split.
 
-    The Hub has ``default/train/0000.parquet``, people ``data/train-00000-of-00002.parquet``.
+    The Hub writes ``default/train/0000.parquet``, most people ``data/train-00000-of-00002.parquet``.
     """
     path = PurePosixPath(file)
     if path.stem.isdigit():
@@ -94,31 +94,31 @@ def split_of(file: str) -> tuple[str, str]:
     return re.sub(r"-\d+-of-\d+(-[0-9a-f]+)?$", "", path.stem), path.parent.as_posix()
 
 
-def files_of(files: Sequence[str], split: str | None, label: str) -> list[str]:
-    """Choose the files of one split, by default ``train`` or the only one.
+def files_of_split(files: Sequence[str], split: str | None, label: str) -> list[str]:
+    """Return the files of one split; default: ``train``, or the only split.
 
     Raises:
-        UsageError: if there is none of this name, or several; the message lists what there is.
+        UsageError: No split matches, or several do; the message lists all splits.
     """
     splits: dict[tuple[str, str], list[str]] = {}
     for file in files:
         splits.setdefault(split_of(file), []).append(file)
     if not splits:
-        raise UsageError(f"{label}: has no Parquet files; download its pictures, and give the folder")
+        raise UsageError(f"{label}: has no Parquet files; download its pictures and give the folder instead")
     names = {key: key[0] if len({folder for _, folder in splits}) == 1 else f"{key[1]}/{key[0]}" for key in splits}
-    asked = split or ("train" if any(key[0] == "train" for key in splits) else None)
-    fits = [key for key in splits if asked in (None, key[0], names[key])]
-    if len(fits) != 1:
-        there = ", ".join(sorted(names.values()))
-        raise UsageError(f"{label}: has the splits {there}; name one of them as in {SYNTAX}")
-    return splits[fits[0]]
+    wanted = split or ("train" if any(key[0] == "train" for key in splits) else None)
+    matches = [key for key in splits if wanted in (None, key[0], names[key])]
+    if len(matches) != 1:
+        available = ", ".join(sorted(names.values()))
+        raise UsageError(f"{label}: has the splits {available}; name one of them as in {SYNTAX}")
+    return splits[matches[0]]
 
 
-def listed(paths: Sequence[Path], column: str | None, label: str) -> Photos:
-    """List the pictures of Parquet files that lie on the disk; they are read a row group at a time.
+def list_pictures(paths: Sequence[Path], column: str | None, label: str) -> Photos:
+    """List the pictures of Parquet files on disk. They are read one row group at a time.
 
     Raises:
-        UsageError: if one cannot be read, or the column of pictures is not there or not the only one.
+        UsageError: A file cannot be read, or the column of pictures is missing or ambiguous.
     """
     import pyarrow
     from pyarrow import parquet
@@ -126,52 +126,50 @@ def listed(paths: Sequence[Path], column: str | None, label: str) -> Photos:
     try:
         files = [parquet.ParquetFile(path) for path in paths]
     except (pyarrow.ArrowException, OSError) as error:
-        raise UsageError(
-            f"{label}: {error}; remove the file from the cache of the Hub, and it is fetched anew"
-        ) from None
-    taken = picture_column(files[0].schema_arrow, column, label)
+        raise UsageError(f"{label}: {error}; delete the file from the Hub's cache and run this again") from None
+    chosen = picture_column(files[0].schema_arrow, column, label)
     groups = [(file, group) for file in files for group in range(file.num_row_groups)]
     ends = list(accumulate(file.metadata.row_group(group).num_rows for file, group in groups))
     lock = Lock()
 
-    @lru_cache(maxsize=GROUPS)
-    def rows(number: int) -> Any:  # noqa: ANN401
-        file, group = groups[number]
-        return file.read_row_group(group, columns=[taken]).column(0)
+    @lru_cache(maxsize=CACHED_ROW_GROUPS)
+    def read_group(index: int) -> Any:  # noqa: ANN401
+        file, group = groups[index]
+        return file.read_row_group(group, columns=[chosen]).column(0)
 
     def open_row(file: Path) -> io.BytesIO:
         row = int(file.name)
-        number = bisect.bisect_right(ends, row)
+        index = bisect.bisect_right(ends, row)
         with lock:
-            values = rows(number)
-        value = values[row - (ends[number - 1] if number else 0)].as_py()
+            values = read_group(index)
+        value = values[row - (ends[index - 1] if index else 0)].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is None:
             raise OSError(0, "no picture in this row")
         return io.BytesIO(data)
 
-    versions = " ".join(f"{path} {path.stat().st_size}" for path in paths)
+    version = " ".join(f"{path} {path.stat().st_size}" for path in paths)
     names = [Path(f"{row:07d}") for row in range(ends[-1] if ends else 0)]
-    return Photos(label, open_row, lambda file: versions, names)
+    return Photos(label, open_row, lambda file: version, names)
 
 
 def picture_column(schema: Any, column: str | None, label: str) -> str:  # noqa: ANN401
-    """Find the column that holds the bytes of picture files.
+    """Return the name of the column that holds picture files.
 
     Raises:
-        UsageError: if there is none, or more than one and none was named.
+        UsageError: There is no such column, or several and ``column`` names none of them.
     """
     from pyarrow import types
 
-    def holds(kind: Any) -> bool:  # noqa: ANN401
+    def holds_bytes(kind: Any) -> bool:  # noqa: ANN401
         if types.is_struct(kind):
             return bool(kind.get_field_index("bytes") >= 0)
         return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
-    found = [field.name for field in schema if holds(field.type)]
-    if column is not None and column in found:
+    columns = [field.name for field in schema if holds_bytes(field.type)]
+    if column is not None and column in columns:
         return column
-    if column is None and len(found) == 1:
-        return str(found[0])
-    there = f"pictures in {', '.join(found)}" if found else f"no pictures, only {', '.join(schema.names)}"
-    raise UsageError(f"{label}: has {there}; name a column of pictures as in {SYNTAX}")
+    if column is None and len(columns) == 1:
+        return str(columns[0])
+    content = f"pictures in {', '.join(columns)}" if columns else f"no pictures, only {', '.join(schema.names)}"
+    raise UsageError(f"{label}: has {content}; name a column of pictures as in {SYNTAX}")

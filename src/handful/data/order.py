@@ -1,33 +1,41 @@
-"""Which images a step sees."""
+"""Which images: those of each training step, and a few evenly spaced ones of many."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int64
 
 from handful.seeds import Purpose, fold
 
+Item = TypeVar("Item")
 
-def picks(seed: int, step: int, batch: int, classes: Sequence[Sequence[int]]) -> list[int]:
-    """Say which images a step sees, where ``classes`` lists those of each class.
 
-    Each class has its turn as often, in random order; of its images, all have theirs once in random order, then all
-    again, and so on.
+def batch_indices(seed: int, step: int, batch: int, members: Sequence[Sequence[int]]) -> list[int]:
+    """Return the indices of the images that a step sees, where ``members`` lists those of each class.
+
+    All classes take turns equally often, in random order. Each image of a class is seen once, in random order, before
+    any of them is seen again.
     """
-    chosen = []
+    indices = []
     for position in range(step * batch, (step + 1) * batch):
-        turn, place = divmod(position, len(classes))
-        number = int(order(Purpose.CLASS, seed, turn, len(classes))[place])
-        images = classes[number]
-        epoch, place = divmod(turn, len(images))
-        chosen.append(images[order(Purpose.ORDER, seed, epoch * len(classes) + number, len(images))[place]])
-    return chosen
+        turn, rank = divmod(position, len(members))
+        label = int(permutation(Purpose.CLASS, seed, turn, len(members))[rank])
+        images = members[label]
+        epoch, rank = divmod(turn, len(images))
+        indices.append(images[permutation(Purpose.ORDER, seed, epoch * len(members) + label, len(images))[rank]])
+    return indices
 
 
 @lru_cache(maxsize=256)
-def order(purpose: Purpose, seed: int, number: int, count: int) -> Int64[np.ndarray, " n"]:
-    """Shuffle the numbers below ``count``."""
+def permutation(purpose: Purpose, seed: int, number: int, count: int) -> Int64[np.ndarray, " n"]:
+    """Return a random permutation of the numbers below ``count``, the ``number``-th one of this purpose and seed."""
     return np.random.default_rng(fold(purpose, seed, number)).permutation(count)
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """Return ``count`` items, evenly spaced over a sequence and with the first among them; all if there are fewer."""
+    return [items[index * len(items) // count] for index in range(count)] if len(items) > count else items

@@ -1,4 +1,4 @@
-"""A first look at a set of pictures, to choose the size and the channels that suit it."""
+"""Look at some images of a set to choose the size and channels that suit it: ``--size auto``, ``--channels auto``."""
 
 from __future__ import annotations
 
@@ -10,94 +10,93 @@ import numpy as np
 import torch
 from PIL import Image
 
-from handful.config import sizes as shapes
 from handful.config.choices import Channels
-from handful.config.sizes import Shape
+from handful.config.sizes import Shape, spelled, suitable
 from handful.config.train import TrainConfig
-from handful.data.photos import spread
+from handful.data.order import evenly_spaced
 from handful.data.sources import open_photos
 from handful.images.decode import decode, upright_size
 from handful.progress import note
 
-SIZED, LOOKED_AT = 1_000, 64
-"""Images whose size is read, and that are decoded; evenly spread over the set."""
+MEASURED_IMAGES, DECODED_IMAGES = 1_000, 64
+"""Images whose size is read, and images that are decoded; evenly spaced over the set."""
 
 
-THUMBNAIL = 64
-"""Pixels that a decoded image is made smaller to."""
+THUMBNAIL_PIXELS = 64
+"""Longer side that a decoded image is reduced to."""
 
 
-COLOURED = 12
-"""Grey levels that the channels of a pixel differ by where there is colour; JPEG and scanners stay below that."""
+COLOUR_LEVELS = 12
+"""Grey levels by which the channels of a coloured pixel differ; JPEG and scanners stay below that."""
 
 
-SEEN = 0.002
-"""Share of the pixels of an image that must have colour, or transparency, for the image to have it."""
+MIN_PIXEL_SHARE = 0.002
+"""Share of an image's pixels that must be coloured, or transparent, for the image to count as such."""
 
 
-MOST_PIXELS = {"cpu": 256, "cuda": 1024, "mps": 512}
-"""Side of the square whose area --size auto aims at where the images are larger."""
+AUTO_SIDE_PIXELS = {"cpu": 256, "cuda": 1024, "mps": 512}
+"""Side of the square that limits the area of ``--size auto``, roughly, by type of device."""
 
 
-def fitted(config: TrainConfig, device: torch.device) -> TrainConfig:
-    """Settle ``--size auto`` and ``--channels auto`` by the images, and say why.
+def resolve_geometry(config: TrainConfig, device: torch.device) -> TrainConfig:
+    """Settle ``--size auto`` and ``--channels auto`` by the images, and tell the user what was chosen.
 
     Raises:
-        UsageError: if there is no such folder.
+        UsageError: The image folder does not exist.
     """
     if config.size == "auto":
-        most = MOST_PIXELS.get(device.type, 256)
-        sizes = sizes_of(config.images)
-        size = shapes.spelled(shapes.suitable(sizes, most) if sizes else (most, most))
+        side = AUTO_SIDE_PIXELS.get(device.type, 256)
+        shapes = read_shapes(config.images)
+        size = spelled(suitable(shapes, side) if shapes else (side, side))
         config = dataclasses.replace(config, size=size)
-        note(f"--size auto: {size}, by the images and the {device.type}, which takes {most} x {most} px or so")
+        note(f"--size auto: {size}, from the images and a limit of about {side} x {side} px for {device.type}")
     if config.channels == "auto":
-        channels, why = channels_of(config.images)
+        channels, reason = choose_channels(config.images)
         config = dataclasses.replace(config, channels=channels)
         if channels != 3:
-            note(f"--channels auto: {channels}, since {why}; --channels 3 trains in RGB")
+            note(f"--channels auto: {channels}, because {reason}; --channels 3 trains in RGB")
     return config
 
 
-def sizes_of(folder: Path) -> list[Shape]:
-    """Read heights and widths, as images are to be looked at; what cannot be read is passed over."""
+def read_shapes(folder: Path) -> list[Shape]:
+    """Return the upright heights and widths of the images of a source. Unreadable files are passed over."""
     photos = open_photos(folder)
-    found = []
-    for file in spread(photos.files, SIZED):
+    shapes = []
+    for file in evenly_spaced(photos.files, MEASURED_IMAGES):
         try:
             with photos.open(file) as opened:
                 width, height = upright_size(opened)
-        except Exception:  # As in decoding: what cannot be read is reported when it is loaded.
+        except Exception:  # As in decoding; what cannot be read is reported when it is loaded.
             continue
-        found.append((height, width))
-    return found
+        shapes.append((height, width))
+    return shapes
 
 
-def channels_of(folder: Path) -> tuple[Channels, str]:
-    """Say how many channels the images of a folder need, and why."""
+def choose_channels(folder: Path) -> tuple[Channels, str]:
+    """Return the number of channels that the images of a source need, and the reason if it is not 3."""
     photos = open_photos(folder)
-    coloured, transparent, looked = 0, 0, 0
+    coloured, transparent, decoded = 0, 0, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for file in spread(photos.files, LOOKED_AT):
+        for file in evenly_spaced(photos.files, DECODED_IMAGES):
             try:
-                image = decode(photos.read(file), THUMBNAIL, 4)
+                image = decode(photos.read(file), THUMBNAIL_PIXELS, 4)
             except Exception:
                 continue
-            looked += 1
-            kind = kind_of(image)
-            coloured, transparent = coloured + kind[0], transparent + kind[1]
-    if looked and 2 * transparent >= looked:
-        return 4, f"{transparent} of {looked} images looked at have something transparent"
-    if looked and not coloured and not transparent:
-        return 1, f"none of {looked} images looked at has colour"
+            decoded += 1
+            has_colour, has_transparency = colour_and_transparency(image)
+            coloured, transparent = coloured + has_colour, transparent + has_transparency
+    if decoded and 2 * transparent >= decoded:
+        return 4, f"{transparent} of the {decoded} images examined are partly transparent"
+    if decoded and not coloured and not transparent:
+        return 1, f"none of the {decoded} images examined has colour"
     return 3, ""
 
 
-def kind_of(image: Image.Image) -> tuple[bool, bool]:
-    """Say whether an RGBA image has colour, and whether something in it is transparent; makes it smaller."""
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
+def colour_and_transparency(image: Image.Image) -> tuple[bool, bool]:
+    """Return whether an RGBA image has colour, and whether part of it is transparent. Shrinks the image in place."""
+    image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     pixels = np.asarray(image.convert("RGBa")).astype(np.int16)
-    coloured = np.ptp(pixels[..., :3], axis=-1) >= COLOURED
-    transparent = pixels[..., 3] < 255 - COLOURED
-    return bool(coloured.mean() > SEEN), bool(transparent.mean() > SEEN)
+    coloured = np.ptp(pixels[..., :3], axis=-1) >= COLOUR_LEVELS
+    transparent = pixels[..., 3] < 255 - COLOUR_LEVELS
+    return bool(coloured.mean() > MIN_PIXEL_SHARE), bool(transparent.mean() > MIN_PIXEL_SHARE)

@@ -1,4 +1,4 @@
-"""One picture file at a time: bytes to an upright image of the size and the channels that are wanted."""
+"""Decode one picture file: from bytes to an upright image of the wanted size and channels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageCms
 
-from handful.config.choices import Channels, Fit
-from handful.config.sizes import Shape
+from handful.config.choices import Channels
+from handful.config.geometry import Geometry
 
-# The decoders that may see a file, whatever its name says. Pillow has more, one of which (EPS) starts another program.
+# The only decoders that are given a file, whatever its name. Pillow has others, one of which (EPS) starts a program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
-# What undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails where a tag that
-# has nothing to do with it is corrupt.
+# The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
+# an unrelated tag is corrupt.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -32,31 +32,31 @@ _UPRIGHT = {
 
 
 class UnusableError(ValueError):
-    """A picture was understood, and there is no right way to use it. The message is the reason shown."""
+    """A picture can be decoded but not used. The message is the reason that users see."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture file says of itself."""
+    """What the header of a picture file says."""
 
     format: str
     mode: str
-    """As Pillow names them: RGB, CMYK, I;16 and others."""
+    """Pillow's name for the kind of pixels: RGB, CMYK, I;16 and others."""
     size: tuple[int, int]
-    """Width and height, the right way up."""
-    turned: bool
+    """Width and height of the upright image."""
+    is_rotated: bool
     """Whether the pixels are stored on their side, upside down or mirrored."""
-    several: bool
-    """Whether there are frames, or pages, after the first."""
+    has_frames: bool
+    """Whether there is more than one frame or page."""
 
 
 def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
-    """Decode the bytes of a picture file to L, RGB or RGBA, upright; its first frame where it has several.
+    """Decode the first frame of a picture file to an upright L, RGB or RGBA image.
 
-    A JPEG much larger than ``least`` pixels comes out reduced, with its shorter side still longer than that.
+    A JPEG much larger than ``least`` pixels may be decoded at a reduced size, with both sides at least ``least``.
 
     Raises:
-        Exception: Nearly anything, for a damaged file: OSError, SyntaxError, struct.error, zlib.error and more.
+        Exception: The file is damaged: OSError, SyntaxError, struct.error, zlib.error and nearly anything else.
     """
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         image.draft(None, (least, least))
@@ -68,7 +68,7 @@ def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
 
 
 def upright_size(file: BufferedIOBase) -> tuple[int, int]:
-    """Read the width and height that a picture file has when it is the right way up, without decoding it.
+    """Read the width and height of the upright image in a picture file, without decoding it.
 
     Raises:
         Exception: as ``decode``.
@@ -78,23 +78,23 @@ def upright_size(file: BufferedIOBase) -> tuple[int, int]:
 
 
 def header(data: bytes) -> Header:
-    """Read what the bytes of a picture file say of it, without decoding them.
+    """Read the header of a picture file, without decoding the pixels.
 
     Raises:
         Exception: as ``decode``.
     """
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        mode, size, turned = image.mode, _upright(image), _orientation(image) in _UPRIGHT
-        # A phone keeps more than one picture in a JPEG: a preview, or how bright the first can be.
-        several = image.format in ("AVIF", "GIF", "PNG", "TIFF", "WEBP") and getattr(image, "is_animated", False)
-        return Header(image.format or "", mode, size, turned, several)
+        # A JPEG from a phone holds further pictures, such as a preview or a gain map, which are not frames.
+        has_frames = image.format in ("AVIF", "GIF", "PNG", "TIFF", "WEBP") and getattr(image, "is_animated", False)
+        is_rotated = _orientation(image) in _UPRIGHT
+        return Header(image.format or "", image.mode, _upright(image), is_rotated, has_frames)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGB, over white where it is transparent.
+    """Convert an image of any mode to RGB, with transparency over white.
 
     Raises:
-        ValueError: Grey values go beyond 0 to 65535 (integers) or 0 to 1 (floating point): what white is, is not known.
+        UnusableError: Grey values exceed 0 to 65535 (integers) or 0 to 1 (floating point), so white is unknown.
     """
     if image.mode == "F" or image.mode.startswith("I"):
         image = _grey_in_8_bits(image)
@@ -107,40 +107,27 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_rgba(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGBA, opaque where it has no transparency.
+    """Convert an image of any mode to RGBA; opaque if it has no transparency.
 
     Raises:
-        ValueError: as ``to_rgb``.
+        UnusableError: as ``to_rgb``.
     """
     if not image.has_transparency_data or image.mode.startswith("I"):
         return to_rgb(image).convert("RGBA")
-    # Pillow has no way from premultiplied grey to RGBA, and would drop its alpha without a word.
+    # Pillow cannot convert premultiplied grey to RGBA, and drops its alpha silently.
     return image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
 
 
-def resize(image: Image.Image, shape: Shape, fit: Fit) -> UInt8[np.ndarray, "c h w"]:
-    """Resample an L, RGB or RGBA image to a height and width, antialiased (Lanczos); RGBA comes out premultiplied."""
+def resize(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "c h w"]:
+    """Fit an L, RGB or RGBA image into a geometry, antialiased (Lanczos). RGBA comes out premultiplied."""
     if image.mode == "RGBA":
         image = image.convert("RGBa")
-    resized = image.resize((shape[1], shape[0]), Image.Resampling.LANCZOS, box=kept(image.size, shape, fit))
+    height, width = geometry.shape
+    resized = image.resize((width, height), Image.Resampling.LANCZOS, box=geometry.crop_box(image.size))
     pixels = np.asarray(resized)
     if image.mode == "RGBa":
         pixels = np.minimum(pixels, pixels[..., 3:])  # Lanczos overshoots, also beyond alpha
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def kept(size: tuple[int, int], shape: Shape, fit: Fit) -> tuple[int, int, int, int]:
-    """Say what is kept of an image of a size (width, height): left, top, right and bottom, in whole pixels.
-
-    Half a pixel of shift would blur a picture that has the right height already.
-    """
-    width, height = size
-    if fit == "squash":
-        return 0, 0, width, height
-    across = min(width, max(1, round(height * shape[1] / shape[0])))
-    down = min(height, max(1, round(width * shape[0] / shape[1])))
-    left, top = (width - across) // 2, (height - down) // 2
-    return left, top, left + across, top + down
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
@@ -150,26 +137,26 @@ def _turned_upright(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:
-    """Give the width and height of an image as it is to be looked at."""
+    """Return the width and height of an image once it is upright."""
     return image.size[::-1] if _orientation(image) in (5, 6, 7, 8) else image.size
 
 
 def _orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation; a block that cannot be parsed says nothing."""
+    """Return the EXIF orientation; 1 if the block is missing or cannot be parsed."""
     if image.format == "PNG" and "exif" not in image.info:
-        # Pillow would decode all pixels, to look for a block behind them; where they are decoded, it is in ``info``.
+        # Pillow would decode all pixels to look for a block behind them. Once they are decoded, it is in ``info``.
         return 1
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # As in decoding: SyntaxError, struct.error and others, and the pixels are not to blame.
+    except Exception:  # As in decoding: SyntaxError, struct.error and others. The pixels may still be intact.
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def _in_srgb(image: Image.Image) -> Image.Image:
-    """Convert colours by the profile that an RGB or CMYK image carries; phones write Display P3, print shops CMYK.
+    """Convert an RGB or CMYK image to sRGB by its embedded profile; phones write Display P3, print shops CMYK.
 
-    A profile that cannot be parsed, or is for another mode than the pixels have, says nothing.
+    A profile that cannot be parsed, or that does not match the mode of the pixels, is ignored.
     """
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "CMYK"):
@@ -194,6 +181,6 @@ def _grey_in_8_bits(image: Image.Image) -> Image.Image:
     if low < 0 or high > 65535:
         raise UnusableError(f"grey values from {low} to {high}: scale them to 0 to 65535")
     grey = (values.astype(np.int32) + 128) // 257  # value * 255 / 65535, rounded
-    # The PNG chunk tRNS names one grey value as transparent.
+    # The PNG chunk tRNS declares one grey value transparent.
     grey[values == image.info.get("transparency")] = 255
     return Image.fromarray(grey.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Sheets of pictures in rows, with words under each picture."""
+"""Sheets: rows of pictures with a caption under each."""
 
 from __future__ import annotations
 
@@ -12,93 +12,92 @@ from PIL import Image, ImageDraw, ImageFont
 from handful.errors import UsageError
 from handful.images.grid import over_checkerboard
 
-INK, MARK = (40, 40, 40), (214, 40, 40)
-"""Colours of words, and of those that warn."""
+TEXT_COLOUR, WARNING_COLOUR = (40, 40, 40), (214, 40, 40)
 
 
-SMALLEST = 112
-"""Pixels that a picture is wide at least, so that words fit below it; smaller ones have their pixels repeated."""
+MIN_WIDTH_PIXELS = 112
+"""Narrower pictures are enlarged by repeating pixels, so that captions fit."""
 
 
-GAP, LINE, SIZE = 8, 15, 12
+GAP_PIXELS, LINE_PIXELS, FONT_PIXELS = 8, 15, 12
 
 
-LARGEST = 300_000_000
-"""Pixels of a sheet; a larger one takes more memory than most viewers have."""
+MAX_SHEET_PIXELS = 300_000_000
+"""Most viewers cannot open larger sheets."""
 
 
 @final
 @dataclass(frozen=True)
 class Cell:
-    """A picture and what stands below it, at most two lines; either may be left out."""
+    """A picture and a caption of at most two lines; either may be missing."""
 
     picture: Image.Image | None = None
-    words: tuple[str, ...] = ()
-    warns: bool = False
-    """Whether the words are in the colour that warns."""
+    caption: tuple[str, ...] = ()
+    is_warning: bool = False
+    """Whether the caption is in the warning colour."""
 
 
 def sheet(rows: Sequence[Sequence[Cell]], size: tuple[int, int], most: int | None = None) -> Image.Image:
-    """Lay out rows of pictures of one size, with more space after the first of each row.
+    """Lay out rows of pictures of one size, with extra space after the first of each row.
 
     Args:
-        rows: From top to bottom; what is transparent shows a checkerboard.
+        rows: From top to bottom. Transparent pictures are shown over a checkerboard.
         size: Width and height of the pictures, in pixels.
-        most: Pixels along a side, to which larger pictures are shrunk.
+        most: Larger pictures are shrunk to this many pixels along their longer side.
 
     Raises:
-        UsageError: if the sheet would be too large.
+        UsageError: The sheet would be too large.
     """
     width, height = shown_size(size, most)
-    require_room(len(rows), max(map(len, rows)), size, most)
-    down = [height * any(cell.picture for cell in row) + LINE * max(len(cell.words) for cell in row) for row in rows]
-    across = width + GAP
-    page = Image.new("RGB", (max(map(len, rows)) * across + 3 * GAP, sum(down) + (len(rows) + 1) * GAP), "white")
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(SIZE)
-    top = GAP
+    check_sheet_size(len(rows), max(map(len, rows)), size, most)
+    down = [height * any(cell.picture for cell in row) + LINE_PIXELS * max(len(cell.caption) for cell in row) for row in rows]
+    across = width + GAP_PIXELS
+    page = Image.new("RGB", (max(map(len, rows)) * across + 3 * GAP_PIXELS, sum(down) + (len(rows) + 1) * GAP_PIXELS), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(FONT_PIXELS)
+    top = GAP_PIXELS
     for row, taken in zip(rows, down, strict=True):
         for column, cell in enumerate(row):
-            left, below = GAP + column * across + 2 * GAP * (column > 0), top
+            left, below = GAP_PIXELS + column * across + 2 * GAP_PIXELS * (column > 0), top
             if cell.picture is not None:
-                page.paste(shown(cell.picture, (width, height)), (left, top))
+                page.paste(resized(cell.picture, (width, height)), (left, top))
                 below += height + 2
-            for line, words in enumerate(cell.words):
-                draw.text((left, below + line * LINE), shortened(words, font, width), MARK if cell.warns else INK, font)
-        top += taken + GAP
+            for line, text in enumerate(cell.caption):
+                draw.text((left, below + line * LINE_PIXELS), shortened(text, font, width), WARNING_COLOUR if cell.is_warning else TEXT_COLOUR, font)
+        top += taken + GAP_PIXELS
     return page
 
 
-def require_room(rows: int, columns: int, size: tuple[int, int], most: int | None = None) -> None:
-    """Refuse a sheet that would be too large, before its pictures are drawn.
+def check_sheet_size(rows: int, columns: int, size: tuple[int, int], most: int | None = None) -> None:
+    """Check the size of a sheet before its pictures are drawn.
 
     Raises:
-        UsageError: if it is.
+        UsageError: The sheet would be too large.
     """
     width, height = shown_size(size, most)
-    if rows * columns * width * height > LARGEST:
+    if rows * columns * width * height > MAX_SHEET_PIXELS:
         raise UsageError(
-            f"a sheet of {rows} rows and {columns} columns, of pictures of {width} x {height} px, is too large: "
-            f"{LARGEST // (width * height)} pictures at most"
+            f"a sheet of {rows} rows and {columns} columns of {width} x {height} px is too large: ask for at most "
+            f"{MAX_SHEET_PIXELS // (width * height)} pictures"
         )
 
 
 def shown_size(size: tuple[int, int], most: int | None) -> tuple[int, int]:
-    """Give the width and height at which pictures of a size stand on a sheet."""
+    """Return the width and height at which a sheet shows pictures of a size."""
     if most is not None and max(size) > most:
         return max(1, round(size[0] * most / max(size))), max(1, round(size[1] * most / max(size)))
-    times = max(1, math.ceil(SMALLEST / size[0]))
+    times = max(1, math.ceil(MIN_WIDTH_PIXELS / size[0]))
     return size[0] * times, size[1] * times
 
 
-def shown(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Bring a picture to a size: by repeating pixels to a larger one, smoothly to a smaller one."""
-    how = Image.Resampling.NEAREST if size[0] > picture.width else Image.Resampling.LANCZOS
+def resized(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize a picture: enlarge by repeating pixels, shrink with antialiasing."""
+    method = Image.Resampling.NEAREST if size[0] > picture.width else Image.Resampling.LANCZOS
     opaque = over_checkerboard(picture)
-    return opaque if opaque.size == size else opaque.resize(size, how)
+    return opaque if opaque.size == size else opaque.resize(size, method)
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Take letters out of the middle of a text until it is at most ``width`` pixels wide."""
+    """Replace the middle of a text by dots so that it is at most ``width`` pixels wide."""
     if font.getlength(text) <= width:
         return text
     half = len(text) // 2
@@ -108,5 +107,5 @@ def shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, wid
 
 
 def seed_or_name(name: str) -> str:
-    """Say whose picture it is: a seed's, or what a latent file calls it."""
+    """Return the caption of a picture by its name: that of a latent file, or a seed."""
     return f"seed {name}" if name.isdigit() else name

@@ -1,4 +1,4 @@
-"""Films: pictures in a row, as one file or as a folder of PNG frames."""
+"""Write videos: as one file, or as a folder of PNG frames."""
 
 from __future__ import annotations
 
@@ -13,88 +13,88 @@ from PIL import Image
 
 from handful.errors import UsageError
 from handful.files import replacing
-from handful.images.grid import COMPRESSION
+from handful.images.grid import PNG_LEVEL
 
-VIDEO = {
+CODECS = {
     ".mp4": ("libx264", {"crf": "18", "preset": "medium"}),
     ".webm": ("libvpx-vp9", {"crf": "24", "b": "0", "row-mt": "1"}),
 }
-"""Codec and its options, by the ending of the file. The numbers are near to what eyes take for lossless."""
+"""Codec and its options, by the ending of the file. The quality is close to visually lossless."""
 
 
-ENDINGS = (*VIDEO, ".webp", ".gif")
+ENDINGS = (*CODECS, ".webp", ".gif")
 
 
-def check_film(path: Path, fps: float) -> None:
-    """Refuse a film that could not be written, before anything is drawn.
+def check_video(path: Path, fps: float) -> None:
+    """Check that a video can be written, before its frames are drawn.
 
     Raises:
-        UsageError: if the ending is unknown, its package is missing, the place cannot be written to, or holds files.
+        UsageError: The ending is unknown, a package is missing, or the path is not writable or holds files.
     """
     if not 0.1 <= fps <= 100:
-        raise UsageError(f"--fps {fps:g}: must be from 0.1 to 100 pictures a second")
+        raise UsageError(f"--fps {fps:g}: must be from 0.1 to 100 frames per second")
     ending = path.suffix.lower()
     if ending and ending not in ENDINGS:
-        raise UsageError(f"--out {path}: films are {', '.join(ENDINGS)}, or a folder of PNG frames (a name without .)")
-    if ending in VIDEO:
+        raise UsageError(f"--out {path}: choose the ending {', '.join(ENDINGS)}; or none, for a folder of PNG frames")
+    if ending in CODECS:
         try:
             import av  # noqa: F401
         except ImportError as error:
             raise UsageError(
-                f"--out {path}: {ending} needs the package av: pip install 'handful[video]', or take .webp or .gif"
+                f"--out {path}: {ending} needs the package av: pip install 'handful[video]', or use .webp or .gif"
             ) from error
     if path.is_dir() and (ending or any(path.iterdir())):
-        raise UsageError(f"--out {path}: is a folder" + ("" if ending else " with files in it; give a new one"))
+        raise UsageError(f"--out {path}: is a folder" + ("" if ending else " that holds files; choose a new one"))
     if path.is_file() and not ending:
-        raise UsageError(f"--out {path}: is a file; for a film give it an ending: {', '.join(ENDINGS)}")
+        raise UsageError(f"--out {path}: is a file; give a video one of the endings {', '.join(ENDINGS)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {path}: cannot be written ({error.strerror}: {error.filename})") from error
+        raise UsageError(f"--out {path}: cannot be written ({error.strerror}: {error.filename}); choose another") from error
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--out {path}: {path.parent} cannot be written to")
+        raise UsageError(f"--out {path}: {path.parent} is not writable; choose another")
 
 
-def write_film(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
-    """Write pictures of one size as they come, whole or not at all; an existing film is replaced.
+def write_video(path: Path, pictures: Iterator[Image.Image], fps: float) -> None:
+    """Write pictures of one size as a video, atomically; an existing file is replaced.
 
-    WebP and PNG keep every bit, and transparency; elsewhere what is transparent is white. WebP and GIF play for ever.
+    WebP and PNG are lossless and keep transparency; other formats show it as white. WebP and GIF loop for ever.
 
     Raises:
-        UsageError: as ``check_film``.
+        UsageError: as ``check_video``.
     """
-    check_film(path, fps)
+    check_video(path, fps)
     ending = path.suffix.lower()
     with replacing(path) as temporary:
-        if ending in VIDEO:
+        if ending in CODECS:
             encode(temporary, pictures, fps, ending)
         elif ending == "":
             temporary.mkdir()
             for number, picture in enumerate(pictures):
-                picture.save(temporary / f"frame-{number:06d}.png", compress_level=COMPRESSION)
+                picture.save(temporary / f"frame-{number:06d}.png", compress_level=PNG_LEVEL)
         else:
             animate(temporary, pictures, fps, ending)
 
 
 def animate(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str) -> None:
-    """Write an animated WebP or GIF; times are rounded to what these know, thousandths and hundredths of a second."""
+    """Write an animated WebP or GIF. Durations are rounded to milliseconds for WebP, hundredths of a second for GIF."""
     first = next(pictures)
     duration = round(1000 / fps) if ending == ".webp" else 10 * max(2, round(100 / fps))
     options: dict[str, Any] = {"save_all": True, "duration": duration, "loop": 0}
     if ending == ".webp":
-        # Method 0 compresses nearly as well as the others here and is several times as fast.
+        # Method 0 compresses nearly as well as the others and is several times as fast.
         options |= {"lossless": True, "exact": True, "quality": 0, "method": 0}
         first.save(path, append_images=pictures, format="WEBP", **options)
     else:
-        first, others = opaque(first), (opaque(each) for each in pictures)
+        first, others = opaque(first), (opaque(picture) for picture in pictures)
         first.save(path, append_images=others, format="GIF", **options)
 
 
 def encode(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str) -> None:
-    """Write a video. Its colour planes ask for even sizes, and all are: cells are doubled, and gaps are even too."""
+    """Write a video with PyAV. Its colour planes need even sizes, which all our pictures and grids have."""
     import av
 
-    codec, options = VIDEO[ending]
+    codec, options = CODECS[ending]
     first = next(pictures)
     with av.open(str(path), "w", format=ending[1:]) as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
@@ -105,7 +105,7 @@ def encode(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str)
 
 
 def opaque(picture: Image.Image) -> Image.Image:
-    """Put what is transparent on white."""
+    """Return a picture over white if it is transparent."""
     if picture.mode != "RGBA":
         return picture
     return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

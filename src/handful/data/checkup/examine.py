@@ -1,4 +1,4 @@
-"""Examine a folder of pictures: ``handful check``, and the few lines that a run begins with."""
+"""Check a folder of pictures, for ``handful check`` and, in brief, at the start of every run."""
 
 from __future__ import annotations
 
@@ -6,90 +6,133 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
 from handful.compute.device import choose_device
-from handful.config import sizes as shapes
 from handful.config.choices import Channels, Fit
+from handful.config.sizes import spelled
 from handful.config.train import TrainConfig
-from handful.data.checkup.findings import ORDER, Finding, counted
-from handful.data.checkup.look import DETAIL, Look, Sight, look, sight
-from handful.data.checkup.pixels import in_pixels
-from handful.data.checkup.rules import Folder, better_shape, few, from_files, sides, size
-from handful.data.dataset import Dataset, at_once
-from handful.data.photos import Photos, Problem, spread
+from handful.data.checkup import file_rules, size_rules
+from handful.data.checkup.findings import SEVERITIES, Finding, counted
+from handful.data.checkup.inspection import (
+    DETAIL_PIXELS,
+    Folder,
+    InspectedFile,
+    Preview,
+    inspect_file,
+    preview_of,
+)
+from handful.data.checkup.pixel_rules import check_pixels
+from handful.data.dataset import Dataset, map_in_threads
+from handful.data.order import evenly_spaced
+from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
-from handful.data.survey import fitted, sizes_of
-from handful.files import readable
-from handful.images.channels import KINDS
+from handful.data.survey import read_shapes, resolve_geometry
+from handful.files import printable
+from handful.images.channels import CHANNEL_NAMES
 from handful.images.grid import to_image
-from handful.progress import Progress, advance, shown_on
+from handful.progress import Progress, shown_on
 
-BRIEFLY = 1_000
-"""Images that a run looks at before it begins, evenly spread over the set."""
+QUICK_CHECK_IMAGES = 1_000
+"""Images that a run examines before it begins, evenly spaced over the set."""
 
 
-@dataclass(frozen=True)
+FOLDER_RULES = (
+    file_rules.check_count,
+    file_rules.check_readable,
+    file_rules.check_formats,
+    file_rules.check_copies,
+    size_rules.check_enlargement,
+    size_rules.check_proportions,
+    size_rules.check_crop,
+    file_rules.check_colours,
+    file_rules.check_transparency,
+    file_rules.check_other_files,
+    file_rules.check_frames,
+    file_rules.check_rotation,
+    file_rules.check_modes,
+)
+
+
+@dataclass(frozen=True, repr=False)
 class Checkup:
-    """What was found in a folder."""
+    """The result of checking a folder."""
 
     path: Path
     photos: Photos
     folder: Folder
     findings: tuple[Finding, ...]
-    """The gravest first."""
+    """The most severe first."""
+
+    def __repr__(self) -> str:
+        counts = Counter(finding.severity for finding in self.findings)
+        found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES if counts[severity])
+        return f"Checkup({printable(self.path)}, {counted(len(self.folder.files), 'image')}, {found or 'clean'})"
+
+    def _repr_html_(self) -> str:
+        """Show verdict and findings in a notebook."""
+        items = [
+            f"<li><b>{finding.severity}</b>: {escape(finding.what)}. {escape(finding.remedy)}</li>"
+            for finding in self.findings
+        ]
+        count = counted(len(self.folder.files), "image")
+        head = f"<p><b>{escape(printable(self.path))}</b>, {count}: {escape(self.verdict)}</p>"
+        return head + (f"<ul>{''.join(items)}</ul>" if items else "")
 
     @property
     def trainable(self) -> bool:
-        """Whether training would begin."""
+        """Whether training would start."""
         return all(finding.severity != "error" for finding in self.findings)
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found that is worse than a note."""
+        """Whether there is nothing worse than a note."""
         return all(finding.severity == "note" for finding in self.findings)
 
     @property
     def verdict(self) -> str:
-        """Say in a sentence how the folder is."""
+        """Summarise the findings in a sentence."""
         if not self.trainable:
-            return "Cannot be trained on."
+            return "Cannot be trained on: fix the errors first."
         if not self.clean:
             count = sum(finding.severity == "warning" for finding in self.findings)
-            return f"Can be trained on; {counted(count, 'thing')} to put right first."
+            return f"Can be trained on, but fix {counted(count, 'problem')} first."
         return "Clean: nothing found that would hurt training."
 
     @property
-    def by_loss(self) -> list[tuple[str, float]]:
-        """Give all images with the share of each that is kept, the smallest first."""
-        return sorted(((each.name, self.folder.kept(each)) for each in self.folder.looks), key=lambda pair: pair[1])
+    def kept_shares(self) -> list[tuple[str, float]]:
+        """Return the names of all images with the share of each that is kept, the smallest share first."""
+        shares = ((file.name, self.folder.kept_share(file)) for file in self.folder.files)
+        return sorted(shares, key=lambda pair: pair[1])
 
     def facts(self) -> dict[str, str]:
-        """Say what there is and how it would be trained on."""
-        folder = self.folder
-        formats = Counter(each.header.format for each in folder.looks)
-        modes = Counter(each.header.mode for each in folder.looks)
+        """Return what the folder holds and how it would be trained on, for people to read."""
+        files, geometry = self.folder.files, self.folder.geometry
+        formats = Counter(file.header.format for file in files)
+        modes = Counter(file.header.mode for file in files)
         return {
-            "images": f"{len(folder.looks):,}",
-            "sizes": spans(folder.looks),
+            "images": f"{len(files):,}",
+            "sizes": size_range(files),
             "formats": ", ".join(f"{count:,} {name}" for name, count in formats.most_common()),
             "pixels": ", ".join(f"{count:,} {name}" for name, count in modes.most_common()),
-            "trained at": f"{size(folder.shape)}, {KINDS[folder.channels]}, {folder.fit}",
+            "trained at": f"{size_rules.size_text(geometry.shape)}, {CHANNEL_NAMES[geometry.channels]}, {geometry.fit}",
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Give all of it, for programs."""
+        """Return the checkup as JSON values, with all files."""
+        geometry = self.folder.geometry
         return {
-            "folder": readable(self.path),
+            "folder": printable(self.path),
             "verdict": self.verdict,
             "trainable": self.trainable,
             "clean": self.clean,
-            "images": len(self.folder.looks),
+            "images": len(self.folder.files),
             "facts": self.facts(),
-            "size": shapes.spelled(self.folder.shape),
-            "channels": self.folder.channels,
-            "fit": self.folder.fit,
+            "size": spelled(geometry.shape),
+            "channels": geometry.channels,
+            "fit": geometry.fit,
             "findings": [finding.to_json() for finding in self.findings],
         }
 
@@ -101,58 +144,63 @@ def check(
     channels: Literal["auto"] | Channels = "auto",
     progress: Progress | None = None,
 ) -> Checkup:
-    """Examine a folder of pictures for what would hurt training. Writes nothing.
+    """Check a folder of pictures for what would hurt training. Writes nothing.
 
-    Takes about as long as reading the files; large JPEGs are decoded at an eighth of their size.
+    Takes about as long as reading the files; large JPEGs are decoded at a fraction of their size.
 
     Args:
-        images: The folder, searched as training does; or an archive, or a dataset of the Hub.
-        size: As training has it: pixels, width x height, or auto.
-        fit: As training has it.
-        channels: As training has it.
-        progress: Is told how it goes; the terminal by default.
+        images: A folder, searched as in training; a zip archive; or a dataset of the Hub.
+        size: As in training: pixels, width x height, or auto.
+        fit: As in training.
+        channels: As in training.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
-        UsageError: if there is no such folder or size.
+        UsageError: The folder does not exist, or the size is not possible.
     """
     path = Path(images)
-    photos = open_photos(path)
-    config = fitted(TrainConfig(path, size=size, fit=fit, channels=channels), choose_device("auto"))
-    examine = partial(look, photos, shape=config.shape, fit=fit)
     with shown_on(progress):
-        results = at_once(examine, photos.files, partial(advance, "looking at images"))
-    problems = photos.problems + [result for result in results if isinstance(result, Problem)]
-    problems.sort(key=lambda problem: problem.path.as_posix())
-    looks = [result for result in results if isinstance(result, Look)]
-    folder = Folder(looks, problems, photos.others, config.shape, fit, config.generator.channels)
-    # Files with the same bytes are a finding of their own: of each the first is looked at further.
-    firsts = {look.digest: look for look in reversed(looks)}.values()
-    findings = from_files(folder) + in_pixels([look.sight for look in reversed(firsts)])
-    findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    return Checkup(path, photos, folder, tuple(findings))
+        photos = open_photos(path)
+        config = resolve_geometry(TrainConfig(path, size=size, fit=fit, channels=channels), choose_device("auto"))
+        inspect = partial(inspect_file, photos, geometry=config.geometry)
+        results = map_in_threads(inspect, photos.files, "examining images")
+    skipped = photos.skipped + [result for result in results if isinstance(result, SkippedFile)]
+    skipped.sort(key=lambda file: file.path.as_posix())
+    files = [result for result in results if isinstance(result, InspectedFile)]
+    folder = Folder(files, skipped, photos.others, config.geometry)
+    return Checkup(path, photos, folder, tuple(find_faults(folder)))
 
 
-def in_brief(dataset: Dataset, config: TrainConfig) -> list[Finding]:
-    """Look at images that are in memory already, as a run has them; takes seconds, however many there are."""
-    # Every so many pixels will do: it takes a tenth of the time that averaging large images takes.
-    step = max(1, min(config.shape) // DETAIL)
-
-    def seen(place: int) -> Sight:
-        return sight(dataset.names[place], to_image(dataset.images[place, :, ::step, ::step]))
-
-    sights = at_once(seen, spread(range(len(dataset.images)), BRIEFLY), None)
-    shaped = better_shape(sizes_of(config.images), config.shape) if config.fit == "crop" else None
-    found = [few(len(dataset.images)), shaped, *in_pixels(sights)]
-    return [finding for finding in found if finding is not None]
+def find_faults(folder: Folder) -> list[Finding]:
+    """Apply all rules to a folder, and return the findings, the most severe first."""
+    findings = [finding for rule in FOLDER_RULES if (finding := rule(folder)) is not None]
+    # Exact copies are a finding of their own, so only the first file of each is examined further.
+    firsts = {file.digest: file for file in reversed(folder.files)}.values()
+    findings += check_pixels([file.preview for file in reversed(firsts)])
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def spans(looks: Sequence[Look]) -> str:
-    """Write the sizes that there are."""
-    if not looks:
+def quick_check(dataset: Dataset, config: TrainConfig) -> list[Finding]:
+    """Check images that a run has loaded already. Takes seconds, however many there are."""
+    # Every few pixels suffice, in a tenth of the time that averaging large images takes.
+    stride = max(1, min(config.shape) // DETAIL_PIXELS)
+
+    def preview(index: int) -> Preview:
+        return preview_of(dataset.names[index], to_image(dataset.images[index, :, ::stride, ::stride]))
+
+    previews = map_in_threads(preview, evenly_spaced(range(len(dataset.images)), QUICK_CHECK_IMAGES))
+    crop = size_rules.better_size(read_shapes(config.images), config.shape) if config.fit == "crop" else None
+    findings = [file_rules.few_images(len(dataset.images)), crop, *check_pixels(previews)]
+    return [finding for finding in findings if finding is not None]
+
+
+def size_range(files: Sequence[InspectedFile]) -> str:
+    """Return the smallest, largest and median size of images, for people to read."""
+    if not files:
         return "none"
-    sizes = Counter(sides(each) for each in looks)
+    sizes = {file.size_text for file in files}
     if len(sizes) == 1:
         return f"all {next(iter(sizes))} px"
-    ordered = sorted(looks, key=lambda each: each.header.size[0] * each.header.size[1])
-    smallest, usual, largest = (sides(ordered[place]) for place in (0, len(ordered) // 2, -1))
-    return f"{smallest} to {largest} px, usually about {usual}"
+    ordered = sorted(files, key=lambda file: file.header.size[0] * file.header.size[1])
+    smallest, median, largest = (ordered[index].size_text for index in (0, len(ordered) // 2, -1))
+    return f"{smallest} to {largest} px, median {median}"

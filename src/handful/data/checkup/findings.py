@@ -1,4 +1,4 @@
-"""What the doctor says: findings, each with the files that it is about and what to do."""
+"""Findings of a check: what is wrong, in which files, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from handful.files import readable
+from handful.files import printable
 
 Severity = Literal["error", "warning", "note"]
-"""error: cannot be trained on. warning: will show in what is drawn, or hurt training. note: worth knowing."""
+"""error: training cannot start. warning: it will hurt training or show in the results. note: worth knowing."""
 
 
-ORDER: tuple[Severity, ...] = ("error", "warning", "note")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+FILES_NAMED = 4
+"""Files of one case that are named before the rest is counted."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One file, or several that belong together."""
+    """One file, or several that belong together, such as copies."""
 
     files: tuple[str, ...]
     detail: str = ""
 
     def __str__(self) -> str:
-        names = " = ".join(readable(file) for file in self.files[:SHOWN])
-        more = f" and {len(self.files) - SHOWN} more" if len(self.files) > SHOWN else ""
+        names = " = ".join(printable(file) for file in self.files[:FILES_NAMED])
+        more = f" and {len(self.files) - FILES_NAMED} more" if len(self.files) > FILES_NAMED else ""
         return names + more + (f" ({self.detail})" if self.detail else "")
-
-
-SHOWN = 4
-"""Files named of one case before the rest is counted."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that was found."""
+    """One kind of fault, with all files that have it."""
 
     kind: str
-    """A word for programs."""
+    """An identifier for programs."""
     severity: Severity
     what: str
-    """A sentence, which counts."""
+    """What was found and how often, as a sentence without its full stop."""
     remedy: str
     cases: tuple[Case, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give all of it."""
-        cases = [{"files": [readable(file) for file in case.files], "detail": case.detail} for case in self.cases]
+        """Return the finding as JSON values."""
+        cases = [{"files": [printable(file) for file in case.files], "detail": case.detail} for case in self.cases]
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -56,11 +56,11 @@ class Finding:
         }
 
 
-def singly(files: Sequence[str]) -> tuple[Case, ...]:
-    """Make a case of each file."""
+def case_per_file(files: Sequence[str]) -> tuple[Case, ...]:
+    """Return one case for each file."""
     return tuple(Case((file,)) for file in files)
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """Write a number of things: ``1 image``, ``3 images``."""
+    """Return a number with its noun: ``1 image``, ``3 images``."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

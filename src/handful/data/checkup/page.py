@@ -1,4 +1,4 @@
-"""What the doctor found as one HTML file that needs nothing else: no network, no other file, no script."""
+"""A checkup as one self-contained HTML file, without scripts and without anything to download."""
 
 from __future__ import annotations
 
@@ -13,79 +13,83 @@ from PIL import Image
 
 from handful.config.text import title
 from handful.data.checkup.examine import Checkup
-from handful.data.checkup.findings import SHOWN, Finding
-from handful.data.checkup.sheet import cuts
-from handful.files import readable, replacing
+from handful.data.checkup.findings import FILES_NAMED, Finding
+from handful.data.checkup.sheet import draw_crops
+from handful.files import printable, replacing
 
-CASES = 12
+CASES_SHOWN = 12
 """Cases of a finding that are shown with their pictures; the others are named."""
 
 
-CROPS = 24
-"""Pictures shown with their crop."""
+CROPS_SHOWN = 24
 
 
-LOSS = 0.05
-"""Share that must be cut away of a picture for it to be shown with its crop."""
+MIN_LOST_SHARE = 0.05
+"""Share of a picture that the crop must remove for the crop to be shown."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A case as the page has it."""
+class Figure:
+    """A case as the page shows it."""
 
     names: tuple[str, ...]
     detail: str
     pictures: tuple[str, ...]
-    """Data URIs; none where the file cannot be read."""
+    """Data URIs, without those of files that cannot be read."""
 
 
 def write_page(path: Path, checkup: Checkup) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(render(checkup), encoding="utf-8")
 
 
 def render(checkup: Checkup) -> str:
-    """Make the HTML of a page, ready to be written as UTF-8."""
-    losing = [(name, share) for name, share in checkup.by_loss if 1 - share > LOSS]
-    wanted = [name for name, _ in losing[:CROPS]]
-    known = {look.name for look in checkup.folder.looks}
-    for finding in checkup.findings:
-        wanted += [name for case in finding.cases[:CASES] for name in case.files[:SHOWN] if name in known]
-    names = list(dict.fromkeys(wanted))
-    pictures = cuts(checkup.photos, names, checkup.folder.shape, checkup.folder.fit)
-    uris = {name: uri(picture) for name, picture in zip(names, pictures, strict=True)}
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            checkup=checkup,
-            title=readable(title(checkup.path)),
-            findings=[(finding, shown(finding, uris), rest(finding)) for finding in checkup.findings],
-            crops=[Shown((readable(name),), f"{share:.0%} is kept", (uris[name],)) for name, share in losing[:CROPS]],
-            losing=len(losing),
-        )
+    """Return the HTML of the page, to be written as UTF-8."""
+    losing = [(name, share) for name, share in checkup.kept_shares if 1 - share > MIN_LOST_SHARE]
+    pictures = encode_pictures(checkup, [name for name, _ in losing[:CROPS_SHOWN]])
+    crops = [
+        Figure((printable(name),), f"{share:.0%} is kept", (pictures[name],)) for name, share in losing[:CROPS_SHOWN]
+    ]
+    template = environment().get_template("page.html")
+    return template.render(
+        checkup=checkup,
+        title=printable(title(checkup.path)),
+        findings=[(finding, figures(finding, pictures), names_of_rest(finding)) for finding in checkup.findings],
+        crops=crops,
+        losing=len(losing),
     )
 
 
-def shown(finding: Finding, uris: dict[str, str]) -> list[Shown]:
-    """Give the cases of a finding that are shown."""
-    cases = []
-    for case in finding.cases[:CASES]:
-        files = case.files[:SHOWN]
+def encode_pictures(checkup: Checkup, cropped: list[str]) -> dict[str, str]:
+    """Return data URIs of these pictures and of all that the findings show, by name."""
+    inspected = {file.name for file in checkup.folder.files}
+    cases = [case for finding in checkup.findings for case in finding.cases[:CASES_SHOWN]]
+    shown = [name for case in cases for name in case.files[:FILES_NAMED] if name in inspected]
+    names = list(dict.fromkeys([*cropped, *shown]))
+    pictures = draw_crops(checkup.photos, names, checkup.folder.geometry)
+    return {name: data_uri(picture) for name, picture in zip(names, pictures, strict=True)}
+
+
+def figures(finding: Finding, pictures: dict[str, str]) -> list[Figure]:
+    """Return the cases of a finding that are shown with their pictures."""
+    shown = []
+    for case in finding.cases[:CASES_SHOWN]:
+        files = case.files[:FILES_NAMED]
         more = len(case.files) - len(files)
         detail = ", ".join(part for part in (case.detail, f"and {more} more" * (more > 0)) if part)
-        cases.append(Shown(tuple(map(readable, files)), detail, tuple(uris[name] for name in files if name in uris)))
-    return cases
+        uris = tuple(pictures[name] for name in files if name in pictures)
+        shown.append(Figure(tuple(map(printable, files)), detail, uris))
+    return shown
 
 
-def rest(finding: Finding) -> list[str]:
-    """Name the cases that are not shown."""
-    return [str(case) for case in finding.cases[CASES:]]
+def names_of_rest(finding: Finding) -> list[str]:
+    """Return the names of the cases that are not shown."""
+    return [str(case) for case in finding.cases[CASES_SHOWN:]]
 
 
-def uri(picture: Image.Image) -> str:
-    """Encode a picture."""
+def data_uri(picture: Image.Image) -> str:
+    """Return a picture as a data URI."""
     file = io.BytesIO()
     picture.save(file, format="WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
@@ -93,7 +97,7 @@ def uri(picture: Image.Image) -> str:
 
 @cache
 def environment() -> Environment:
-    """Load the template."""
+    """Return the environment of the template."""
     return Environment(
         loader=PackageLoader("handful.data", "checkup"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Pictures with what the crop takes away drawn on them: one at a time, and as a sheet."""
+"""Draw on pictures what the crop removes: on one at a time, and on a sheet of those that lose most."""
 
 from __future__ import annotations
 
@@ -8,76 +8,76 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from handful.config.choices import Fit
-from handful.config.sizes import Shape
+from handful.config.geometry import Geometry
 from handful.data.checkup.examine import Checkup
-from handful.data.dataset import at_once
+from handful.data.dataset import map_in_threads
 from handful.data.photos import Photos
-from handful.files import readable
-from handful.images.decode import decode, kept
+from handful.files import printable
+from handful.images.decode import decode
 from handful.images.grid import checkerboard, write_png
-from handful.images.sheet import INK, MARK, shortened
+from handful.images.sheet import TEXT_COLOUR, WARNING_COLOUR, shortened
 
-SIDE = 180
-"""Pixels of the longer side of a picture."""
-
-
-MOST = 60
-"""Pictures on a sheet."""
+SIDE_PIXELS = 180
+"""Longer side of a picture."""
 
 
-GAP, LINE = 12, 18
+SHEET_PICTURES, SHEET_COLUMNS = 60, 8
 
 
-COLUMNS = 8
+GAP_PIXELS, LINE_PIXELS, FONT_PIXELS = 12, 18, 12
 
 
-LOST = (255, 255, 255, 165)
-"""What lies over the part that is cut away."""
+LITTLE_KEPT_SHARE = 0.6
+"""Share of a picture up to which its caption is in the warning colour."""
+
+
+VEIL = (255, 255, 255, 165)
+"""Colour, with alpha, over the part that is removed."""
 
 
 def write_sheet(path: Path, checkup: Checkup) -> None:
-    """Write a sheet as PNG, whole or not at all."""
+    """Write the sheet of a checkup as PNG, atomically."""
     write_png(path, sheet(checkup))
 
 
 def sheet(checkup: Checkup) -> Image.Image:
-    """Lay out the images that lose most, those that lose more first, each with its name and the share that is kept."""
-    chosen = checkup.by_loss[:MOST]
-    folder = checkup.folder
-    pictures = cuts(checkup.photos, [name for name, _ in chosen], folder.shape, folder.fit)
-    columns = max(1, min(COLUMNS, len(chosen)))
+    """Lay out the images that lose most to the crop, each with its name and the share that is kept."""
+    chosen = checkup.kept_shares[:SHEET_PICTURES]
+    pictures = draw_crops(checkup.photos, [name for name, _ in chosen], checkup.folder.geometry)
+    columns = max(1, min(SHEET_COLUMNS, len(chosen)))
     rows = max(1, math.ceil(len(chosen) / columns))
-    cell = SIDE + GAP, SIDE + 2 * LINE + GAP
-    page = Image.new("RGB", (columns * cell[0] + GAP, rows * cell[1] + GAP), "white")
-    draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(12)
+    cell = SIDE_PIXELS + GAP_PIXELS, SIDE_PIXELS + 2 * LINE_PIXELS + GAP_PIXELS
+    page = Image.new("RGB", (columns * cell[0] + GAP_PIXELS, rows * cell[1] + GAP_PIXELS), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(FONT_PIXELS)
     for index, ((name, share), picture) in enumerate(zip(chosen, pictures, strict=True)):
         row, column = divmod(index, columns)
-        left, top = GAP + column * cell[0], GAP + row * cell[1]
-        page.paste(picture, (left + (SIDE - picture.width) // 2, top + (SIDE - picture.height) // 2))
-        draw.text((left, top + SIDE + 3), shortened(readable(name), font, SIDE), INK, font)
-        draw.text((left, top + SIDE + 3 + LINE), f"{share:.0%} is kept", INK if share > 0.6 else MARK, font)
+        left, top = GAP_PIXELS + column * cell[0], GAP_PIXELS + row * cell[1]
+        page.paste(picture, (left + (SIDE_PIXELS - picture.width) // 2, top + (SIDE_PIXELS - picture.height) // 2))
+        below = top + SIDE_PIXELS + 3
+        draw.text((left, below), shortened(printable(name), font, SIDE_PIXELS), TEXT_COLOUR, font)
+        colour = TEXT_COLOUR if share > LITTLE_KEPT_SHARE else WARNING_COLOUR
+        draw.text((left, below + LINE_PIXELS), f"{share:.0%} is kept", colour, font)
     return page
 
 
-def cuts(photos: Photos, names: Sequence[str], shape: Shape, fit: Fit) -> list[Image.Image]:
-    """Read pictures again, small, and draw on each what is cut away."""
-    return at_once(lambda name: cut(decode(photos.read(Path(name)), SIDE, 4), shape, fit), names, None)
+def draw_crops(photos: Photos, names: Sequence[str], geometry: Geometry) -> list[Image.Image]:
+    """Read pictures again, small, and draw on each what the crop removes."""
+    return map_in_threads(lambda name: draw_crop(decode(photos.read(Path(name)), SIDE_PIXELS, 4), geometry), names)
 
 
-def cut(image: Image.Image, shape: Shape, fit: Fit) -> Image.Image:
-    """Draw on an RGBA picture what the crop to a shape takes away; a small one is not enlarged."""
-    box = kept(image.size, shape, fit)
-    scale = min(1.0, SIDE / max(image.size))
+def draw_crop(image: Image.Image, geometry: Geometry) -> Image.Image:
+    """Draw on an RGBA picture what the crop removes. Large pictures are shrunk; small ones keep their size."""
+    box = geometry.crop_box(image.size)
+    scale = min(1.0, SIDE_PIXELS / max(image.size))
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = image.resize(size, Image.Resampling.LANCZOS)
     small = Image.alpha_composite(checkerboard(*size), small)
     if box == (0, 0, *image.size):
         return small.convert("RGB")
     left, top, right, bottom = (round(edge * scale) for edge in box)
-    veil = Image.new("RGBA", size, LOST)
+    veil = Image.new("RGBA", size, VEIL)
     veil.paste((0, 0, 0, 0), (left, top, right, bottom))
     small = Image.alpha_composite(small, veil).convert("RGB")
-    ImageDraw.Draw(small).rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=MARK)
+    corners = (left, top, max(left, right - 1), max(top, bottom - 1))
+    ImageDraw.Draw(small).rectangle(corners, outline=WARNING_COLOUR)
     return small

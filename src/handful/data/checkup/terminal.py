@@ -1,4 +1,4 @@
-"""The doctor on the terminal: a page of plain words, or the few lines that a run begins with."""
+"""A checkup on the terminal: in full for ``handful check``, a line per finding at the start of a run."""
 
 from __future__ import annotations
 
@@ -10,42 +10,40 @@ from rich.text import Text
 
 from handful.data.checkup.examine import Checkup
 from handful.data.checkup.findings import Case, Finding
-from handful.files import readable
+from handful.files import printable
 
-NAMED = 6
+CASES_NAMED, CASES_NAMED_IN_LINE = 6, 3
 """Cases of a finding that are named before the rest is counted."""
-
-
-NAMED_IN_BRIEF = 3
 
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 
 
-def report(checkup: Checkup) -> Group:
-    """Write everything that was found, the gravest first, each with its files and what to do."""
+def render(checkup: Checkup) -> Group:
+    """Lay out a checkup: facts, findings with their files and remedies, and the verdict."""
     facts = checkup.facts()
-    head = Text(f"{readable(checkup.path)}: {facts.pop('images')} images", style="bold")
+    head = Text(f"{printable(checkup.path)}: {facts.pop('images')} images", style="bold")
     lines = [Text(f"  {name}: {value}") for name, value in facts.items() if value]
-    parts = [part for finding in checkup.findings for part in paragraph(finding)]
+    parts = [part for finding in checkup.findings for part in render_finding(finding)]
     style = "bold green" if checkup.clean else "bold yellow" if checkup.trainable else "bold red"
     return Group(head, *lines, *parts, Text(""), Text(checkup.verdict, style=style))
 
 
-def paragraph(finding: Finding) -> list[Text | Padding]:
-    """Write one finding."""
+def render_finding(finding: Finding) -> list[Text | Padding]:
+    """Lay out one finding."""
     title = Text.assemble((f"{finding.severity}: ", STYLES[finding.severity]), finding.what)
-    cases = [Padding(Text(case, style="dim"), (0, 0, 0, 4), expand=False) for case in named(finding.cases, NAMED)]
+    names = named(finding.cases, CASES_NAMED)
+    cases = [Padding(Text(name, style="dim"), (0, 0, 0, 4), expand=False) for name in names]
     return [Text(""), title, *cases, Padding(Text(f"-> {finding.remedy}"), (0, 0, 0, 2), expand=False)]
 
 
-def in_a_line(finding: Finding) -> str:
-    """Write one finding in a line."""
-    cases = "; ".join(named(finding.cases, NAMED_IN_BRIEF))
+def one_line(finding: Finding) -> str:
+    """Return a finding and its first few files in a line."""
+    cases = "; ".join(named(finding.cases, CASES_NAMED_IN_LINE))
     return finding.what + (f": {cases}" if cases else "")
 
 
 def named(cases: Sequence[Case], most: int) -> list[str]:
-    """Write the first few cases, and how many more there are."""
+    """Name the first few cases, and count the rest."""
     more = [f"and {len(cases) - most:,} more"] if len(cases) > most else []
     return [*map(str, cases[:most]), *more]
