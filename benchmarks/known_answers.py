@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
 from handful.images.grid import to_image, write_png
 from handful.metrics.evaluation import Evaluation, evaluate
@@ -76,7 +77,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--features", default="efficientnet")
     options = parser.parse_args()
-    images = load_folder(options.photos, (options.size, options.size)).images
+    images = load_folder(options.photos, Geometry((options.size, options.size))).images
     training, fresh = images[::2], images[1::2]
     print(f"| {options.photos.name}, {options.size} px, {options.features} | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")

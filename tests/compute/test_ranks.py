@@ -157,7 +157,7 @@ def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor]
     state = State.fresh(config, torch.device("cpu"), trunk)
     if done:
         restore(state, config.folder / "checkpoints" / f"step-{done:08d}")
-    images = load_folder(config.images, config.shape, config.fit).images
+    images = load_folder(config.images, config.geometry).images
     distance = two_ranks.lpips() if config.perceptual == "vgg16" else absolute_difference
     losses = Step(config, state, images, distance)()
     calibrate(state.average)

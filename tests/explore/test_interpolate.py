@@ -17,7 +17,7 @@ from handful.cli import main as cli
 from handful.config.presets import tiny
 from handful.errors import UsageError
 from handful.explore.interpolate import Walk, divided, even_moments, interpolate, measure_of, measured, plain_moments
-from handful.images.video import write_film
+from handful.images.video import write_video
 from handful.networks.calibrate import calibrate
 from handful.networks.latent import slerp
 from handful.networks.pretrained.lpips import Perceptual
@@ -244,10 +244,10 @@ def test_places_where_no_film_can_be_written_are_refused_before_anything_is_draw
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "frame-000000.png").touch()
     for name, said in (
-        ("walk.avi", r"films are \.mp4, \.webm, \.webp, \.gif, or a folder"),
-        ("full", "is a folder with files in it; give a new one"),
-        ("file", "is a file; for a film give it an ending"),
-        ("file/walk.webp", "cannot be written"),
+        ("walk.avi", r"choose the ending \.mp4, \.webm, \.webp, \.gif; or none, for a folder"),
+        ("full", "is a folder that holds files; choose a new one"),
+        ("file", "is a file; give a video one of the endings"),
+        ("file/walk.webp", "cannot be created"),
     ):
         with pytest.raises(UsageError, match=said):
             interpolate(tmp_path / "no model", tmp_path / name)
@@ -262,7 +262,7 @@ def test_a_film_that_fails_on_its_way_leaves_the_old_one(tmp_path):
         if name != "film":
             (tmp_path / name).write_text("old")
         with pytest.raises(OSError, match="the disk is gone"):
-            write_film(tmp_path / name, pictures(), 24.0)
+            write_video(tmp_path / name, pictures(), 24.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "film.webp"]
     assert (tmp_path / "film.gif").read_text() == "old"
 

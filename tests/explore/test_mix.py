@@ -142,5 +142,5 @@ def test_a_model_without_gates_and_an_output_that_cannot_be_are_refused_first(mo
             write_mixes(tmp_path / "model", "0", "1", tmp_path / "mix.png", device="cpu")
     with pytest.raises(UsageError, match=r"out .*model: is a folder; name a file"):
         write_mixes(tmp_path / "model", "0", "1", tmp_path / "model")
-    with pytest.raises(UsageError, match=r"out .*: cannot be made a folder"):
+    with pytest.raises(UsageError, match=r"out .*: the folder cannot be created"):
         write_mixes(tmp_path / "model", "0", "1", tmp_path / "model" / "config.json" / "mix.png")

@@ -14,7 +14,7 @@ from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.explore.neighbours import neighbours
 from handful.images.grid import to_image, write_png
-from handful.images.sheet import GAP, SMALLEST, Cell, sheet, shown_size
+from handful.images.sheet import GAP_PIXELS, MIN_WIDTH_PIXELS, Cell, sheet, shown_size
 from handful.metrics.copying import COPY, Space
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
@@ -84,9 +84,9 @@ def test_what_was_trained_on_is_found_and_mirrored_images_are_said_to_be(source,
         pixels = np.asarray(image)
     first = np.asarray(to_image(found.rows[1].picture))
     # The picture, and beside it the training image as it is nearest: mirrored, so both look the same.
-    height = 4 * 32 + 2 * 15 + GAP
-    for left in (GAP, 4 * GAP + 4 * 32):
-        shown = pixels[GAP + height :, left:][: 4 * 32 : 4, : 4 * 32 : 4]
+    height = 4 * 32 + 2 * 15 + GAP_PIXELS
+    for left in (GAP_PIXELS, 4 * GAP_PIXELS + 4 * 32):
+        shown = pixels[GAP_PIXELS + height :, left:][: 4 * 32 : 4, : 4 * 32 : 4]
         assert np.array_equal(shown, first)
 
 
@@ -165,9 +165,9 @@ def test_small_pictures_are_enlarged_whole_times_and_large_ones_shrunk():
     assert shown_size((256, 128), 256) == (256, 128)
     assert shown_size((1024, 512), 256) == (256, 128)
     assert shown_size((1024, 512), None) == (1024, 512)
-    assert shown_size((200, 100), None)[0] >= SMALLEST
+    assert shown_size((200, 100), None)[0] >= MIN_WIDTH_PIXELS
 
 
 def test_a_sheet_that_no_viewer_could_show_is_refused():
-    with pytest.raises(UsageError, match=r"200 rows and 200 columns, .* is too large: 286 pictures at most"):
+    with pytest.raises(UsageError, match=r"200 rows and 200 columns .* is too large: ask for at most 286 pictures"):
         sheet([[Cell()] * 200] * 200, (1024, 1024))

@@ -12,9 +12,10 @@ from PIL import Image
 
 from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
-from handful.data.classes import label
+from handful.config.geometry import Geometry
+from handful.data.classes import find_classes
 from handful.data.dataset import load_folder
-from handful.data.holdout import hold_back
+from handful.data.training_set import choose_held_out
 from handful.errors import MissingWeightsError, UsageError
 from handful.explore import likeness
 from handful.explore.inversion import write_projections
@@ -241,7 +242,7 @@ def test_what_cannot_be_projected_is_refused_before_the_work(source, photos, tmp
         (photos / "none.png", tmp_path / "out", "none.png does not exist"),
         (tmp_path / "bad.png", tmp_path / "out", r"bad.png: not an image Pillow can read; leave it out"),
         (tmp_path / "empty", tmp_path / "out", "holds no pictures"),
-        (photos / "0.png", tmp_path / "file", "out .*file: cannot be made a folder"),
+        (photos / "0.png", tmp_path / "file", "out .*file: the folder cannot be created"),
     ):
         with pytest.raises(UsageError, match=text):
             write_projections(source, [photo], out, QUICK, progress=Quiet(), device="cpu")
@@ -282,10 +283,10 @@ def test_a_study_compares_training_images_with_those_that_the_run_held_back(run,
     assert cli.main([*map(str, arguments)]) == 0
     answer = json.loads(capsys.readouterr().out)
     settings = read_settings(run / "run")
-    dataset = load_folder(run / "photos", (32, 32))
+    dataset = load_folder(run / "photos", Geometry((32, 32)))
     kept, unseen = (
         {dataset.names[place] for place in each}
-        for each in hold_back(label(dataset.names, settings.config), settings.config)
+        for each in choose_held_out(find_classes(dataset.names, settings.config), settings.config)
     )
     names = {part: [each["photo"] for each in answer[part]] for part in ("training", "unseen")}
     assert len(names["training"]) == len(names["unseen"]) == 3

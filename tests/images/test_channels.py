@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from handful.config.geometry import Geometry
 from handful.config.train import TrainConfig
 from handful.data.dataset import load_folder
-from handful.data.survey import fitted
+from handful.data.survey import resolve_geometry
 from handful.errors import UsageError
-from handful.images.channels import over_white, views
+from handful.images.channels import over_white, rgb_views
 from handful.images.decode import decode, resize, to_rgba
 from handful.images.grid import grid, to_image
 from handful.networks.pretrained.lpips import Perceptual
@@ -27,12 +28,12 @@ def straight(size=32, seed=0):
 
 
 def floats(image, shape=(32, 32)):
-    return torch.from_numpy(resize(image, shape, "crop")).float()[None] / 127.5 - 1
+    return torch.from_numpy(resize(image, Geometry(shape))).float()[None] / 127.5 - 1
 
 
 def test_a_straight_picture_survives_premultiplying_where_it_can_be_seen():
     image = straight()
-    back = np.asarray(to_image(torch.from_numpy(resize(image, (32, 32), "crop"))), float)
+    back = np.asarray(to_image(torch.from_numpy(resize(image, Geometry((32, 32))))), float)
     before = np.asarray(image, float)
     assert (back[..., 3] == before[..., 3]).all()
     seen = before[..., 3] > 127
@@ -44,7 +45,7 @@ def test_a_straight_picture_survives_premultiplying_where_it_can_be_seen():
 @given(st.integers(0, 99), st.integers(5, 60), st.integers(5, 60), st.sampled_from(["crop", "squash"]))
 @settings(max_examples=30, deadline=None)
 def test_no_colour_of_a_resized_picture_is_more_than_its_alpha(seed, height, width, fit):
-    pixels = resize(straight(seed=seed), (height, width), fit)
+    pixels = resize(straight(seed=seed), Geometry((height, width), fit=fit))
     assert pixels.shape == (4, height, width)
     assert (pixels[:3] <= pixels[3:]).all()
 
@@ -52,7 +53,7 @@ def test_no_colour_of_a_resized_picture_is_more_than_its_alpha(seed, height, wid
 def test_what_is_transparent_does_not_bleed_its_colour_into_the_edge():
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (16, 16, 48, 48))
-    small = np.asarray(to_image(torch.from_numpy(resize(image, (20, 20), "crop"))))
+    small = np.asarray(to_image(torch.from_numpy(resize(image, Geometry((20, 20))))))
     edge = (small[..., 3] > 20) & (small[..., 3] < 235)
     assert edge.any()
     assert small[edge][:, 0].max() <= 3
@@ -63,13 +64,13 @@ def test_over_white_equals_what_pillow_makes_of_the_straight_picture():
     image = straight()
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
-    found = over_white(torch.from_numpy(resize(image, (32, 32), "crop"))[None])[0].permute(1, 2, 0).numpy()
+    found = over_white(torch.from_numpy(resize(image, Geometry((32, 32))))[None])[0].permute(1, 2, 0).numpy()
     assert np.abs(found.astype(int) - np.asarray(white.convert("RGB"))).max() <= 2
 
 
 def test_views_are_over_black_and_over_white():
     image = straight()
-    black, white = views(floats(image))
+    black, white = rgb_views(floats(image))
     for view, colour in ((black, "black"), (white, "white")):
         under = Image.new("RGBA", image.size, colour)
         under.alpha_composite(image)
@@ -144,18 +145,18 @@ def painted(seed, mode):
 def test_channels_are_those_that_the_pictures_need(tmp_path, modes, channels):
     for number, mode in enumerate(modes):
         painted(number, mode).save(tmp_path / f"{number}.png")
-    settled = fitted(TrainConfig(tmp_path, size=32), CPU)
+    settled = resolve_geometry(TrainConfig(tmp_path, size=32), CPU)
     assert settled.channels == channels
-    assert load_folder(tmp_path, settled.shape, "crop", settled.channels).images.shape[1] == channels
+    assert load_folder(tmp_path, settled.geometry).images.shape[1] == channels
 
 
 def test_grey_pictures_that_are_kept_as_rgb_are_grey_and_opaque_rgba_is_rgb(tmp_path):
     grey = painted(0, "L")
     for number in range(3):
         grey.convert("RGBA").save(tmp_path / f"{number}.png")
-    assert fitted(TrainConfig(tmp_path, size=32), CPU).channels == 1
+    assert resolve_geometry(TrainConfig(tmp_path, size=32), CPU).channels == 1
     painted(1, "RGB").save(tmp_path / "3.png")
-    assert fitted(TrainConfig(tmp_path, size=32), CPU).channels == 3
+    assert resolve_geometry(TrainConfig(tmp_path, size=32), CPU).channels == 3
 
 
 def test_the_size_is_chosen_by_the_pictures_and_the_device_as_they_are_to_be_looked_at(tmp_path):
@@ -165,7 +166,7 @@ def test_the_size_is_chosen_by_the_pictures_and_the_device_as_they_are_to_be_loo
     for number in range(3):
         image.save(tmp_path / f"{number}.jpg", exif=exif)
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
-    assert fitted(TrainConfig(tmp_path, size="auto"), CPU).size == "64x96"
+    assert resolve_geometry(TrainConfig(tmp_path, size="auto"), CPU).size == "64x96"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "I", "F", "I;16"])

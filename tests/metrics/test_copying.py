@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
 from handful.metrics.copying import COPY, Matches, Space, nearer, thumbnails
 from handful.metrics.features import load_extractor
@@ -117,7 +118,7 @@ def spoiled(images: torch.Tensor) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(("name", "among"), [("cells", 0.03), ("raccoons", 0.08), ("emoji", 0.08)])
 def test_on_real_images_spoiled_copies_are_copies_and_fresh_images_are_not(data, name, among):
-    images = load_folder(data / name, (64, 64)).images[:120]
+    images = load_folder(data / name, Geometry((64, 64))).images[:120]
     training, fresh = images[::2], images[1::2]
     extractor = load_extractor("random", torch.device("cpu"))
     reference = Reference.of(training, extractor, quiet)

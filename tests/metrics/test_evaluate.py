@@ -16,6 +16,7 @@ from PIL import Image
 
 from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
+from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
 from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.metrics import evaluation, gather, reference
@@ -364,7 +365,7 @@ def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(mode
     assert scores.features == "inception (clean)"
     extractor = load_extractor("inception", CPU, folder, "clean")
     drawn = load(model).sample(range(10))
-    taken = load_folder(photos, (32, 32)).images
+    taken = load_folder(photos, Geometry((32, 32))).images
     rows = [torch.cat([extractor(part) for part in images.split(8)]) for images in (drawn, taken)]
     assert scores.fid == pytest.approx(fid(*rows), rel=1e-4)
     assert scores.kid == pytest.approx(kid(*rows)[0], rel=1e-4)

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from handful.config.geometry import Geometry
 from handful.config.presets import paper, tiny
 from handful.config.train import TrainConfig
-from handful.data.classes import Classes
 from handful.data.dataset import load_folder
-from handful.data.holdout import hold_back, part
+from handful.data.training_set import TrainingSet
 from handful.errors import MissingWeightsError, TrainingError, UsageError
 from handful.metrics.features import load_extractor
 from handful.networks.discriminator import DiscriminatorOutput
@@ -224,37 +224,15 @@ def test_the_end_is_scored_at_any_step_past_the_first_five_hundred(run):
     assert not opened.score_due(state)
 
 
-def test_images_are_parted_by_the_seed_into_seen_and_held_back(photos, tmp_path):
-    images = load_folder(photos, (32, 32)).images
-    alike = Classes((), (0,) * len(images))
-    training, unseen = part(images.clone(), *hold_back(alike, small(photos, tmp_path)))
-    assert (len(training), len(unseen)) == (42, 2)
-    whole = {image.numpy().tobytes() for image in images}
-    order = [next(place for place, other in enumerate(images) if torch.equal(image, other)) for image in training]
-    assert order == sorted(order)
-    parts = [{image.numpy().tobytes() for image in part} for part in (training, unseen)]
-    assert parts[0] | parts[1] == whole
-    assert not parts[0] & parts[1]
-    other = part(images, *hold_back(alike, small(photos, tmp_path, seed=1)))[1]
-    assert not torch.equal(unseen, other)
-
-
-@pytest.mark.parametrize(("count", "share", "held"), [(39, 0.05, 0), (44, 0.0, 0), (44, 0.25, 11), (200, 0.5, 32)])
-def test_how_many_images_are_held_back(photos, tmp_path, count, share, held):
-    training, unseen = hold_back(Classes((), (0,) * count), small(photos, tmp_path, hold_back=share))
-    assert len(unseen) == held
-    assert len(training) == count - held
-
-
 def test_the_published_recipe_trains_on_all_images(photos):
     assert paper(photos).hold_back == 0
 
 
 def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp_path):
     config = small(photos, tmp_path, augment=(), precision="fp32", channels=3)
-    images = load_folder(photos, (32, 32)).images
+    images = load_folder(photos, Geometry((32, 32))).images
     training, unseen = images[:34], images[34:]
-    judge = RunScorer(config, training, unseen, load_extractor("random", CPU))
+    judge = RunScorer(config, TrainingSet(training, (0,) * 34, unseen, (0,) * 10), load_extractor("random", CPU))
 
     def by_heart(shown, small, chance, labels):
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
@@ -270,10 +248,10 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_judge_leaves_the_discriminator_as_it_was(photos, tmp_path, precision):
     config = small(photos, tmp_path, precision=precision, channels=3)
-    images = load_folder(photos, (32, 32)).images
+    images = load_folder(photos, Geometry((32, 32))).images
     state = State.fresh(config, CPU)
     before = copy.deepcopy(state.discriminator.state_dict())
-    judge = RunScorer(config, images[:36], images[36:], load_extractor("random", CPU))
+    judge = RunScorer(config, TrainingSet(images[:36], (0,) * 36, images[36:], (0,) * 8), load_extractor("random", CPU))
     first = judge.score(Model(state.average), state.discriminator, 0, 0.0)
     again = judge.score(Model(state.average), state.discriminator, 0, 0.0)
     assert state.discriminator.training

@@ -17,7 +17,7 @@ from PIL import Image
 
 from handful.config.presets import tiny
 from handful.config.train import TrainConfig
-from handful.data.order import picks
+from handful.data.order import batch_indices
 from handful.errors import TrainingError, UsageError, WeightsError
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective import losses
@@ -367,11 +367,11 @@ def test_reconstructions_are_judged_by_vgg16_where_its_files_are(photos, tmp_pat
 
 
 def test_every_image_is_seen_once_before_any_is_seen_again():
-    seen = [index for step in range(9) for index in picks(0, step, 4, [range(12)])]
+    seen = [index for step in range(9) for index in batch_indices(0, step, 4, [range(12)])]
     for epoch in range(3):
         assert sorted(seen[12 * epoch : 12 * epoch + 12]) == list(range(12))
     assert seen[:12] != seen[12:24]
-    assert picks(1, 0, 4, [range(12)]) != picks(0, 0, 4, [range(12)])
+    assert batch_indices(1, 0, 4, [range(12)]) != batch_indices(0, 0, 4, [range(12)])
 
 
 def test_training_goes_on_with_the_good_files_and_names_the_others(photos, tmp_path):

@@ -70,7 +70,7 @@ class Check:
         from handful.data.checkup.examine import check
         from handful.data.checkup.page import write_page
         from handful.data.checkup.sheet import write_sheet
-        from handful.data.checkup.words import report
+        from handful.data.checkup.terminal import render
 
         checkup = check(self.images, self.size, self.fit, self.channels)
         if self.html is not None:
@@ -80,7 +80,7 @@ class Check:
         if self.json:
             print(json_format.dumps(checkup.to_json(), indent=2))
         else:
-            Terminal().print(report(checkup), highlight=False)
+            Terminal().print(render(checkup), highlight=False)
         if not checkup.trainable:
             raise TrainingError(f"{self.images}: cannot be trained on, for what is named above as an error")
 

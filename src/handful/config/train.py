@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 from handful.config import sizes as shapes
 from handful.config.choices import Augmentation, Channels, Fit, Norm, Precision, Preset
 from handful.config.generator import GeneratorConfig
+from handful.config.geometry import Geometry
 from handful.config.sizes import Shape
 from handful.config.text import option, title
 from handful.errors import UsageError
@@ -362,6 +363,11 @@ class TrainConfig:
     def shape(self) -> Shape:
         """Height and width of the images; ``--size auto`` is settled before anybody asks."""
         return shapes.parse(self.size)
+
+    @property
+    def geometry(self) -> Geometry:
+        """What images are brought to; automatic size and channels must be settled."""
+        return Geometry(self.shape, cast(Channels, self.channels), self.fit)
 
     @property
     def generator(self) -> GeneratorConfig:

@@ -1,4 +1,4 @@
-"""Draw a small image folder and train on it: the whole product in minutes, with nothing of one's own."""
+"""``handful demo``: draw a small image folder, train on it, and show the results."""
 
 from __future__ import annotations
 
@@ -8,40 +8,55 @@ from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.data.dataset import load_folder
 from handful.example.flowers import draw
-from handful.images import grid as images
-from handful.progress import Progress
+from handful.images.grid import grid, side_by_side, write_png
+from handful.progress import Progress, note, shown_on
 from handful.training.loop import train
 
 IMAGES = 100
+"""Flowers drawn and trained on."""
 
 
-SHOWN = 49
+GRID_IMAGES = 49
+
+
+STEPS = 1_800
+"""Training steps; five minutes on two CPU cores."""
 
 
 def demo(out: Path | str = "demo", device: str = "auto", progress: Progress | None = None) -> Path:
-    """Draw 100 flowers, train on them, and show flowers it learned from beside flowers it made.
+    """Draw 100 flowers, train on them, and show drawn and generated flowers side by side.
 
-    All goes into ``out``: ``flowers/``, ``run/``, ``training-images.png``, ``samples.png`` and both in one,
-    ``side-by-side.png``. Takes up to five minutes on two CPU cores. The same call goes on where it was stopped.
+    Writes ``flowers/``, ``run/``, ``training-images.png``, ``samples.png`` and ``side-by-side.png`` into ``out``. Takes
+    about five minutes on two CPU cores. Call it again to resume an interrupted demo.
+
+    Args:
+        out: Folder for all files.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        progress: Shows progress. Default: the terminal.
 
     Returns:
-        The last of these files.
+        The path of ``side-by-side.png``.
 
     Raises:
-        UsageError: if ``out`` holds a run of another kind, or the device is not there.
+        UsageError: ``out`` holds another run, or the device is not available.
     """
     out = Path(out)
     config = demo_config(out, device)
-    draw(config.images, IMAGES)
-    model = train(config, progress)
-    learned = images.grid(list(load_folder(config.images, config.shape).images[:SHOWN]))
-    made = images.grid(list(model.sample(range(SHOWN))))
-    images.write_png(out / "training-images.png", learned)
-    images.write_png(out / "samples.png", made)
-    images.write_png(out / "side-by-side.png", images.side_by_side(learned, made))
+    with shown_on(progress):
+        note(
+            f"drawing {IMAGES} flowers and training a small generator on them for {STEPS:,} steps, which takes about"
+            " five minutes on two CPU cores; run it again to resume if you stop it"
+        )
+        draw(config.images, IMAGES)
+        model = train(config)
+        drawn = grid(list(load_folder(config.images, config.geometry).images[:GRID_IMAGES]))
+        generated = grid(list(model.sample(range(GRID_IMAGES))))
+    write_png(out / "training-images.png", drawn)
+    write_png(out / "samples.png", generated)
+    write_png(out / "side-by-side.png", side_by_side(drawn, generated))
     return out / "side-by-side.png"
 
 
 def demo_config(out: Path, device: str = "auto") -> TrainConfig:
-    """Give the options of the demo's run."""
-    return tiny(out / "flowers", run=out / "run", device=device, channels=3, steps=1_800)
+    """Return the options of the demo's run."""
+    return tiny(out / "flowers", run=out / "run", device=device, channels=3, steps=STEPS)

@@ -18,7 +18,7 @@ from handful.config.choices import Easing, NoiseMode, Spacing
 from handful.errors import UsageError
 from handful.images.grid import grid as sheet
 from handful.images.grid import to_bytes, to_image
-from handful.images.video import check_film, write_film
+from handful.images.video import check_video, write_video
 from handful.metrics.features import load_extractor, pixels
 from handful.networks.latent import slerp
 from handful.networks.layers import Labels
@@ -209,7 +209,7 @@ def interpolate(
         UsageError: if an option makes no sense or the film cannot be written; before anything is drawn.
         WeightsError: as ``measure_of``.
     """
-    check_film(Path(out), fps)
+    check_video(Path(out), fps)
     if grid < 1:
         raise UsageError(f"--grid {grid}: must be at least 1 walk")
     if frames < 2:
@@ -238,7 +238,7 @@ def interpolate(
                 yield torch.cat([walk.picture(times[frame]) for walk, times in zip(walks, moments, strict=True)])
                 advance("drawing", frame + 1, frames)
 
-        write_film(Path(out), (to_image(each[0]) if grid == 1 else sheet(list(each)) for each in pictures()), fps)
+        write_video(Path(out), (to_image(each[0]) if grid == 1 else sheet(list(each)) for each in pictures()), fps)
     return Path(out)
 
 

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from handful.config.choices import DistanceName, Fit
+from handful.config.choices import DistanceName
+from handful.config.geometry import Geometry
 from handful.config.text import is_photos
-from handful.data.dataset import decode_all
-from handful.data.photos import Photos, Problem
+from handful.data.dataset import decode_files
+from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection, Stage, project
-from handful.files import readable, require_folder, write_json
+from handful.files import printable, require_folder, write_json
 from handful.images.grid import over_checkerboard, side_by_side, to_image, write_png
-from handful.images.sheet import LARGEST, Cell, sheet, shown_size
-from handful.images.video import write_film
+from handful.images.sheet import MAX_SHEET_PIXELS, Cell, sheet, shown_size
+from handful.images.video import write_video
 from handful.metrics.evaluation import fit_of
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Progress, advance, shown_on
@@ -98,7 +98,8 @@ def write_projections(
     require_folder(out)
     with shown_on(progress):
         model = load(source, device)
-        targets = read_photos([Path(photo) for photo in photos], model, fit_of(Path(source)))
+        geometry = Geometry(model.config.shape, model.config.channels, fit_of(Path(source)))
+        targets = read_photos([Path(photo) for photo in photos], geometry)
         perceptual = load_distance(distance, weights, model.device)
         done = []
         for projection in projected(model, targets, perceptual, effort or Effort(), class_name, film):
@@ -126,8 +127,8 @@ def projected(
         yield project(model, photo.image, photo.name, perceptual, effort, class_name, film, progress)
 
 
-def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
-    """Read picture files, and all pictures of folders and archives, in the size and the channels of a model.
+def read_photos(paths: Sequence[Path], geometry: Geometry) -> list[Photo]:
+    """Load picture files, and all pictures of folders and archives, in one geometry.
 
     Raises:
         UsageError: if there are none, or one cannot be read.
@@ -137,12 +138,12 @@ def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
         photos = open_file(path) if path.is_file() and not is_photos(path) else open_photos(path)
         if not photos.files:
             raise UsageError(f"{photos.label} holds no pictures; give some")
-        images = torch.empty(len(photos.files), model.config.channels, *model.config.shape, dtype=torch.uint8)
-        for result in decode_all(photos, photos.files, images, fit, None):
-            if isinstance(result, Problem):
+        images, results = decode_files(photos, photos.files, geometry)
+        for result in results:
+            if isinstance(result, SkippedFile):
                 raise UsageError(f"{path}: {result}; leave it out or repair it")
         for file, image in zip(photos.files, images, strict=True):
-            stem = readable(file.stem).replace(",", "_")  # lists of latent files have commas between them
+            stem = printable(file.stem).replace(",", "_")  # lists of latent files have commas between them
             names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
             name = next(each for each in names if each not in found and each != SHEET)
             found[name] = Photo(name, image)
@@ -153,7 +154,7 @@ def read_photos(paths: Sequence[Path], model: Model, fit: Fit) -> list[Photo]:
 
 def open_file(path: Path) -> Photos:
     """Take one picture file for a source of pictures."""
-    return Photos(readable(path.parent), lambda file: (path.parent / file).open("rb"), str, [Path(path.name)])
+    return Photos(printable(path.parent), lambda file: (path.parent / file).open("rb"), str, [Path(path.name)])
 
 
 def write_one(out: Path, projection: Projection, model: Model) -> None:
@@ -163,7 +164,7 @@ def write_one(out: Path, projection: Projection, model: Model) -> None:
     if projection.film:
         target = over_checkerboard(to_image(projection.target))
         frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]
-        write_film(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * STAYS]), FPS)
+        write_video(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * STAYS]), FPS)
 
 
 def figures(projection: Projection) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def picture_of(projections: Sequence[Projection]) -> Image.Image:
     """Lay out photos, each before what its stages made of it; of many as many as fit."""
     height, width = projections[0].target.shape[1:]
     area = math.prod(shown_size((width, height), LARGEST_SHOWN))
-    most = LARGEST // (area * (1 + len(projections[0].stages)))
+    most = MAX_SHEET_PIXELS // (area * (1 + len(projections[0].stages)))
     rows = []
     for each in projections[:most]:
         cells = [Cell(to_image(stage.picture), (TITLES[stage.name], measure(stage))) for stage in each.stages]

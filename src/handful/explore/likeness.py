@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handful.config.choices import DistanceName
 from handful.errors import MissingWeightsError
-from handful.images.channels import views
+from handful.images.channels import rgb_views
 from handful.networks.pretrained import weights
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import note
@@ -44,7 +44,7 @@ class Likeness:
     def __init__(self, target: Float[Tensor, "1 c h w"], perceptual: Perceptual | None) -> None:
         self.target, self.perceptual = target, perceptual
         with torch.no_grad():
-            self.features = [perceptual.features(view) for view in views(reduced(target))] if perceptual else []
+            self.features = [perceptual.features(view) for view in rgb_views(reduced(target))] if perceptual else []
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
         """Give what is to be made small, for each picture in [-1, 1]."""
@@ -56,7 +56,7 @@ class Likeness:
         assert self.perceptual is not None
         distances = [
             self.perceptual.distance(self.perceptual.features(view), target)
-            for view, target in zip(views(reduced(images)), self.features, strict=True)
+            for view, target in zip(rgb_views(reduced(images)), self.features, strict=True)
         ]
         return torch.stack(distances).mean(dim=0)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from handful.errors import UsageError
 from handful.files import require_file
 from handful.images.grid import to_bytes, to_image, write_png
-from handful.images.sheet import Cell, require_room, seed_or_name, sheet
+from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
 from handful.sampling.latents import Latents, read_latents
 from handful.sampling.model import Model, load, whole
 
@@ -96,7 +96,7 @@ def write_mixes(
     contents = read_latents(content, model, class_name, "--content")
     styles = read_latents(style, model, class_name, "--style")
     height, width = model.config.shape
-    require_room(len(contents) + 1, len(styles) + 1, (width, height))
+    check_sheet_size(len(contents) + 1, len(styles) + 1, (width, height))
     mixed = mix(model, contents, styles, levels, truncation)
     head, side = (
         [

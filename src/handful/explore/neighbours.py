@@ -16,11 +16,12 @@ from torch import Tensor
 
 from handful.compute.device import choose_device
 from handful.config.choices import FeatureName
+from handful.config.geometry import Geometry
 from handful.data.dataset import Dataset
 from handful.errors import UsageError
-from handful.files import readable, require_file
+from handful.files import printable, require_file
 from handful.images.grid import to_image, write_png
-from handful.images.sheet import Cell, require_room, seed_or_name, sheet
+from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
 from handful.metrics.copying import COPY, thumbnails
 from handful.metrics.evaluation import fit_of, load_images
 from handful.metrics.features import Extractor, load_extractor
@@ -135,10 +136,10 @@ def neighbours(
         require_file(Path(out))
         opened = chosen(Path(source), seeds, samples, class_name, device, truncation)
         height, width = opened.shape
-        require_room(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
-        training = load_images(Path(images), opened.shape, fit_of(Path(source)), opened.channels)
+        check_sheet_size(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
+        training = load_images(Path(images), Geometry(opened.shape, opened.channels, fit_of(Path(source))))
         if count > len(training.images):
-            raise UsageError(f"--count {count}: {readable(images)} holds {len(training.images)} images; give fewer")
+            raise UsageError(f"--count {count}: {printable(images)} holds {len(training.images)} images; give fewer")
 
         extractor = load_extractor(features, choose_device(device), weights)
         looking = partial(advance, "looking at the training images")
@@ -227,7 +228,7 @@ def picture_of(rows: Sequence[Row], training: Dataset) -> Image.Image:
             image = training.images[near.place]
             words = f"{near.ratio:.2f}" + (", mirrored" if near.mirrored else "")
             shown = to_image(image.flip(-1) if near.mirrored else image)
-            line.append(Cell(shown, (words, readable(near.name)), near.ratio < COPY))
+            line.append(Cell(shown, (words, printable(near.name)), near.ratio < COPY))
         cells.append(line)
     height, width = rows[0].picture.shape[1:]
     return sheet(cells, (width, height), LARGEST)

@@ -11,7 +11,7 @@ from handful.errors import UsageError
 from handful.explore.directions import from_examples, from_maps, from_weights
 from handful.files import require_folder
 from handful.images.grid import to_image, write_png
-from handful.images.sheet import Cell, require_room, seed_or_name, sheet
+from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
 from handful.progress import Progress, advance, shown_on
 from handful.sampling.directions import Directions, moved, number
 from handful.sampling.latents import Latents, read_latents
@@ -77,7 +77,7 @@ def write_directions(
     model = load(source, device)
     shown = read_latents(seeds, model, class_name)
     height, width = model.config.shape
-    require_room(len(shown), steps, (width, height), LARGEST_SHOWN)
+    check_sheet_size(len(shown), steps, (width, height), LARGEST_SHOWN)
     if by_example:
         found = from_examples(model, *examples(model, more, less, scores), name)
     else:
@@ -112,7 +112,7 @@ def strip(
 
 def with_title(cells: Sequence[Cell], title: str) -> list[Cell]:
     """Write a title below the first picture of a row, under its own word."""
-    return [Cell(cells[0].picture, (cells[0].words[0], title)), *cells[1:]]
+    return [Cell(cells[0].picture, (cells[0].caption[0], title)), *cells[1:]]
 
 
 def examples(

@@ -5,23 +5,23 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
 from handful.config.choices import DistanceName
-from handful.data.classes import label
+from handful.config.geometry import Geometry
+from handful.data.classes import find_classes
 from handful.data.dataset import Dataset, load_folder
-from handful.data.holdout import hold_back
-from handful.data.photos import spread
+from handful.data.order import evenly_spaced
+from handful.data.training_set import choose_held_out
 from handful.errors import UsageError
 from handful.explore.inversion import Photo, figures, picture_of, projected
 from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection
-from handful.files import readable, require_folder, write_json
+from handful.files import printable, require_folder, write_json
 from handful.images.grid import write_png
 from handful.metrics.evaluation import fit_of
-from handful.progress import Progress, advance, shown_on
+from handful.progress import Progress, shown_on
 from handful.records.settings import read_settings
 from handful.sampling.model import Model, load
 
@@ -102,7 +102,7 @@ def study(
         model = load(source, device)
         training, unseen = both_sets(Path(source), Path(images), holdout, model)
         perceptual = load_distance(distance, weights, model.device)
-        chosen = [*spread(training, most), *spread(unseen, most)]
+        chosen = [*evenly_spaced(training, most), *evenly_spaced(unseen, most)]
         done = list(projected(model, chosen, perceptual, effort or Effort()))
     count = min(most, len(training))
     found = Study(tuple(done[:count]), tuple(done[count:]), tuple(compare(done[:count], done[count:])))
@@ -118,11 +118,10 @@ def both_sets(source: Path, images: Path, holdout: Path | str | None, model: Mod
     Raises:
         UsageError: as ``study``.
     """
-    fit = fit_of(source)
+    geometry = Geometry(model.config.shape, model.config.channels, fit_of(source))
 
     def read(folder: Path) -> Dataset:
-        reading = partial(advance, f"reading {readable(folder)}")
-        return load_folder(folder, model.config.shape, fit, model.config.channels, reading)
+        return load_folder(folder, geometry, f"reading {printable(folder)}")
 
     dataset = read(images)
     if holdout is not None:
@@ -132,8 +131,8 @@ def both_sets(source: Path, images: Path, holdout: Path | str | None, model: Mod
     if settings is None:
         raise UsageError(f"--study: {source} is no run folder, so nothing tells what was not trained on; {remedy}")
     if settings.fingerprint != dataset.fingerprint:
-        raise UsageError(f"--study: {source} was trained on other images than {readable(images)} holds; give those")
-    kept, unseen = hold_back(label(dataset.names, settings.config), settings.config)
+        raise UsageError(f"--study: {source} was trained on other images than {printable(images)} holds; give those")
+    kept, unseen = choose_held_out(find_classes(dataset.names, settings.config), settings.config)
     if len(unseen) < 2:
         raise UsageError(f"--study: {source} held no images back (--hold-back); {remedy}")
     return photos(dataset, kept), photos(dataset, unseen)

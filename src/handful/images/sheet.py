@@ -50,20 +50,25 @@ def sheet(rows: Sequence[Sequence[Cell]], size: tuple[int, int], most: int | Non
     """
     width, height = shown_size(size, most)
     check_sheet_size(len(rows), max(map(len, rows)), size, most)
-    down = [height * any(cell.picture for cell in row) + LINE_PIXELS * max(len(cell.caption) for cell in row) for row in rows]
+    lines = [max(len(cell.caption) for cell in row) for row in rows]
+    heights = [
+        height * any(cell.picture for cell in row) + LINE_PIXELS * count for row, count in zip(rows, lines, strict=True)
+    ]
     across = width + GAP_PIXELS
-    page = Image.new("RGB", (max(map(len, rows)) * across + 3 * GAP_PIXELS, sum(down) + (len(rows) + 1) * GAP_PIXELS), "white")
+    size = max(map(len, rows)) * across + 3 * GAP_PIXELS, sum(heights) + (len(rows) + 1) * GAP_PIXELS
+    page = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(FONT_PIXELS)
     top = GAP_PIXELS
-    for row, taken in zip(rows, down, strict=True):
+    for row, row_height in zip(rows, heights, strict=True):
         for column, cell in enumerate(row):
             left, below = GAP_PIXELS + column * across + 2 * GAP_PIXELS * (column > 0), top
             if cell.picture is not None:
                 page.paste(resized(cell.picture, (width, height)), (left, top))
                 below += height + 2
             for line, text in enumerate(cell.caption):
-                draw.text((left, below + line * LINE_PIXELS), shortened(text, font, width), WARNING_COLOUR if cell.is_warning else TEXT_COLOUR, font)
-        top += taken + GAP_PIXELS
+                colour = WARNING_COLOUR if cell.is_warning else TEXT_COLOUR
+                draw.text((left, below + line * LINE_PIXELS), shortened(text, font, width), colour, font)
+        top += row_height + GAP_PIXELS
     return page
 
 

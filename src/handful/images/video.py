@@ -50,7 +50,7 @@ def check_video(path: Path, fps: float) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {path}: cannot be written ({error.strerror}: {error.filename}); choose another") from error
+        raise UsageError(f"--out {path}: cannot be created ({error.strerror}: {error.filename})") from error
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"--out {path}: {path.parent} is not writable; choose another")
 

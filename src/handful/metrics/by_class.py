@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float64
 from torch import Tensor
 
-from handful.data.classes import classes_of, in_proportion
+from handful.data.classes import class_names_of, in_proportion
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import kid
 from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers
@@ -25,7 +25,7 @@ def drawn_like(source: Source, training: Sequence[str]) -> Source:
     """
     if source.model is None or not source.model.config.classes:
         return source
-    known = [name for name in classes_of(training, source.model.config.classes) if name is not None]
+    known = [name for name in class_names_of(training, source.model.config.classes) if name is not None]
     if len(set(known)) < len(source.model.config.classes):
         return source
     share = in_proportion(known, source.count)
@@ -52,7 +52,7 @@ def scores_by_class(
     """
     names = [source.class_of(place) for place in range(source.count)]
     known = sorted({name for name in names if name is not None})
-    theirs = classes_of(training, known)
+    theirs = class_names_of(training, known)
     if len(set(theirs) - {None}) < 2:
         return {}
     found = {}

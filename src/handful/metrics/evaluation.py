@@ -18,11 +18,12 @@ from torch import Tensor
 
 from handful.compute.device import choose_device
 from handful.compute.memory import most_compared
-from handful.config.choices import Channels, FeatureName, Fit, ProtocolName, Resize
-from handful.config.sizes import Shape, read_size, spelled
+from handful.config.choices import FeatureName, Fit, ProtocolName, Resize
+from handful.config.geometry import Geometry
+from handful.config.sizes import read_size, spelled
 from handful.data.dataset import Dataset, load_folder
 from handful.errors import MissingWeightsError, UsageError
-from handful.files import readable
+from handful.files import printable
 from handful.metrics import diversity
 from handful.metrics.by_class import FEWEST, drawn_like, scores_by_class
 from handful.metrics.copying import COPY, Matches
@@ -155,13 +156,13 @@ def evaluate(
         own_size = spelled(opened.shape)
         if min(opened.shape) < SMALLEST_SIDE:
             raise UsageError(f"{opened.label}: images of {own_size} px are too small; {SMALLEST_SIDE} px are needed")
-        load = partial(load_images, shape=opened.shape, fit=fit, channels=opened.channels)
+        load = partial(load_images, geometry=Geometry(opened.shape, opened.channels, fit))
         training, unseen = load(Path(images)), load(Path(holdout)) if holdout is not None else None
         opened = drawn_like(opened, training.names)
         scores = Evaluation(
             source=opened.label,
             samples=opened.count,
-            reference=f"{amount(training)} of {readable(images)}, none mirrored",
+            reference=f"{amount(training)} of {printable(images)}, none mirrored",
             protocol=plan.name,
             features=plan.features,
             size=int(own_size) if own_size.isdigit() else own_size,
@@ -303,20 +304,19 @@ def closest(matches: Matches, source: Source, training: Sequence[str]) -> list[d
     ]
 
 
-def load_images(folder: Path, shape: Shape, fit: Fit, channels: Channels) -> Dataset:
+def load_images(folder: Path, geometry: Geometry) -> Dataset:
     """Load a folder to compare with, naming files that cannot be read.
 
     Raises:
         UsageError: if it holds fewer than 10 images.
     """
-    most = most_compared(channels * math.prod(shape))
-    reading = partial(advance, f"reading {readable(folder)}")
-    dataset = load_folder(folder, shape, fit, channels, reading, most)
+    most = most_compared(geometry.bytes_per_image)
+    dataset = load_folder(folder, geometry, f"reading {printable(folder)}", most)
     if dataset.left_out:
-        note(f"{readable(folder)}: {amount(dataset)}, since no more fit or help")
+        note(f"{printable(folder)}: {amount(dataset)}, since no more fit or help")
     for problem in dataset.skipped:
         note(f"skipped, since it cannot be read: {problem}")
-    enough(len(dataset.images), readable(folder))
+    enough(len(dataset.images), printable(folder))
     return dataset
 
 

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast, final
 
-import torch
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
 from handful.config.choices import Channels, Fit
+from handful.config.geometry import Geometry
 from handful.config.sizes import Shape, spelled
 from handful.config.text import is_photos
-from handful.data.classes import folders
-from handful.data.dataset import decode_all
-from handful.data.photos import Photos, Problem, spread
+from handful.data.classes import class_folders
+from handful.data.dataset import decode_files
+from handful.data.order import evenly_spaced
+from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
-from handful.files import readable
+from handful.files import printable
 from handful.sampling.model import Model, find_weights, load
 from handful.sampling.truncation import check_truncation
 
@@ -106,25 +107,26 @@ def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
     """
     photos = open_photos(folder)
     if not photos.files:
-        raise UsageError(f"{readable(folder)}: holds neither a trained generator nor images that can be scored")
-    files = spread(photos.files, most)
+        raise UsageError(f"{printable(folder)}: holds neither a trained generator nor images that can be scored")
+    files = evenly_spaced(photos.files, most)
     if shape is None:
         shape = common_size(photos, files)
+    geometry = Geometry(shape, 3, fit)
 
     def stream() -> Iterator[UInt8[Tensor, "b c h w"]]:
         for start in range(0, len(files), BATCH):
             chunk = files[start : start + BATCH]
-            images = torch.empty(len(chunk), 3, *shape, dtype=torch.uint8)
-            for result in decode_all(photos, chunk, images, fit, None):
-                if isinstance(result, Problem):
+            images, results = decode_files(photos, chunk, geometry)
+            for result in results:
+                if isinstance(result, SkippedFile):
                     raise UsageError(
                         f"{folder}: {result}; remove or repair it, since a score of the rest would mislead"
                     )
             yield images
 
-    kinds = folders([file.as_posix() for file in files])
+    kinds = class_folders([file.as_posix() for file in files])
     return Source(
-        label=readable(folder),
+        label=printable(folder),
         count=len(files),
         channels=3,
         shape=shape,
@@ -150,13 +152,13 @@ def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
                 examples.setdefault(image.size, file)
         except Exception as error:  # As in decoding: damaged data makes a decoder fail in any way.
             raise UsageError(
-                f"{photos.label}, {readable(file)}: cannot be read as an image ({error}); remove it"
+                f"{photos.label}, {printable(file)}: cannot be read as an image ({error}); remove it"
             ) from error
     if len(sizes) == 1:
         ((width, height),) = sizes
         return height, width
     found = ", ".join(
-        f"{count} of {width} x {height} (such as {readable(examples[width, height])})"
+        f"{count} of {width} x {height} (such as {printable(examples[width, height])})"
         for (width, height), count in sizes.most_common(3)
     )
     raise UsageError(f"{photos.label}: images must be of one size, but there are {found}; give --size")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from handful.files import readable
+from handful.files import printable
 from handful.metrics.evaluation import Evaluation
 
 ROWS = (
@@ -85,7 +85,7 @@ def by_class(scores: Evaluation) -> Table:
     for key in present:
         rows.add_column(OF_CLASSES[key], justify="right")
     for name, score in scores.classes.items():
-        rows.add_row(Text(readable(name)), *(class_value(score, key) for key in present))
+        rows.add_row(Text(printable(name)), *(class_value(score, key) for key in present))
     return rows
 
 

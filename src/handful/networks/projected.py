@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from handful.compute.precision import layout
 from handful.config.generator import GeneratorConfig
 from handful.config.sizes import Shape, map_shape
-from handful.images.channels import views
+from handful.images.channels import rgb_views
 from handful.networks.chain import Role
 from handful.networks.discriminator import SURE, Chance, DiscriminatorOutput
 from handful.networks.layers import DownBlock, batch_norm, conv, leaky, shrink, upsample_smoothly
@@ -126,7 +126,7 @@ class Projected(nn.Module):
     ) -> DiscriminatorOutput:
         """View images in [-1, 1], RGB or grey; above 256 px that needs what ``chance`` drew. Knows no classes."""
         assert labels is None
-        images = views(images)[0]
+        images = rgb_views(images)[0]
         looks = [bounded(images, self.whole), *(window(images, place) for place in chance.window)]
         maps = [each for look in looks for each in self.features(look)]
         logits = [head(each).flatten(1) for head, each in zip(self.heads.values(), maps, strict=True)]

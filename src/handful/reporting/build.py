@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,8 +22,8 @@ from handful.config.train import size_in_words
 from handful.data.dataset import Dataset, load_folder
 from handful.displays import duration
 from handful.errors import UsageError, WeightsError
-from handful.files import readable, replacing
-from handful.images.channels import KINDS
+from handful.files import printable, replacing
+from handful.images.channels import CHANNEL_NAMES
 from handful.images.grid import grid, to_image
 from handful.metrics.evaluation import Evaluation, evaluate
 from handful.metrics.latents import walk
@@ -126,20 +125,14 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
     dataset = attempt(
         "the training images",
         missing,
-        lambda: load_folder(
-            config.images,
-            config.shape,
-            config.fit,
-            config.generator.channels,
-            most=most_compared(config.generator.channels * math.prod(config.shape)),
-        ),
+        lambda: load_folder(config.images, config.geometry, most=most_compared(config.geometry.bytes_per_image)),
     )
     scores = None
     if dataset is not None:
         judge = partial(evaluate, run, config.images, fit=config.fit, weights=config.weights, device=device)
         scores = attempt("the scores and the memorisation sheet", missing, judge)
     return Page(
-        title=readable(run.resolve().name),
+        title=printable(run.resolve().name),
         verdict=sentences,
         tone=tone,
         made=f"{datetime.datetime.now().astimezone():%d %B %Y, %H:%M}, handful {version('handful')}",
@@ -188,7 +181,7 @@ def facts(settings: Settings, lines: Sequence[dict[str, Any]], model: Model) -> 
     parameters = sum(each.numel() for each in model.network.parameters())
     found = [
         ("images", f"{settings.images:,}"),
-        ("size", f"{size_in_words(config)}, {KINDS[config.generator.channels]}"),
+        ("size", f"{size_in_words(config)}, {CHANNEL_NAMES[config.generator.channels]}"),
         ("steps", f"{newest.get('step', 0):,} of {config.steps:,}"),
         ("pictures seen", f"{newest.get('step', 0) * config.whole_batch:,}"),
         ("time", duration(newest.get("seconds", 0.0))),
@@ -262,7 +255,7 @@ def kind(name: str, model: Model, scores: Evaluation | None) -> words.Kind:
         if score is None
         else ", ".join(f"{OF_CLASSES[key]} {class_value(score, key)}" for key in TOLD if key in score)
     )
-    return words.Kind(readable(name), sheet, text)
+    return words.Kind(printable(name), sheet, text)
 
 
 def pairs(model: Model, dataset: Dataset, scores: Evaluation) -> list[Pair]:
@@ -278,7 +271,7 @@ def pairs(model: Model, dataset: Dataset, scores: Evaluation) -> list[Pair]:
                 sample=to_image(model.sample([seed], class_name=each["class"])[0]),
                 nearest=to_image(nearest.flip(-1) if each["mirrored"] else nearest),
                 ratio=each["novelty"],
-                label=readable(each["training"]),
+                label=printable(each["training"]),
                 mirrored=each["mirrored"],
                 copy=each["copy"],
             )

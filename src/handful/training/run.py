@@ -9,7 +9,6 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,11 +20,11 @@ from handful.compute.device import choose_device, hardware, place
 from handful.compute.memory import peak_memory
 from handful.compute.processes import ALONE, Ranks
 from handful.config.train import TrainConfig
-from handful.data import cache as store
-from handful.data.classes import Classes, label
+from handful.data import cache
+from handful.data.classes import Classes, find_classes
 from handful.data.dataset import Dataset, load_folder
-from handful.data.holdout import hold_back, part
 from handful.data.sources import open_photos
+from handful.data.training_set import TrainingSet
 from handful.errors import TrainingError, UsageError
 from handful.files import sweep, write_json
 from handful.images.grid import grid, write_png
@@ -80,19 +79,12 @@ class Run:
         """What a run that has not begun starts from."""
         self.journal = Journal(config.folder / layout.LOG)
         self.checkpoints = config.folder / layout.CHECKPOINTS
-        self.classes = classes.names
-        if dataset.held is None:
-            kept, unseen = hold_back(classes, config)
-            training, others = part(dataset.images, kept, unseen)
-        else:
-            seen = len(dataset.images) - dataset.held
-            training, others = dataset.images[:seen], dataset.images[seen:]
-            kept, unseen = list(range(seen)), list(range(seen, len(dataset.images)))
-        if unseen:
-            note(f"{len(unseen)} of them held back, to see what the discriminator has learned by heart")
-        self.labels, unseen_labels = ([classes.numbers[place] for place in each] for each in (kept, unseen))
-        self.judge = RunScorer(config, training, others, extractor, self.classes, self.labels, unseen_labels)
-        self.images = place(training, self.device)
+        training_set = TrainingSet.of(dataset, classes, config)
+        if count := len(training_set.held_out):
+            note(f"holding out {count} of them to measure memorisation")
+        self.classes, self.labels = training_set.classes, training_set.labels
+        self.judge = RunScorer(config, training_set, extractor)
+        self.images = place(training_set.images, self.device)
         self.gauge = Forecaster(config)
         self.losses: list[dict[str, Tensor]] = []
         self.history: list[Score] = []
@@ -123,19 +115,17 @@ class Run:
         try:
             # Of what a class needs, the names say most before all images are read; without classes nobody needs them.
             files = open_photos(config.images).files if config.labels == "folders" else []
-            expected = label([file.as_posix() for file in files], config)
-            reading = partial(advance, "reading images")
-            how = (config.shape, config.fit, config.generator.channels, reading)
-            dataset = load_folder(config.images, *how) if store.fits(config) else None
+            expected = find_classes([file.as_posix() for file in files], config)
+            dataset = load_folder(config.images, config.geometry) if cache.fits_in_memory(config) else None
             start = saved.start if saved else None
             if source is not None:
                 start = compare(source, config, trunk, expected.names)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / layout.LOCK, timeout=0):
                 sweep(config.folder)
-                dataset = dataset or store.load(config)
+                dataset = dataset or cache.load(config)
                 tell(dataset, config)
-                classes = label(dataset.names, config)
+                classes = find_classes(dataset.names, config)
                 for line in classes.notes:
                     note(line)
                 count, words = len(dataset.images), hardware(config.device)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import final
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from handful.config.train import TrainConfig
 from handful.data.classes import in_proportion
+from handful.data.training_set import TrainingSet
 from handful.images.grid import from_bytes
 from handful.metrics.copying import thumbnails
 from handful.metrics.distances import kid
@@ -48,18 +48,15 @@ class RunScorer:
     def __init__(
         self,
         config: TrainConfig,
-        images: UInt8[Tensor, "n c h w"],
-        unseen: UInt8[Tensor, "m c h w"],
+        training_set: TrainingSet,
         extractor: Extractor,
-        classes: tuple[str, ...] = (),
-        labels: Sequence[int] = (),
-        unseen_labels: Sequence[int] = (),
     ) -> None:
         self.config, self.extractor = config, extractor
-        self.training, self.unseen = images, unseen
-        self.classes = classes
-        self.labels = torch.tensor(labels or [0] * len(images))
-        self.unseen_labels = torch.tensor(unseen_labels or [0] * len(unseen))
+        images = training_set.images
+        self.training, self.unseen = images, training_set.held_out
+        self.classes = training_set.classes
+        self.labels = torch.tensor(training_set.labels)
+        self.unseen_labels = torch.tensor(training_set.held_out_labels, dtype=torch.int64)
         self.compared = images[:: -(-len(images) // MOST_COMPARED)]
         if len(self.compared) < len(images) and config.score_every != 0:
             note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")

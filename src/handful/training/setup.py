@@ -15,13 +15,13 @@ from handful.compute.processes import ALONE, Ranks
 from handful.config.choices import FeatureName, Precision
 from handful.config.text import option
 from handful.config.train import TrainConfig, size_in_words
-from handful.data.checkup.examine import in_brief
-from handful.data.checkup.words import in_a_line
+from handful.data.checkup.examine import quick_check
+from handful.data.checkup.terminal import one_line
 from handful.data.dataset import Dataset
-from handful.data.survey import fitted
+from handful.data.survey import resolve_geometry
 from handful.errors import MissingWeightsError, UsageError, WeightsError
-from handful.files import readable
-from handful.images.channels import KINDS
+from handful.files import printable
+from handful.images.channels import CHANNEL_NAMES
 from handful.metrics.features import Extractor, load_extractor, vgg16
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
@@ -50,7 +50,7 @@ def resolve(config: TrainConfig, ranks: Ranks = ALONE) -> tuple[TrainConfig, Dis
     machine.prepare(device)
     precision = choose_precision(config, device)
     compiled = choose_compile(config, device, ranks)
-    config = fitted(config, device)
+    config = resolve_geometry(config, device)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
     words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
     note(f"computing on {hardware(config.device)}, in {precision}, {words}")
@@ -169,18 +169,19 @@ def choose_compile(config: TrainConfig, device: torch.device, ranks: Ranks = ALO
 
 def tell(dataset: Dataset, config: TrainConfig) -> None:
     """Say what was found in the image folder, and name what the user may want to look after."""
-    kind = KINDS[dataset.images.shape[1]]
-    note(f"{len(dataset.images)} images from {readable(config.images)}, at {size_in_words(config)}, {kind}")
+    kind = CHANNEL_NAMES[dataset.images.shape[1]]
+    note(f"{len(dataset.images)} images from {printable(config.images)}, at {size_in_words(config)}, {kind}")
     name_some("skipped, since it cannot be read", [str(problem) for problem in dataset.skipped])
-    name_some(f"enlarged, since it is smaller than {size_in_words(config)}", [readable(name) for name in dataset.small])
+    small = [printable(name) for name in dataset.small]
+    name_some(f"enlarged, since it is smaller than {size_in_words(config)}", small)
     if dataset.ignored:
         endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
         note(f"not looked at, by ending: {endings}")
-    findings = in_brief(dataset, config)
+    findings = quick_check(dataset, config)
     for finding in findings:
-        note(f"  {finding.severity}: {in_a_line(finding)}")
+        note(f"  {finding.severity}: {one_line(finding)}")
     if findings:
-        note(f"  handful check {readable(config.images)} says what to do about that")
+        note(f"  handful check {printable(config.images)} says what to do about that")
 
 
 def name_some(what: str, names: list[str]) -> None:

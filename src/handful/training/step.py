@@ -16,8 +16,8 @@ from handful.compute.memory import fewer, ran_out
 from handful.compute.processes import ALONE, Ranks
 from handful.compute.shared_batch import means, parting, share, sharing, uniform
 from handful.config.train import TrainConfig
-from handful.data.order import picks
-from handful.data.prefetch import drawing
+from handful.data.order import batch_indices
+from handful.data.prefetch import batch_reader
 from handful.errors import TrainingError
 from handful.images.grid import from_bytes
 from handful.networks import chain, latent
@@ -80,7 +80,7 @@ class Step:
     ) -> None:
         device = next(state.generator.parameters()).device
         self.config, self.state, self.ranks = config, state, ranks
-        self.draw = drawing(images, device)
+        self.draw = batch_reader(images, device)
         self.numbers = torch.tensor(labels or [0] * len(images))
         kinds = range(int(self.numbers.max()) + 1)
         self.members = [(self.numbers == kind).nonzero().flatten().tolist() for kind in kinds]
@@ -114,7 +114,8 @@ class Step:
         config, seed, step = self.config, self.config.seed, self.state.step
         with sharing(self.ranks), parting(self.parts):
             steps = step, step + 1
-            now, coming = (share(torch.tensor(picks(seed, at, config.whole_batch, self.members))) for at in steps)
+            indices = (batch_indices(seed, at, config.whole_batch, self.members) for at in steps)
+            now, coming = (share(torch.tensor(chosen)) for chosen in indices)
             self.batch.copy_(self.draw(now, coming), non_blocking=True)
             self.labels.copy_(sent(self.numbers[now], self.labels.device))
             self.keep.copy_(sent(torch.tensor(all_kept(config, step)), self.keep.device))

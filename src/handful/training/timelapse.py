@@ -11,7 +11,7 @@ from torch import Tensor
 from handful.config.text import parse_seeds
 from handful.errors import UsageError
 from handful.images.grid import grid
-from handful.images.video import check_film, write_film
+from handful.images.video import check_video, write_video
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator
 from handful.progress import Progress, advance, shown_on
@@ -45,7 +45,7 @@ def film_of_run(
     Raises:
         UsageError: if the run has fewer than two checkpoints, or as ``walks.interpolate``.
     """
-    check_film(Path(out), fps)
+    check_video(Path(out), fps)
     numbers = parse_seeds(seeds)
     newest = load(run, device)
     checkpoints = checkpoint.every(Path(run) / layout.CHECKPOINTS)
@@ -60,7 +60,7 @@ def film_of_run(
             advance("drawing checkpoints", done, len(checkpoints))
 
     with shown_on(progress):
-        write_film(Path(out), (grid(list(each)) for each in pictures()), fps)
+        write_video(Path(out), (grid(list(each)) for each in pictures()), fps)
     return Path(out)
 
 

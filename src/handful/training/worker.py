@@ -15,7 +15,7 @@ from handful.compute.device import place, prepare
 from handful.compute.precision import PRECISIONS
 from handful.compute.processes import Ranks
 from handful.config.train import TrainConfig
-from handful.data.cache import mapped, mapped_from
+from handful.data.cache import map_images, mapped_file
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
@@ -74,7 +74,7 @@ def opened(config: TrainConfig, ranks: Ranks) -> Iterator[Run | Worker]:
         yield receive(ranks)
         return
     with Run.open(config, ranks) as run:
-        file = mapped_from(run.images)
+        file = mapped_file(run.images)
         ranks.agree((run.config, run.images.shape, file, run.classes, run.labels))
         ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.trunk)])
         yield run
@@ -91,7 +91,7 @@ def receive(ranks: Ranks) -> Worker:
     distance: Distance = absolute_difference
     if config.perceptual == "vgg16":
         distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
-    images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
+    images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     trunk = EfficientNet() if config.discriminator == "projected" else None
     ranks.hand([*([] if file else [images]), *weights(distance), *weights(trunk)])
     return Worker(config, device, place(images, device), distance, trunk, classes, labels)

@@ -21,7 +21,11 @@ COLOUR_SPACES = ("CMYK", "YCbCr", "LAB", "HSV")
 
 
 UNSUPPORTED_ENDINGS = frozenset(
-    ".heic .heif .jxl .jp2 .psd .svg .pdf .eps .dng .raw .cr2 .cr3 .nef .arw .orf .rw2 .tga .ppm .pgm".split()
+    f".{ending}"
+    for ending in (
+        *("heic", "heif", "jxl", "jp2", "psd", "svg", "pdf", "eps", "tga", "ppm", "pgm"),
+        *("dng", "raw", "cr2", "cr3", "nef", "arw", "orf", "rw2"),
+    )
 )
 """Pictures in formats that are not read."""
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from handful.compute.memory import kept_or_recomputed
 from handful.compute.precision import layout
-from handful.images.channels import views
+from handful.images.channels import rgb_views
 from handful.networks.pretrained import weights
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -141,7 +141,7 @@ class Perceptual(nn.Module):
             ValueError: As ``features``.
         """
         distances = []
-        for image_view, target_view in zip(views(images), views(targets), strict=True):
+        for image_view, target_view in zip(rgb_views(images), rgb_views(targets), strict=True):
             with torch.no_grad():
                 target_features = self.features(target_view)
             distances.append(self.distance(self.features(image_view), target_features))

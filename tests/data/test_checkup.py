@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from handful.cli import main as cli
+from handful.config.geometry import Geometry
 from handful.config.train import TrainConfig
-from handful.data.checkup.bars import bars
-from handful.data.checkup.examine import Checkup, check, in_brief
-from handful.data.checkup.look import sight
-from handful.data.checkup.outliers import outliers
-from handful.data.checkup.page import CASES, render
-from handful.data.checkup.rules import better_shape
-from handful.data.checkup.sheet import cut
-from handful.data.checkup.twins import twins
+from handful.data.checkup.bars import find_bars
+from handful.data.checkup.examine import Checkup, check, quick_check
+from handful.data.checkup.inspection import preview_of
+from handful.data.checkup.near_duplicates import find_near_duplicates
+from handful.data.checkup.outliers import find_outliers
+from handful.data.checkup.page import CASES_SHOWN, render
+from handful.data.checkup.sheet import draw_crop
+from handful.data.checkup.size_rules import better_size
 from handful.data.dataset import load_folder
 from handful.errors import UsageError
 from handful.example.flowers import draw, flower
@@ -233,9 +234,9 @@ def test_pictures_that_differ_in_colour_alone_are_no_duplicates():
 
     # The three have one luma, to a level.
     colours = ("#b40000", "#005c00", "#3636ff")
-    stack = np.stack([sight("", face(colour)).thumbnail for colour in colours])
-    assert twins(stack) == []
-    assert len(twins(np.concatenate([stack, stack[:1]]))) == 1
+    stack = np.stack([preview_of("", face(colour)).thumbnail for colour in colours])
+    assert find_near_duplicates(stack) == []
+    assert len(find_near_duplicates(np.concatenate([stack, stack[:1]]))) == 1
 
 
 def test_faces_with_another_mouth_are_no_duplicates():
@@ -246,7 +247,7 @@ def test_faces_with_another_mouth_are_no_duplicates():
         pen.arc((40, 60, 88, 100), 0 if smile else 180, 180 if smile else 360, fill="black", width=7)
         return image
 
-    assert twins(np.stack([sight("", face(smile)).thumbnail for smile in (True, False)])) == []
+    assert find_near_duplicates(np.stack([preview_of("", face(smile)).thumbnail for smile in (True, False)])) == []
 
 
 @settings(max_examples=25, deadline=None)
@@ -259,14 +260,14 @@ def test_copies_in_any_order_are_grouped_with_their_originals(copies):
     for place, (index, _) in enumerate(copies):
         expected.setdefault(index, []).append(place)
     groups = {tuple(group) for group in expected.values() if len(group) > 1}
-    assert {group.members for group in twins(stack)} == groups
-    for group in twins(stack):
-        assert group.mirrored == (len({copies[place][1] for place in group.members}) == 2)
+    assert {group.members for group in find_near_duplicates(stack)} == groups
+    for group in find_near_duplicates(stack):
+        assert group.is_mirrored == (len({copies[place][1] for place in group.members}) == 2)
 
 
 def test_hundreds_of_near_duplicates_are_one_group():
-    stack = np.broadcast_to(sight("", flower(np.random.default_rng(0), 64)).thumbnail, (700, 32, 32, 4))
-    (group,) = twins(stack)
+    stack = np.broadcast_to(preview_of("", flower(np.random.default_rng(0), 64)).thumbnail, (700, 32, 32, 4))
+    (group,) = find_near_duplicates(stack)
     assert group.members == tuple(range(700))
 
 
@@ -276,20 +277,20 @@ def test_hundreds_of_near_duplicates_are_one_group():
 def test_a_plain_background_and_a_fading_sky_are_no_bars(flowers):
     icon = Image.new("RGB", (SIZE, SIZE), "white")
     ImageDraw.Draw(icon).ellipse((20, 20, 108, 108), fill="navy")
-    assert bars(np.asarray(icon)).share == 0
+    assert find_bars(np.asarray(icon)).share == 0
     sky = np.tile(np.linspace(255, 0, SIZE).clip(0, 235)[:, None, None], (1, SIZE, 3)).astype(np.uint8)
-    assert bars(sky).share == 0
-    assert bars(np.full((SIZE, SIZE, 3), 9, np.uint8)).share == 0
-    assert all(bars(np.asarray(picture)).share == 0 for picture in flowers)
+    assert find_bars(sky).share == 0
+    assert find_bars(np.full((SIZE, SIZE, 3), 9, np.uint8)).share == 0
+    assert all(find_bars(np.asarray(picture)).share == 0 for picture in flowers)
 
 
 def test_frames_and_bars_at_the_sides_are_found(flowers):
     frame = Image.new("RGB", (SIZE, SIZE), "white")
     frame.paste(flowers[2].resize((108, 88)), (10, 20))
-    assert str(bars(np.asarray(frame))) == "top 16%, bottom 16%, left 8%, right 8%"
+    assert str(find_bars(np.asarray(frame))) == "top 16%, bottom 16%, left 8%, right 8%"
     pillars = Image.new("RGB", (SIZE, SIZE))
     pillars.paste(flowers[0].resize((96, SIZE)), (16, 0))
-    assert str(bars(np.asarray(pillars))) == "left 12%, right 12%"
+    assert str(find_bars(np.asarray(pillars))) == "left 12%, right 12%"
 
 
 def test_bars_that_the_crop_takes_away_do_not_count(flowers, folder):
@@ -303,31 +304,31 @@ def test_bars_that_the_crop_takes_away_do_not_count(flowers, folder):
 def test_four_strangers_of_one_kind_do_not_hide_each_other(flowers):
     random = np.random.default_rng(0)
     strangers = [Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(4)]
-    stack = np.stack([sight("", picture).thumbnail for picture in (*flowers, *strangers)])
-    assert sorted(outliers(stack)) == [40, 41, 42, 43]
+    stack = np.stack([preview_of("", picture).thumbnail for picture in (*flowers, *strangers)])
+    assert sorted(find_outliers(stack)) == [40, 41, 42, 43]
 
 
 def test_another_shape_is_named_where_it_keeps_much_more():
-    finding = better_shape([(400, 600)] * 5, (256, 256))
+    finding = better_size([(400, 600)] * 5, (256, 256))
     assert finding is not None
     assert finding.what == "a typical image loses 33% to the crop to 256 x 256 px"
-    assert "--size 384x256 would lose 0%, with 1.5 times the pixels" in finding.remedy
-    assert better_shape([(400, 600)] * 5, (256, 384)) is None
-    assert better_shape([(300, 300)] * 5, (256, 256)) is None
+    assert "With --size 384x256 it would lose 0%, at 1.5 times the pixels" in finding.remedy
+    assert better_size([(400, 600)] * 5, (256, 384)) is None
+    assert better_size([(300, 300)] * 5, (256, 256)) is None
 
 
 def test_the_crop_is_drawn_where_it_is(flowers):
     wide = Image.new("RGBA", (180, 90), "navy")
-    drawn = np.asarray(cut(wide, (64, 64), "crop")).astype(int)
+    drawn = np.asarray(draw_crop(wide, Geometry((64, 64)))).astype(int)
     assert drawn.shape == (90, 180, 3)
     assert (drawn[45, 5] > 100).all()
     assert drawn[45, 90].tolist() == [0, 0, 128]
-    assert np.asarray(cut(wide, (64, 64), "squash"))[45, 5].tolist() == [0, 0, 128]
+    assert np.asarray(draw_crop(wide, Geometry((64, 64), fit="squash")))[45, 5].tolist() == [0, 0, 128]
 
 
 def test_names_from_files_are_text_on_the_page(folder):
     (folder / "<b>&.png").write_bytes(b"")
-    for index in range(CASES + 1):
+    for index in range(CASES_SHOWN + 1):
         (folder / f"empty-{index}.png").write_bytes(b"")
     html = render(check(folder, SIZE))
     assert "&lt;b&gt;&amp;.png" in html
@@ -339,8 +340,8 @@ def test_names_from_files_are_text_on_the_page(folder):
 
 
 def test_a_run_is_told_in_brief(spoiled):
-    dataset = load_folder(spoiled, (64, 64))
-    kinds = {finding.kind for finding in in_brief(dataset, TrainConfig(spoiled, size=64))}
+    dataset = load_folder(spoiled, Geometry((64, 64)))
+    kinds = {finding.kind for finding in quick_check(dataset, TrainConfig(spoiled, size=64))}
     assert {"near-duplicates", "blank", "bars", "outliers"} <= kinds
 
 

@@ -12,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from handful.config.geometry import Geometry
 from handful.config.train import TrainConfig
-from handful.data import hub, photos
+from handful.data import hub, sources
 from handful.data.dataset import load_folder
 from handful.data.sources import open_photos
-from handful.data.survey import channels_of, sizes_of
+from handful.data.survey import choose_channels, read_shapes
 from handful.errors import UsageError
 from handful.metrics.sources import open_source
+
+SMALL = Geometry((8, 8))
 
 COLOURS = {"a.png": (255, 0, 0), "b/c.jpg": (0, 255, 0), "b/d/e.webp": (0, 0, 255)}
 
@@ -50,7 +53,7 @@ def packed(folder: Path, **more: bytes) -> Path:
 
 
 def test_an_archive_holds_the_same_data_as_its_folder(folder):
-    plain, zipped = (load_folder(source, (8, 8)) for source in (folder, packed(folder)))
+    plain, zipped = (load_folder(source, SMALL) for source in (folder, packed(folder)))
     assert zipped.names == tuple(COLOURS)
     assert zipped.fingerprint == plain.fingerprint
     assert torch.equal(zipped.images, plain.images)
@@ -58,7 +61,7 @@ def test_an_archive_holds_the_same_data_as_its_folder(folder):
 
 def test_what_systems_add_to_an_archive_is_passed_over_and_other_files_are_counted(folder):
     junk = {"__MACOSX/._a.png": b"x", "b/__MACOSX/f.png": b"x", ".DS_Store": b"x", "b/.thumbs/a.png": b"x"}
-    dataset = load_folder(packed(folder, **junk, **{"notes.txt": b"x", "../out.png": b"x"}), (8, 8))
+    dataset = load_folder(packed(folder, **junk, **{"notes.txt": b"x", "../out.png": b"x"}), SMALL)
     assert dataset.names == tuple(COLOURS)
     assert dataset.skipped == ()
     assert dataset.ignored == {".txt": 1}
@@ -70,7 +73,7 @@ def test_a_damaged_picture_of_an_archive_costs_that_picture_alone(folder):
     place = data.index(b"b/c.jpg") + 30
     data[place] ^= 0xFF
     archive.write_bytes(bytes(data))
-    dataset = load_folder(archive, (8, 8))
+    dataset = load_folder(archive, SMALL)
     assert dataset.names == ("a.png", "b/d/e.webp")
     reasons = {problem.path.as_posix(): problem.reason for problem in dataset.skipped}
     assert reasons.pop("b/c.jpg").startswith("damaged")
@@ -89,7 +92,7 @@ def test_an_archive_with_any_byte_changed_is_read_or_refused_with_its_name(tmp_p
     archive.write_bytes(bytes(data))
     refused = ""
     try:
-        images = load_folder(archive, (8, 8)).images
+        images = load_folder(archive, SMALL).images
     except UsageError as error:
         refused = str(error)
     assert "x.zip" in refused or 2 <= len(images) <= 3
@@ -111,15 +114,17 @@ def test_an_encrypted_archive_is_refused_with_the_remedy(folder):
             data[place + offset] |= 1
             place = data.find(mark, place + 4)
     archive.write_bytes(bytes(data))
-    with pytest.raises(UsageError, match=r"photos\.zip is encrypted: unpack it with its password, and give the folder"):
+    with pytest.raises(
+        UsageError, match=r"photos\.zip is encrypted: unpack it with its password and give the folder instead"
+    ):
         open_photos(archive)
 
 
 def test_a_picture_that_claims_to_be_huge_is_not_unpacked(folder, monkeypatch):
-    monkeypatch.setattr(photos, "MOST_BYTES", 200)
-    dataset = load_folder(packed(folder, **{"m.png": picture() + bytes(1_000)}), (8, 8))
+    monkeypatch.setattr(sources, "MAX_UNPACKED_BYTES", 200)
+    dataset = load_folder(packed(folder, **{"m.png": picture() + bytes(1_000)}), SMALL)
     assert [str(problem) for problem in dataset.skipped if problem.path.name == "m.png"] == [
-        "m.png: more than a gigabyte, unpacked"
+        "m.png: larger than a gigabyte when unpacked"
     ]
 
 
@@ -130,8 +135,8 @@ def test_an_archive_that_is_not_there_is_named(tmp_path):
 
 def test_archives_do_wherever_folders_do(folder):
     archive = packed(folder)
-    assert sizes_of(archive) == sizes_of(folder) == [(16, 24)] * 3
-    assert channels_of(archive) == channels_of(folder)
+    assert read_shapes(archive) == read_shapes(folder) == [(16, 24)] * 3
+    assert choose_channels(archive) == choose_channels(folder)
     source = open_source(archive, 10, None, "crop", "cpu")
     assert (source.count, source.shape) == (3, (16, 24))
     assert torch.cat(list(source.stream())).shape == (3, 3, 16, 24)
@@ -168,7 +173,7 @@ def served(tmp_path, monkeypatch) -> dict[str, list[str]]:
     table = pyarrow.table({"image": rows, "raw": [picture() for _ in rows], "label": list(range(10))})
     parquet.write_table(table, tmp_path / "two.parquet", row_group_size=4)
     parquet.write_table(table.slice(0, 2).drop(["raw"]), tmp_path / "one.parquet")
-    listed: dict[str, list[str]] = {"main": ["README.md"], hub.CONVERTED: []}
+    listed: dict[str, list[str]] = {"main": ["README.md"], hub.CONVERTED_BRANCH: []}
 
     def list_repo_files(name, *, repo_type, revision="main"):
         assert (name, repo_type) == ("me/faces", "dataset")
@@ -184,8 +189,12 @@ def served(tmp_path, monkeypatch) -> dict[str, list[str]]:
 
 
 def test_a_dataset_of_the_hub_is_read_over_files_and_row_groups(served):
-    served[hub.CONVERTED] = ["default/train/0001.parquet", "default/train/0000.parquet", "default/test/0000.parquet"]
-    dataset = load_folder(Path("hf:me/faces:train:image"), (8, 8))
+    served[hub.CONVERTED_BRANCH] = [
+        "default/train/0001.parquet",
+        "default/train/0000.parquet",
+        "default/test/0000.parquet",
+    ]
+    dataset = load_folder(Path("hf:me/faces:train:image"), SMALL)
     assert dataset.names == tuple(f"{row:07d}" for row in range(12) if row != 3)
     assert [str(problem) for problem in dataset.skipped] == ["0000003: no picture in this row"]
     reds = [0, 20, 40, 80, 100, 120, 140, 160, 180, 0, 20]
@@ -216,7 +225,7 @@ def test_a_column_is_asked_for_where_there_are_several(served):
 
 
 def test_a_dataset_without_parquet_files_is_refused(served):
-    with pytest.raises(UsageError, match="has no Parquet files; download its pictures, and give the folder"):
+    with pytest.raises(UsageError, match="has no Parquet files; download its pictures and give the folder"):
         open_photos(Path("hf:me/faces"))
 
 
@@ -228,7 +237,7 @@ def test_what_the_hub_does_not_give_is_named_with_the_remedy(served, monkeypatch
 
     monkeypatch.setattr(huggingface_hub, "list_repo_files", refuse)
     with pytest.raises(
-        UsageError, match=r"hf:me/faces: cannot be had from the Hub \(no route\); check .* hf auth login"
+        UsageError, match=r"hf:me/faces: cannot be downloaded from the Hub \(no route\); check .* hf auth login"
     ):
         open_photos(Path("hf:me/faces"))
 

@@ -16,18 +16,20 @@ from PIL import Image
 from handful.cli import main as cli
 from handful.compute.memory import budget, free_memory, most_compared
 from handful.compute.processes import ALONE
+from handful.config.geometry import Geometry
 from handful.config.presets import tiny
 from handful.config.train import TrainConfig
-from handful.data import cache as store
-from handful.data import dataset as data
+from handful.data import cache
 from handful.data.dataset import load_folder
-from handful.data.prefetch import Prefetcher, drawing
+from handful.data.prefetch import Prefetcher, batch_reader
 from handful.errors import UsageError
 from handful.progress import Quiet, shown_on
 from handful.training import scoring
 from handful.training.loop import train
 from handful.training.run import Run
 from handful.training.worker import opened
+
+SMALL = Geometry((8, 8))
 
 CPU = torch.device("cpu")
 DECODING = "decoding them into"
@@ -73,7 +75,7 @@ def test_training_from_the_file_and_resuming_ends_with_the_weights_of_training_f
     resumed = Notes()
     train(small(many, tmp_path / "file", **scores), resumed)
     assert DECODING not in resumed.text
-    assert "4 of them held back" in resumed.text
+    assert "holding out 4 of them" in resumed.text
     weights, lines = [], []
     for name in ("memory", "file"):
         weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
@@ -93,10 +95,10 @@ def test_a_set_that_fits_stays_in_memory_and_one_that_does_not_is_decoded_once(m
 
 
 def test_a_limit_of_the_process_sends_the_images_to_the_file(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "bytes_each", lambda config: 1_000_000_000)
+    monkeypatch.setattr(Geometry, "bytes_per_image", 1_000_000_000)
     monkeypatch.setattr("handful.compute.memory.free_memory", lambda: 50_000_000_000)
-    assert not store.fits(small(many, tmp_path, image_memory=None))
-    assert store.fits(small(many, tmp_path, image_memory=43.0))
+    assert not cache.fits_in_memory(small(many, tmp_path, image_memory=None))
+    assert cache.fits_in_memory(small(many, tmp_path, image_memory=43.0))
 
 
 @pytest.mark.parametrize("change", ["cut", "flip", "about", "new", "touched", "fit"])
@@ -104,7 +106,7 @@ def test_a_file_that_is_damaged_or_of_other_images_is_made_anew(many, tmp_path, 
     images, run = shutil.copytree(many, tmp_path / "images"), tmp_path / "run"
     config = small(images, run)
     (run / "cache").mkdir(parents=True)
-    first = store.load(config)
+    first = cache.load(config)
     before, pixels = first.fingerprint, first.images.clone()
     file = run / "cache" / "images.uint8"
     if change == "cut":
@@ -123,7 +125,7 @@ def test_a_file_that_is_damaged_or_of_other_images_is_made_anew(many, tmp_path, 
         config = small(images, run, fit="squash")
     watch = Notes()
     with shown_on(watch):
-        again = store.load(config)
+        again = cache.load(config)
     assert DECODING in watch.text
     assert len(again.images) == 41 + (change == "new")
     if change != "new":
@@ -137,27 +139,27 @@ def test_a_decoding_that_is_interrupted_leaves_no_file_and_the_next_starts_anew(
             if task == "reading images" and done == 20:
                 raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        store.load(small(many, tmp_path), Interrupted())
+    with shown_on(Interrupted()), pytest.raises(KeyboardInterrupt):
+        cache.load(small(many, tmp_path))
     assert list((tmp_path / "cache").iterdir()) == []
-    assert len(store.load(small(many, tmp_path)).images) == 41
+    assert len(cache.load(small(many, tmp_path)).images) == 41
 
 
 def test_a_file_that_a_dying_process_left_is_not_taken(many, tmp_path):
-    store.load(small(many, tmp_path))
+    cache.load(small(many, tmp_path))
     (tmp_path / "cache" / "about.json").unlink()  # written last
     watch = Notes()
     with shown_on(watch):
-        store.load(small(many, tmp_path))
+        cache.load(small(many, tmp_path))
     assert DECODING in watch.text
 
 
 def test_a_disk_without_the_room_is_refused_before_anything_is_decoded(many, tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(store.SPARE))
-    monkeypatch.setattr(store, "load_folder", None)
-    with pytest.raises(UsageError, match=r"need 0\.00 GB there \(1\.00 GB of the disk are free, .*image_memory"):
-        store.load(small(many, tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(cache.RESERVED_BYTES))
+    monkeypatch.setattr(cache, "load_folder", None)
+    with pytest.raises(UsageError, match=r"which take 0\.00 GB \(1\.00 GB is free, .*image_memory"):
+        cache.load(small(many, tmp_path))
     assert not (tmp_path / "cache" / "images.uint8").exists()
 
 
@@ -166,8 +168,8 @@ def test_a_disk_that_is_full_after_all_is_refused_too(many, tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(UsageError, match=r"\(no space left on device\); make room"):
-        store.load(small(many, tmp_path))
+    with pytest.raises(UsageError, match=r"\(no space left on device\); free some"):
+        cache.load(small(many, tmp_path))
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -182,9 +184,9 @@ def test_images_that_do_not_do_are_refused_as_in_memory(tmp_path):
 
 
 def test_batches_are_read_ahead_and_are_those_asked_for_whatever_was_expected(many, tmp_path):
-    images = store.load(small(many, tmp_path)).images
-    assert store.mapped_from(images[:30]) == tmp_path / "cache" / "images.uint8"
-    draw = drawing(images, CPU)
+    images = cache.load(small(many, tmp_path)).images
+    assert cache.mapped_file(images[:30]) == tmp_path / "cache" / "images.uint8"
+    draw = batch_reader(images, CPU)
     assert isinstance(draw, Prefetcher)
     asked = [torch.tensor(numbers) for numbers in ([0, 5], [3, 3], [40, 1], [2, 9])]
     for now, coming in zip(asked, [*asked[1:3], asked[0], asked[1]], strict=True):
@@ -192,9 +194,9 @@ def test_batches_are_read_ahead_and_are_those_asked_for_whatever_was_expected(ma
 
 
 def test_images_in_memory_are_drawn_at_once(many):
-    images = load_folder(many, (8, 8)).images
-    assert store.mapped_from(images) is None
-    assert not isinstance(drawing(images, CPU), Prefetcher)
+    images = load_folder(many, SMALL).images
+    assert cache.mapped_file(images) is None
+    assert not isinstance(batch_reader(images, CPU), Prefetcher)
 
 
 def test_a_failure_in_the_thread_is_raised_where_the_batch_is_asked_for():
@@ -215,9 +217,9 @@ def test_scores_of_a_large_set_look_at_an_even_share_and_say_so(many, tmp_path, 
 
 
 def test_a_part_of_the_images_can_be_asked_for(many):
-    dataset = load_folder(many, (8, 8), most=4)
+    dataset = load_folder(many, SMALL, most=4)
     assert (dataset.names, dataset.left_out) == (("00.png", "09.png", "20.png", "30.png"), 38)
-    assert data.load_folder(many, (8, 8)).left_out == 0
+    assert load_folder(many, SMALL).left_out == 0
 
 
 # Room
@@ -280,31 +282,31 @@ def test_clean_removes_the_file_and_nothing_else(many, tmp_path, capsys):
 
 
 def test_clean_leaves_files_of_others_in_the_folder(many, tmp_path):
-    store.load(small(many, tmp_path))
+    cache.load(small(many, tmp_path))
     (tmp_path / "cache" / "mine.txt").write_text("keep")
-    assert store.clean(tmp_path) > 41 * 3 * 32 * 32
+    assert cache.clean(tmp_path) > 41 * 3 * 32 * 32
     assert [file.name for file in (tmp_path / "cache").iterdir()] == ["mine.txt"]
 
 
 def test_clean_refuses_a_folder_that_is_no_run_and_a_run_that_trains(tmp_path):
     with pytest.raises(UsageError, match="is not a run folder; give the run of handful train"):
-        store.clean(tmp_path)
+        cache.clean(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "cache").mkdir()
     with FileLock(tmp_path / ".lock"), pytest.raises(UsageError, match="a process is training in this folder"):
-        store.clean(tmp_path)
+        cache.clean(tmp_path)
 
 
 def test_those_beside_the_lead_map_the_same_file(many, tmp_path):
     with opened(small(many, tmp_path), ALONE) as run:
-        file = store.mapped_from(run.images)
+        file = cache.mapped_file(run.images)
         assert file is not None
-        assert torch.equal(store.mapped(file, tuple(run.images.shape)), run.images)
+        assert torch.equal(cache.map_images(file, tuple(run.images.shape)), run.images)
 
 
 def test_a_file_that_is_not_there_is_refused_and_not_made(tmp_path):
     with pytest.raises(
-        UsageError, match="is not there or not whole; several machines need a run folder that they share"
+        UsageError, match="is missing or incomplete; several machines need a run folder that they share"
     ):
-        store.mapped(tmp_path / "images.uint8", (2, 3, 8, 8))
+        cache.map_images(tmp_path / "images.uint8", (2, 3, 8, 8))
     assert list(tmp_path.iterdir()) == []
