@@ -49,4 +49,8 @@ DistanceName = Literal["auto", "lpips", "pixels"]
 Resize = Literal["tf", "pytorch", "clean"]
 
 
+DirectionSource = Literal["maps", "weights"]
+"""What directions in the latent space are found from, without examples."""
+
+
 ProtocolName = Literal["quick", "5k-train", "50k-full"]

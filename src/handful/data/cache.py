@@ -229,6 +229,9 @@ def remove(folder: Path) -> int:
 def clean(run: Path | str) -> int:
     """Remove the cache of decoded images from a run folder, and return the bytes freed.
 
+    Args:
+        run: A run folder.
+
     Raises:
         UsageError: This is not a run folder, or a process is training in it.
     """

@@ -19,8 +19,8 @@ from handful.sampling.model import load
 
 def write_latents(
     source: Path | str,
-    seeds: str,
-    out: Path | str,
+    seeds: str = "0",
+    out: Path | str = "latents.safetensors",
     names: Sequence[str] | None = None,
     moves: Sequence[str] = (),
     shares: Sequence[float] = (),
@@ -30,13 +30,14 @@ def write_latents(
     """Write a latent file.
 
     Args:
-        source: The model: a run folder, a model folder or a ``.safetensors`` file.
-        seeds: What goes into it, as ``read_latents`` has it.
-        out: The file.
-        names: New names, one for each; by default they keep theirs.
-        moves: Directions to move along before anything is blended, see ``directions.along``.
-        shares: Of each, in the one that they are blended into; see ``blended``. By default they stay as many.
-        class_name: Their class, where the model has classes; by default each keeps its own.
+        source: A run folder, a model folder or a ``.safetensors`` file.
+        seeds: What to keep: seeds, ranges and latent files, such as ``0-15,100,face.safetensors``.
+        out: The latent file (``.safetensors``), which all commands take as seeds.
+        names: New names, one for each. Default: unchanged; a seed is called by its number.
+        moves: Directions to move the latents along, such as ``directions/maps.safetensors:1=2`` or
+            ``smile.safetensors=-1.5``.
+        shares: Blend all into one latent: the share of each, such as 1 1 2.
+        class_name: Class of the latents, for a model trained with labels. Default: unchanged.
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:

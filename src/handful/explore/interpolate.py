@@ -164,7 +164,7 @@ def measure_of(speed: Spacing, device: torch.device, weights: Path | None = None
 
 def interpolate(
     source: Path | str,
-    out: Path | str,
+    out: Path | str = "walk.webp",
     seeds: str | Sequence[int] | Latents | None = None,
     frames: int = 120,
     fps: float = 24.0,
@@ -185,22 +185,26 @@ def interpolate(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        out: A ``.mp4``, ``.webm``, ``.webp`` or ``.gif`` file, or a new folder for PNG frames.
-        seeds: What to go through, as the command line has it (``read_latents``), or numbers, or points. By default a
-            random loop.
-        frames: How many pictures the film has.
-        fps: Pictures a second.
-        loop: Go back to the first, so that the film can be played over and over without a jump.
-        ease: smooth: slow down at each point.
-        speed: plain: equal steps in the latent space; features or lpips: equal steps in what pictures look like.
-        noise: moving: from each point's own to the next one's; fixed: that of the first.
-        grid: Walks side by side, in step, among which the points are divided in their order.
-        random: Names the random loop, where no seeds are given.
-        class_name: The class of all pictures, where the model has classes.
-        truncation: See ``Model.sample``.
-        weights: Where weight files of LPIPS are looked for first.
+        out: The film: ``.webp`` (lossless) or ``.gif``; ``.mp4`` or ``.webm`` (pip install 'handful[video]');
+            or a new folder for PNG frames.
+        seeds: Pictures to pass through: seeds, ranges and latent files, such as ``0-15,100,face.safetensors``.
+            Default: a random loop.
+        frames: Frames of the film.
+        fps: Frames per second.
+        loop: Return to the first picture, so that the film repeats without a jump.
+        ease: smooth: slow down at each seed.
+        speed: plain: equal steps in the latent space. features: equal steps in appearance, measured by a small
+            network that needs no file. lpips: the same by LPIPS, which needs weight files. Both take five times
+            as long.
+        noise: moving: blend the noise of each seed into that of the next. fixed: keep the noise of the first.
+        grid: Walks shown side by side. The seeds are divided among them in order.
+        random: Seed of the random loop.
+        class_name: Class to draw, for a model trained with labels. Default: the class of each seed, blended on
+            the way.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
+        weights: Folder with weight files of LPIPS. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Is told how it goes; the terminal by default.
+        progress: Shows progress. Default: the terminal.
 
     Returns:
         The film.

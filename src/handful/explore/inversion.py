@@ -64,7 +64,7 @@ class Photo:
 def write_projections(
     source: Path | str,
     photos: Sequence[Path | str],
-    out: Path | str,
+    out: Path | str = "projected",
     effort: Effort | None = None,
     film: bool = False,
     distance: DistanceName = "auto",
@@ -80,15 +80,17 @@ def write_projections(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        photos: Picture files, or folders or archives of them.
-        out: Folder for the files.
-        effort: How hard to look.
-        film: Also write how the picture came to be.
-        distance: What is made small: ``lpips``, ``pixels``, or by default what can be had.
-        class_name: The class to look in, where the model has classes.
-        weights: Folder with the weight files of LPIPS.
+        photos: Picture files, or folders of them.
+        out: Folder for ``NAME.safetensors`` and ``NAME.png`` of each photo, and for a sheet and the figures of
+            all.
+        effort: Steps and starting points of the search.
+        film: Also write ``NAME.webp``: the search, beside the photo.
+        distance: What the search minimises: lpips (with pixels), pixels, or auto: lpips if its weights are on
+            this machine.
+        class_name: Class to search, for a model trained with labels. Default: that of the nearest candidates.
+        weights: Folder with weight files of LPIPS. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Is told how it goes; the terminal by default.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if there is no model, a photo cannot be read, or nothing can be written to ``out``.

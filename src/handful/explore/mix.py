@@ -67,9 +67,9 @@ def levels_of(model: Model, levels: Sequence[int]) -> list[int]:
 
 def write_mixes(
     source: Path | str,
-    content: str,
-    style: str,
-    out: Path | str,
+    content: str = "0-3",
+    style: str = "4-9",
+    out: Path | str = "mix.png",
     levels: Sequence[int] = (),
     class_name: str | None = None,
     truncation: float = 1.0,
@@ -79,12 +79,14 @@ def write_mixes(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        content: Seeds and latent files, as ``read_latents`` has them.
-        style: The same.
-        out: File for the sheet (PNG).
-        levels: See ``mix``.
-        class_name: The class of all pictures, where the model has classes; by default each one's own.
-        truncation: See ``mix``.
+        content: Pictures that give the content, one per row: seeds, ranges and latent files, such as
+            ``0-15,100,face.safetensors``.
+        style: Pictures that give colours and textures, one per column, in the same form.
+        out: File (PNG) for the sheet, with content and style at its edges.
+        levels: Gates that the style sets, by the size of the map that they scale: of 64, 128, 256, 512.
+            Default: all.
+        class_name: Class to draw, for a model trained with labels. Default: the class of each picture.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:

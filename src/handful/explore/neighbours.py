@@ -93,7 +93,7 @@ class Neighbourhood:
 def neighbours(
     source: Path | str,
     images: Path | str,
-    out: Path | str,
+    out: Path | str = "neighbours.png",
     seeds: str | None = None,
     samples: int = 256,
     show: int = 16,
@@ -110,20 +110,21 @@ def neighbours(
     Near is what ``evaluate`` means by it: in small pixels or in features, mirrored or not, whichever is nearer.
 
     Args:
-        source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images that any tool wrote.
-        images: The folder of training images.
-        out: File for the sheet (PNG).
-        seeds: Whose pictures: seeds and latent files, as ``read_latents`` has them. Default: of the first ``samples``
-            the ``show`` most copied ones.
-        samples: How many to choose those from.
-        show: How many to show of these.
-        count: Training images beside each.
-        class_name: The class to draw, where the model has classes.
-        features: The network to look through.
-        weights: Folder with the weight files of other networks.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images from any tool.
+        images: The training images: a folder, a zip archive, or a dataset of the Hub.
+        out: File (PNG) for the sheet: a row for each picture, which comes first.
+        seeds: Pictures to look up: seeds, ranges and latent files, such as ``0-15,100,face.safetensors``.
+            Default: the most copied ones.
+        samples: Pictures searched for the most copied ones: seeds from 0 up, or the images of a folder.
+        show: Most copied pictures to show.
+        count: Training images beside each picture.
+        class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
+        features: Feature network used beside the pixels: efficientnet, inception, vgg16, dino, or random, the
+            fastest.
+        weights: Folder with weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
-        truncation: With which pictures are drawn; see ``Model.sample``.
-        progress: Is told how it goes; the terminal by default.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if there is nothing to draw from or to compare with, or an option makes no sense.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
+from handful.config.choices import DirectionSource
 from handful.errors import UsageError
 from handful.explore.directions import from_examples, from_maps, from_weights
 from handful.files import require_folder
@@ -17,17 +17,14 @@ from handful.sampling.directions import Directions, moved, number
 from handful.sampling.latents import Latents, read_latents
 from handful.sampling.model import Model, load
 
-By = Literal["maps", "weights"]
-
-
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on a sheet, at most."""
 
 
 def write_directions(
     source: Path | str,
-    out: Path | str,
-    by: By = "maps",
+    out: Path | str = "directions",
+    by: DirectionSource = "maps",
     count: int = 8,
     *,
     more: str | None = None,
@@ -46,20 +43,24 @@ def write_directions(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        out: Folder for ``NAME.safetensors``, ``NAME.png``, and ``NAME-1.png`` and so on where there are several.
-        by: How to find them without examples: ``from_maps`` or ``from_weights``.
-        count: How many of these.
-        more: Seeds and latent files whose pictures have much of what is looked for; with ``less``.
-        less: The same, of pictures that have little of it.
-        scores: A text file with examples and how much of it they have; in place of both.
-        name: What files are called, and a direction from examples.
-        seeds: Whose pictures are moved.
-        strength: How far, at both ends of a strip.
-        steps: Pictures in a strip.
-        class_name: The class of these pictures, where the model has classes.
-        truncation: See ``Model.sample``.
+        out: Folder for ``NAME.safetensors``, which other commands move pictures along, and for sheets of moved
+            pictures.
+        by: maps: directions that change low-resolution maps most. weights: those that the first layer stretches
+            most; computed without drawing pictures.
+        count: Number of directions.
+        more: Examples that have much of an attribute, as seeds and latent files such as
+            ``3,17,face.safetensors``. They replace ``by``.
+        less: Examples that have little of it. A dozen of each is a good start.
+        scores: Or a text file: each line has a seed or latent file, a space, and a number that says how much of
+            it there is.
+        name: Name of the files. Default: maps, weights or examples.
+        seeds: Pictures to move on the sheets: seeds, ranges and latent files.
+        strength: Distance at both ends, in standard deviations of latents.
+        steps: Pictures from one end to the other.
+        class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
         device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Is told how it goes; the terminal by default.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if an option makes no sense, something cannot be read, or ``out`` cannot be written to.

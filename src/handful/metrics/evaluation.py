@@ -127,19 +127,23 @@ def evaluate(
     """Score ``source`` against the training images.
 
     Args:
-        source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images that any tool wrote.
-        images: The folder of training images.
-        protocol: Fixes the number of samples and all else; see ``PROTOCOLS``.
-        features: Another network than the protocol's.
-        resize: Another way to resize images for ``inception`` than the protocol's.
-        holdout: A folder of images of the same kind that were not trained on, to hold the samples against.
-        size: At which the images of a folder are compared, in pixels: a number for squares, or as in 768x512; their own
-            by default.
-        fit: How images get these proportions; as the run had it, or ``crop``.
-        truncation: With which a generator draws; see ``Model.sample``.
-        weights: Folder with the weight files of other networks.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images from any tool.
+        images: The training images: a folder, a zip archive, or a dataset of the Hub.
+        protocol: Fixes all choices. quick: 1,000 samples, no download. 5k-train: the published few-shot scores.
+            50k-full: those of larger sets.
+        features: Feature network, in place of the protocol's: efficientnet, inception, vgg16, dino (pip install
+            'handful[dino]'), or random, which was never trained.
+        resize: Resizing to the 299 px of inception, in place of the protocol's: tf (published few-shot scores),
+            pytorch (pytorch-fid) or clean (clean-fid).
+        holdout: Folder of similar images that were not trained on: shows what a perfect generator would score.
+        size: Size at which images of a folder are compared, in pixels: a number for squares, or width x height
+            as in 768x512. Default: their own.
+        fit: How images get these proportions: crop or squash. Default: as the run did, or crop.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
+            Improves precision and lowers recall.
+        weights: Folder with weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Is told how it goes; the terminal by default.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if there is nothing to score, fewer than 10 images on a side, or images of different sizes.

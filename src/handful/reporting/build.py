@@ -94,9 +94,9 @@ def report(run: Path | str, device: str = "auto", progress: Progress | None = No
     What cannot be shown, since the images are gone or a score cannot be had, is named on the page with the reason.
 
     Args:
-        run: A run folder, of a run that may still be training.
-        device: Where pictures are drawn.
-        progress: Is told how it goes; the terminal by default.
+        run: A run folder; the run may still be training.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if this is no run folder, or it has no model yet.

@@ -64,19 +64,23 @@ def generate(
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        seeds: Numbers from 0 up; each names its picture, ``seed-000042.png``. Or a text in which there may
-            be latent files too (``read_latents``), whose pictures have the names of the latents.
-        out: Folder for the single pictures, made if need be.
-        grid: File for the grid; its pictures stand in the order of the seeds.
-        batch: Images computed at once on a GPU, by default what suits it; the CPU computes one at a time.
+        seeds: Pictures to draw: numbers from 0 up, or a text with seeds, ranges and latent files, such as
+            ``0-63,face.safetensors``.
+        out: Folder for one file a picture: ``seed-000042.png``, or the name of a latent. Existing files are
+            replaced.
+        grid: File (PNG) for one grid of all pictures, in the order of the seeds.
+        batch: Pictures computed at once on a GPU. Default: what suits it. The CPU computes one at a time.
         device: auto, cpu, cuda, cuda:1 or mps.
-        precision: What convolutions compute in: fp32, bf16 or fp16. See ``Model``.
-        compile: Compile for this machine first. See ``Model``.
-        format: Of the single pictures: png or webp.
-        class_name: The class to draw, where the model has classes; by default all in turn. See ``Model.sample``.
-        truncation: Below 1, how far pictures go from the mean. See ``Model.sample``.
-        moves: Directions to move pictures along, see ``directions.along``. They are then drawn one at a time.
-        progress: Is told how it goes; the terminal by default.
+        precision: Precision of convolutions. bf16 and fp16 are about twice as fast where the hardware supports
+            them, and change pictures by half a grey level of 256 on average.
+        compile: Compile for this machine first, which takes seconds to a minute. Worth it for hundreds of
+            pictures.
+        format: Format of single files: png, or webp (lossless), which is smaller and slower to write.
+        class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
+        moves: Directions to move pictures along, such as ``directions/maps.safetensors:1=2`` or
+            ``smile.safetensors=-1.5``.
+        progress: Shows progress. Default: the terminal.
 
     Returns:
         The files written.

@@ -121,17 +121,17 @@ def bench(
     """Measure training and generation on this machine. Takes from half a minute to several minutes; writes nothing.
 
     Args:
-        size: Of the images, in pixels: a number for squares, or width and height as in 768x512; the preset's by
-            default.
-        batch: Images a step sees; the preset's by default.
-        preset: Whose networks.
-        perceptual: With LPIPS in the step. Its VGG16 has random weights here: what they are does not change the time.
+        size: Image size in pixels: a number for squares, or width x height as in 768x512. Default: the
+            preset's.
+        batch: Images in a step. Default: the preset's.
+        preset: Source of the networks and other defaults.
+        perceptual: Include LPIPS in the step, with random weights, which take as long.
         device: auto, cpu, cuda, cuda:1 or mps.
-        precision: As for training.
-        compile: As for training, where auto takes it as a long run does.
-        recompute: As for training.
-        rounds: Times that everything is measured.
-        progress: Is told how it goes; the terminal by default.
+        precision: auto, fp32, tf32, bf16 or fp16; auto as in training.
+        compile: auto: as a long run does.
+        recompute: Recompute activations in the backward pass instead of storing them.
+        rounds: Number of measurements; medians are reported.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if an option makes no sense, or the device or precision is not there.

@@ -33,14 +33,14 @@ def film_of_run(
     """Make a film with one picture for each checkpoint of a run: a grid of the seeds' pictures, as they came to be.
 
     Args:
-        run: A run folder; a run keeps as many checkpoints as its ``--keep`` says.
-        out: See ``walks.interpolate``.
-        seeds: Numbers and ranges.
-        fps: Checkpoints a second.
-        class_name: The class of all pictures, where the model has classes.
-        truncation: See ``Model.sample``.
+        run: A run folder. A run keeps as many checkpoints as ``keep`` says.
+        out: The film; see ``interpolate``.
+        seeds: Pictures to show: seeds and ranges.
+        fps: Checkpoints per second.
+        class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
+        truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
         device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Is told how it goes; the terminal by default.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if the run has fewer than two checkpoints, or as ``walks.interpolate``.

@@ -149,10 +149,10 @@ def check(
     Takes about as long as reading the files; large JPEGs are decoded at a fraction of their size.
 
     Args:
-        images: A folder, searched as in training; a zip archive; or a dataset of the Hub.
-        size: As in training: pixels, width x height, or auto.
-        fit: As in training.
-        channels: As in training.
+        images: A folder of images, a zip archive, or a dataset of the Hub.
+        size: Size to train at, in pixels: a number for squares, width x height as in 768x512, or auto.
+        fit: How images get these proportions: crop or squash.
+        channels: 1: grey, 3: RGB, 4: RGBA, or auto, as training chooses.
         progress: Shows progress. Default: the terminal.
 
     Raises:
