@@ -111,7 +111,7 @@ def test_parts_compute_what_the_whole_batch_computes(options, at_once, without_s
 
 
 def test_batch_statistics_are_those_of_a_part():
-    """Else the memory of the whole batch would be needed; this is what --at-once changes."""
+    """Else the memory of the whole batch would be needed; this is what micro_batch changes."""
     (whole, _), (divided, _) = a_step({}, 8), a_step({}, 2)
     assert abs(whole["discriminator"] - divided["discriminator"]) > 1e-5
 
@@ -315,7 +315,7 @@ def test_several_processes_say_what_to_give(monkeypatch):
     error = MemoryError()
     with pytest.raises(MemoryError):
         step.divide(error)
-    assert "with --at-once 8; give a lower one" in error.__notes__[0]
+    assert "with micro_batch 8; give a lower one" in error.__notes__[0]
 
 
 @given(batch=st.integers(2, 200), at_once=st.integers(2, 200))
@@ -328,11 +328,11 @@ def test_fewer_at_once_is_the_next_part_of_the_batch(batch, at_once):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"at_once": 3}, "at_once 3: must divide batch 8"),
-        ({"at_once": 16}, "at_once 16: must divide batch 8"),
-        ({"at_once": 1}, "at_once 1: batch normalisation needs at least 2"),
+        ({"at_once": 3}, "micro_batch 3: must divide batch 8"),
+        ({"at_once": 16}, "micro_batch 16: must divide batch 8"),
+        ({"at_once": 1}, "micro_batch 1: batch normalisation needs at least 2"),
         ({"batch": 1}, "batch 1: batch normalisation needs at least 2"),
-        ({"batch": "auto", "at_once": 5}, "at_once 5: must divide batch auto"),
+        ({"batch": "auto", "at_once": 5}, "micro_batch 5: must divide batch auto"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(options, message):
@@ -342,5 +342,5 @@ def test_what_cannot_be_divided_is_refused(options, message):
 
 def test_what_processes_cannot_share_out_is_refused():
     Ranks(0, 2).require(8, CPU, 4)
-    with pytest.raises(UsageError, match="at_once 2: cannot be shared out equally among 4 processes"):
+    with pytest.raises(UsageError, match="micro_batch 2: cannot be shared out equally among 4 processes"):
         Ranks(0, 4).require(8, CPU, 2)

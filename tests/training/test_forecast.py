@@ -68,7 +68,7 @@ def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
     assert forecast.images_per_second == 16
     assert forecast.seconds_left == 978 / 2
     assert (forecast.memory_mb, forecast.limit_mb) == (250, 1000)
-    assert forecast.most_at_once == 64  # 8 + (900 - 180 - gradients) / 10 would be nearly 80
+    assert forecast.largest_micro_batch == 64  # 8 + (900 - 180 - gradients) / 10 would be nearly 80
     assert str(forecast) == (
         "forecast: 16 images/s, so 8 min 09 s for the 978 steps left; 250 MB of memory of 1,000, enough for 64 images"
         " at once"
@@ -105,7 +105,7 @@ def test_a_forecast_leaves_no_trace_and_a_run_tells_its_own(photos, tmp_path, mo
 
 @pytest.mark.parametrize(("images", "at_once"), [(None, 2), (4, 4), (64, 8)])
 def test_batch_auto_takes_what_fits_and_trying_changes_nothing(photos, tmp_path, monkeypatch, images, at_once):
-    monkeypatch.setattr(Forecaster, "most_at_once", lambda self, state: images)
+    monkeypatch.setattr(Forecaster, "largest_micro_batch", lambda self, state: images)
     notes = Notes()
     config = small(photos, tmp_path / "auto", steps=1, batch="auto")
     train(config, notes)

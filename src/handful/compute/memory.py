@@ -70,9 +70,9 @@ def ran_out(error: BaseException) -> bool:
     return by_name or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
-def fewer(at_once: int, batch: int) -> int | None:
-    """Give the largest equal part of a batch that is at most half of ``at_once`` images; none where that is below 2."""
-    return next((part for part in range(at_once // 2, 1, -1) if batch % part == 0), None)
+def fewer(micro_batch: int, batch: int) -> int | None:
+    """Return the largest divisor of the batch that is at most half of ``micro_batch``; None if that is below 2."""
+    return next((part for part in range(micro_batch // 2, 1, -1) if batch % part == 0), None)
 
 
 def held(device: torch.device) -> int | None:

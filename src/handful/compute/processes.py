@@ -38,7 +38,7 @@ class Ranks:
         """True in the one process that reads and writes files, prints and decides."""
         return self.rank == 0
 
-    def require(self, batch: int, device: torch.device, at_once: int | None = None) -> None:
+    def require(self, batch: int, device: torch.device, micro_batch: int | None = None) -> None:
         """Refuse what cannot be shared out.
 
         Raises:
@@ -47,7 +47,7 @@ class Ranks:
         """
         if self.count == 1:
             return
-        for name, images in (("batch", batch), ("at-once", at_once or batch)):
+        for name, images in (("batch", batch), ("micro-batch", micro_batch or batch)):
             if images % self.count:
                 raise UsageError(
                     f"--{name} {images}: cannot be shared out equally among {self.count} processes; give a multiple of "

@@ -4,8 +4,8 @@ Each process takes an equal share of every batch. What is random is drawn for th
 its share. What depends on the whole batch, BatchNorm's statistics and gradients above all, is reduced over the
 processes. So all of them take the same optimiser step, and hold the same weights bit for bit.
 
-A batch can also be computed in equal parts, one after the other (``--at-once``), of which each process has its share.
-What is random is drawn for the whole batch then too, and a part keeps its own. Statistics are those of a part.
+A batch can also be computed in equal micro-batches, one after the other, of which each process has its share. What is
+random is drawn for the whole batch then too, and each micro-batch keeps its own. Statistics are those of a micro-batch.
 
 The functions do this within ``sharing`` and ``parting``. Elsewhere, as where there is one process, they do nothing of
 it.

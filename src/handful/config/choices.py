@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-Augmentation = Literal["color", "translation", "cutout", "flip", "zoom", "rotation"]
+Augmentation = Literal["color", "translation"]
 
 
 Fit = Literal["crop", "squash"]
-
-
-Norm = Literal["batch", "chain", "chain-cumulative"]
 
 
 Channels = Literal[1, 3, 4]

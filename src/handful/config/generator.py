@@ -23,10 +23,6 @@ class GeneratorConfig:
     """Skip-Layer Excitation."""
     latent: int = 256
     """Length of the latent vector z."""
-    normalised_latent: bool = False
-    """Bring z to the sphere of radius sqrt(latent) first."""
-    smooth: bool = False
-    """Enlarge maps smoothly instead of by repeating pixels."""
     classes: tuple[str, ...] = ()
     """Names of the kinds of images that can be asked for, by their number; none where all are one."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from handful.config import sizes as shapes
-from handful.config.choices import Augmentation, Channels, Fit, Norm, Precision, Preset
+from handful.config.choices import Augmentation, Channels, Fit, Precision, Preset
 from handful.config.generator import GeneratorConfig
 from handful.config.geometry import Geometry
 from handful.config.sizes import Shape
@@ -47,16 +47,8 @@ RECIPE_BATCH = 8
 """Images a step sees in the published recipe, and so by default."""
 
 
-WIDEST_AVERAGE = 0.28
-"""A plain mean of all steps has a width of 0.289, as a share of the run; no power function has more."""
-
-
 LEAK_FREE = 0.8
 """Probability up to which no kind of change finds its way into generated images (ADA, section 2.2)."""
-
-
-LEAKING = ("flip", "rotation")
-"""Changes that, always made, could not be told from what the images are like; so they are only made at times."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +88,10 @@ class TrainConfig:
     """plateau: end the run when no score has improved for long."""
     batch: int | Literal["auto"] = RECIPE_BATCH
     """Images a step sees. auto: 8, as many of them at once as there is memory for."""
-    at_once: int | Literal["auto"] = "auto"
-    """Images of a batch computed at once, the less memory the fewer; a step sees all of it in any case, but batch
-    normalisation only these. Must divide the batch. auto: the whole batch, or with --batch auto, what fits. Halved
-    where memory runs out."""
+    micro_batch: int | Literal["auto"] = "auto"
+    """Images computed at once; gradients are accumulated over the batch. Fewer take less memory, but batch
+    normalisation sees only these. Must divide the batch. auto: the whole batch, or with --batch auto, what fits. Halved
+    if memory runs out."""
     seed: int = 0
     """Seed of everything random. Same seed, device and thread count: same weights, bit for bit."""
     device: str = "auto"
@@ -116,15 +108,12 @@ class TrainConfig:
     """Compute maps again in the backward pass instead of keeping them: less memory, about a quarter more time."""
     from_: Path | None = None
     """A trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
-    which have no discriminator. The width must be the same; size, channels and classes may differ."""
-    freeze: int = 0
-    """Blocks of the discriminator, counted from the image, that stay as --from has them (FreezeD). 0: all learn."""
+    which have no discriminator. Width, channels and proportions must be the same; the size may differ."""
     width: int = 64
     """Channels of both networks at 128 px; the other resolutions follow in the paper's proportions."""
-    discriminator: Literal["fastgan", "large", "projected"] = "fastgan"
-    """What the generator is trained against. fastgan: the paper's. large: with residual blocks that convolve before
-    they halve, several times the work, for CHAIN. projected: small networks that look through a frozen
-    EfficientNet-Lite0, trained on photos; it does well in scores by such features."""
+    discriminator: Literal["fastgan", "projected"] = "fastgan"
+    """What the generator is trained against. fastgan: the paper's. projected: small networks that look through a
+    frozen EfficientNet-Lite0, which was trained on photos, so that scores by such features flatter it."""
     sle: bool = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: bool = True
@@ -139,72 +128,35 @@ class TrainConfig:
     """Folder with the weight files of other networks (vgg16). Default: $HANDFUL_WEIGHTS, then torch's own
     cache."""
     augment: tuple[Augmentation, ...] = ("color", "translation")
-    """Changes that the discriminator sees real and generated images under (DiffAugment): color, translation, cutout;
-    and flip, zoom, rotation, which are for pictures that have no right way up or side."""
+    """How real and generated images are augmented before the discriminator sees them (DiffAugment)."""
     augment_probability: float = LEAK_FREE
-    """How often each change is made of each image; with another schedule than constant, the most that it comes to."""
-    augment_schedule: Literal["constant", "linear", "adaptive"] = "adaptive"
-    """How the probability moves from 0 to that. linear: evenly, over the ramp. adaptive: up while the discriminator is
-    sure of the images it trains on, down while it is not (ADA). constant: it does not, as published."""
+    """Probability of each augmentation; with the adaptive schedule, its maximum."""
+    augment_schedule: Literal["constant", "adaptive"] = "adaptive"
+    """adaptive: the probability rises while the discriminator is sure of the training images, and falls while it is not
+    (ADA). constant: it stays, as in the paper."""
     augment_target: float = 0.3
-    """Mean sign of the logits of real images, -1 to 1, that adaptive keeps to: the lower, the more is changed. 0.3 is a
-    share of 0.65 of patches rightly taken for real. Published with ADA: 0.6."""
+    """Mean sign of real logits, -1 to 1, that adaptive aims at: the lower, the more augmentation. At 0.3 the
+    discriminator takes 65 % of real patches for real. ADA's own value is 0.6."""
     augment_ramp: int = 1_000
-    """Steps from probability 0 to the full one, linear; also the speed of adaptive."""
-    augment_together: bool = False
-    """Change the small image that the generator makes as its large one is changed, as is done with real images."""
-    normalisation: Norm = "batch"
-    """Of the discriminator's maps. batch: BatchNorm, as published. chain: CHAIN, which keeps its gradients small and
-    acts the more, the surer the discriminator is of the images it trains on. chain-cumulative: the same by means over
-    the steps before as well, for small batches."""
-    chain_weight: float = 20.0
-    """Weight of CHAIN's pull of each channel's mean towards zero."""
-    nice: float = 0.0
-    """Weight of NICE's consistency: the discriminator's last maps are multiplied by noise, the more, the surer it is of
-    the images it trains on, and are to differ little under two draws of it. 0: without."""
-    augself: float = 0.0
-    """Weight of AugSelf: the discriminator also says how the colours of an image were changed. 0: without. Published
-    for a hundred images: 0.1 to 1."""
-    loss: Literal["hinge", "relativistic"] = "hinge"
-    """What the logits are trained by. hinge: as published. relativistic: real ones above generated ones, pair by pair,
-    which wants a gradient penalty (R3GAN)."""
-    gradient_penalty: float = 0.0
-    """Weight, gamma, of the discriminator's squared gradients at real and generated images (R1 and R2). 0: without.
-    R3GAN has 0.2 to 2 at 64 px, and more at larger sizes."""
-    penalty_every: int = 16
-    """Steps between two that have the gradient penalty, which is then as many times as heavy."""
-    lecam: float = 0.0
-    """Weight of LeCam, which holds the logits near their running means. 0: without. Published: 0.3."""
-    spectrum: float = 0.3
-    """Weight of what the generator is charged for power that its pictures have at frequencies where the training
-    images have less, as fine grain does, and for grids by themselves. 0: without, as published."""
-    lattice: float = 1.0
-    """Weight of what the generator is charged for detail that goes by the place of a pixel in the lattice of pixels, as
-    dots and checkers do that enlarging leaves. 0: without, as published."""
-    normalised_latent: bool = False
-    """Bring latents to the sphere, so that all are equally long."""
-    smooth: bool = False
-    """Let the generator enlarge its maps smoothly instead of by repeating pixels, at more than twice the work of these
-    layers. In our runs it left no fewer grids."""
+    """Steps in which adaptive can raise the probability from 0 to its maximum."""
+    spectrum_penalty: float = 0.3
+    """Weight of the spectrum penalty: punishes frequencies at which generated images have more power than training
+    images (grain, grids). 0 disables it, as in the paper."""
+    lattice_penalty: float = 1.0
+    """Weight of the lattice penalty: punishes detail that depends on a pixel's position (dots, checkers from
+    upsampling). 0 disables it, as in the paper."""
     smooth_discriminator: bool = True
-    """Let the discriminator halve its maps by averaging instead of, as published, by leaving places out, at the same
-    work."""
-    emphasis: float = 2.0
-    """How many times more the discriminator sees of fine detail, which its spectral norms else keep it from heeding. 0:
-    no more, as published."""
+    """Halve the discriminator's maps by averaging. The paper uses strided convolutions, which cost the same."""
+    sharpen: float = 2.0
+    """Sharpens the discriminator's input: x + strength * (x - blur(x)). Spectral norm makes it insensitive to fine
+    detail otherwise. 0 disables it, as in the paper."""
     learning_rate: float | Literal["auto"] = "auto"
-    """Step size of Adam, for both networks. auto: the published 2e-4 at the published width of 64, and more in narrower
-    networks, 8e-4 at 8."""
-    learning_rate_fall: float = 0.0
-    """Share of the run, its last, over which the step size falls evenly to 0. It goes by --steps, and by --minutes
-    where they are given; then the same run has other weights each time. 0: the step size stays, as published."""
+    """Learning rate of Adam, for both networks. auto: the paper's 2e-4 at its width of 64, higher in narrower networks
+    (8e-4 at width 8)."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay rates of the mean and the square of the gradient, per step."""
     average_decay: float = 0.999
     """Share of the averaged generator kept at each step; lower in the first steps, so that the start is forgotten."""
-    average_widths: tuple[float, ...] = ()
-    """Instead of that one, averages over these shares of the run, each above 0 and below 0.28, such as 0.05 0.1. All of
-    them are kept, and scores say which is taken."""
     log_every: int = 100
     """Steps between two lines of log.jsonl."""
     sample_every: int = 1_000
@@ -248,7 +200,6 @@ class TrainConfig:
             "width",
             "steps",
             "augment_ramp",
-            "penalty_every",
             "log_every",
             "sample_every",
             "checkpoint_every",
@@ -258,23 +209,20 @@ class TrainConfig:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be at least 1")
         if self.whole_batch < 2:
             raise UsageError(f"--batch {self.batch}: batch normalisation needs at least 2 images")
-        if self.at_once != "auto" and self.at_once < 2:
-            raise UsageError(f"--at-once {self.at_once}: batch normalisation needs at least 2 images")
-        if self.at_once != "auto" and self.whole_batch % self.at_once:
-            raise UsageError(f"--at-once {self.at_once}: must divide --batch {self.batch} without a rest")
+        if self.micro_batch != "auto" and self.micro_batch < 2:
+            raise UsageError(f"--micro-batch {self.micro_batch}: batch normalisation needs at least 2 images")
+        if self.micro_batch != "auto" and self.whole_batch % self.micro_batch:
+            fitting = [count for count in range(2, self.whole_batch + 1) if self.whole_batch % count == 0]
+            use = " or ".join(
+                [", ".join(map(str, fitting[:-1])), str(fitting[-1])] if len(fitting) > 1 else map(str, fitting)
+            )
+            raise UsageError(
+                f"--micro-batch {self.micro_batch}: does not divide --batch {self.batch} evenly; use {use}"
+            )
         if self.width % 8:
             raise UsageError(f"--width {self.width}: must be a multiple of 8")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must not be negative")
-        if self.freeze < 0:
-            raise UsageError(f"--freeze {self.freeze}: must be 0 (none) or above")
-        if self.freeze and self.from_ is None:
-            raise UsageError(f"--freeze {self.freeze}: keeps what --from carries over; add --from")
-        if self.freeze and self.discriminator == "projected":
-            raise UsageError(
-                f"--freeze {self.freeze}: is not for --discriminator projected, whose lower layers are frozen anyway;"
-                " leave it out"
-            )
         if self.score_every is not None and self.score_every < 0:
             raise UsageError(f"--score-every {self.score_every}: must be 0 (no scores) or above")
         if not 0 <= self.hold_back <= 0.5:
@@ -286,44 +234,13 @@ class TrainConfig:
         for name in ("learning_rate", "checkpoint_minutes"):
             if getattr(self, name) != "auto" and not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be above 0")
-        weights = ("reconstruction_weight", "chain_weight", "nice", "augself", "gradient_penalty", "lecam", "emphasis")
-        for name in (*weights, "spectrum", "lattice"):
+        for name in ("reconstruction_weight", "sharpen", "spectrum_penalty", "lattice_penalty"):
             if getattr(self, name) != "auto" and not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"{option(name)} {getattr(self, name)}: must be 0 or above")
-        if self.augself and "color" not in self.augment:
-            raise UsageError(f"--augself {self.augself}: asks how colours were changed; add color to --augment")
-        if not all(0 < width < WIDEST_AVERAGE for width in self.average_widths):
-            widths = " ".join(map(str, self.average_widths))
-            raise UsageError(f"--average-widths {widths}: must be above 0 and below {WIDEST_AVERAGE}")
-        if not 0 <= self.learning_rate_fall <= 1:
-            raise UsageError(f"--learning-rate-fall {self.learning_rate_fall}: must be a share from 0 to 1")
         if not -1 < self.augment_target < 1:
             raise UsageError(f"--augment-target {self.augment_target}: must lie between -1 and 1")
         if not 0 < self.augment_probability <= 1:
             raise UsageError(f"--augment-probability {self.augment_probability}: must be above 0 and at most 1")
-        if self.discriminator == "projected":
-            has = {f"normalisation {self.normalisation}": self.chained}
-            has |= {name: getattr(self, name) for name in ("nice", "augself")}
-            for name in (name for name, value in has.items() if value):
-                raise UsageError(f"--{name}: is not for --discriminator projected; leave one of them out")
-        leaking = [name for name in LEAKING if name in self.augment]
-        if leaking and self.augment_probability > LEAK_FREE:
-            raise UsageError(
-                f"--augment {' '.join(leaking)}: made of every image, the generator would learn it;"
-                f" add --augment-probability {LEAK_FREE} or less"
-            )
-        if self.channels == 4 and "cutout" in self.augment and self.augment_probability > LEAK_FREE:
-            raise UsageError(
-                "--augment cutout: made of every image, it would teach transparent boxes with --channels 4;"
-                f" leave it out, or add --augment-probability {LEAK_FREE} or less"
-            )
-        if self.normalisation == "chain-cumulative":
-            for name, value in (("precision", "fp16"), ("compile", "on")):
-                if getattr(self, name) == value:
-                    raise UsageError(
-                        f"--{name} {value}: is not for --normalisation chain-cumulative, which remembers gradients;"
-                        f" leave --{name} out"
-                    )
         if self.labels != "none" and self.discriminator == "projected":
             raise UsageError("--discriminator projected: knows no classes; leave --labels out")
         if self.channels == 4 and self.discriminator == "projected":
@@ -343,11 +260,6 @@ class TrainConfig:
         return RECIPE_BATCH if self.batch == "auto" else self.batch
 
     @property
-    def chained(self) -> bool:
-        """Whether the discriminator has CHAIN, of either kind."""
-        return self.normalisation != "batch"
-
-    @property
     def weight_of_reconstruction(self) -> float:
         """What the reconstruction loss is multiplied by; how it is judged is settled before anybody asks."""
         if self.reconstruction_weight == "auto":
@@ -356,7 +268,7 @@ class TrainConfig:
 
     @property
     def step_size(self) -> float:
-        """Step size of Adam at its largest, in numbers."""
+        """Learning rate of Adam as a number."""
         return 2e-4 * (64 / self.width) ** (2 / 3) if self.learning_rate == "auto" else self.learning_rate
 
     @property
@@ -377,8 +289,6 @@ class TrainConfig:
             channels=cast(Channels, self.channels),
             width=self.width,
             sle=self.sle,
-            normalised_latent=self.normalised_latent,
-            smooth=self.smooth,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -395,12 +305,7 @@ class TrainConfig:
         unknown = sorted(saved.keys() - {entry.name for entry in dataclasses.fields(cls)})
         if unknown:
             raise UsageError(f"config.json has options that this version does not know: {', '.join(unknown)}")
-        # What runs from before there were such options did.
-        saved = {"hold_back": 0.0, "channels": 3} | PUBLISHED | EAGER | saved
         return cls(**saved | {name: tuple(value) for name, value in saved.items() if isinstance(value, list)})
-
-
-EAGER: dict[str, Any] = {"precision": "fp32", "compile": "off"}
 
 
 PUBLISHED: dict[str, Any] = {
@@ -408,9 +313,9 @@ PUBLISHED: dict[str, Any] = {
     "augment_schedule": "constant",
     "augment_probability": 1.0,
     "smooth_discriminator": False,
-    "emphasis": 0.0,
-    "spectrum": 0.0,
-    "lattice": 0.0,
+    "sharpen": 0.0,
+    "spectrum_penalty": 0.0,
+    "lattice_penalty": 0.0,
     "learning_rate": 2e-4,
 }
 """What the recipe of the paper has otherwise than ``default``."""

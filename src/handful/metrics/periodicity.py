@@ -10,7 +10,7 @@ from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from handful.config.sizes import Shape
-from handful.objective.spectrum import AROUND, CORE, longest_period
+from handful.objective.spectrum import INNER, OUTER, longest_period
 
 
 @final
@@ -58,8 +58,8 @@ def excess_periodicity(samples: Spectrum, reference: Spectrum) -> float | None:
     # A frequency and its negative are the same; those on the axes are looked at once.
     columns = range(0, width // 2 + 1, width // longest)
     places = [(row, column) for row in rows for column in columns if (row, column) != (0, 0)]
-    offsets = range(-AROUND, AROUND + 1)
-    ring = [(dy, dx) for dy in offsets for dx in offsets if max(abs(dy), abs(dx)) > CORE]
+    offsets = range(-OUTER, OUTER + 1)
+    ring = [(dy, dx) for dy in offsets for dx in offsets if max(abs(dy), abs(dx)) > INNER]
 
     def standing_out(power: Float64[Tensor, "h w"]) -> Float64[Tensor, " p"]:
         row, column = torch.tensor(places).T

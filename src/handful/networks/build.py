@@ -1,4 +1,4 @@
-"""What a run trains its generator against."""
+"""The discriminator that a run asks for."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from handful.compute.precision import PRECISIONS
 from handful.config.train import TrainConfig
 from handful.networks.discriminator import Discriminator
 from handful.networks.pretrained.efficientnet import EfficientNet
-from handful.networks.projected import Features, Projected
+from handful.networks.projected import Features, ProjectedDiscriminator
 from handful.seeds import Purpose, fold
 
-Opponent = Discriminator | Projected
-"""A discriminator of either kind."""
+AnyDiscriminator = Discriminator | ProjectedDiscriminator
 
 
-def opponent(
-    config: TrainConfig, device: torch.device, trunk: EfficientNet | None, classes: tuple[str, ...] = ()
-) -> Opponent:
-    """Make the discriminator that a run asks for; its weights are still to be drawn.
+def build_discriminator(
+    config: TrainConfig, device: torch.device, backbone: EfficientNet | None, classes: tuple[str, ...] = ()
+) -> AnyDiscriminator:
+    """Build the discriminator of a run; its weights are not initialised yet.
 
     Args:
         config: The run's options.
-        device: Where what is frozen is to compute.
-        trunk: The network that the projected one looks through, which is copied.
+        device: Where frozen networks compute.
+        backbone: The network that ``--discriminator projected`` looks through; it is copied.
         classes: Names of the classes; the projected one knows none.
     """
     if config.discriminator == "projected":
-        assert trunk is not None
+        assert backbone is not None
         random = torch.Generator().manual_seed(fold(Purpose.PROJECTION, config.seed))
-        features = Features(trunk, random, device, PRECISIONS[config.precision], config.recompute)
-        return Projected(config.generator, features)
+        features = Features(backbone, random, device, PRECISIONS[config.precision], config.recompute)
+        return ProjectedDiscriminator(config.generator, features)
     return Discriminator.of(config, classes)

@@ -11,7 +11,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from handful.config.train import TrainConfig
-from handful.networks.discriminator import Chance, Decoders, Discriminator
+from handful.networks.discriminator import Decoders, Discriminator
 from handful.networks.generator import Generator
 
 Report = dict[str, Any]
@@ -34,9 +34,7 @@ def describe(config: TrainConfig) -> Report:
         made, generated = trace(generator, lambda: generator(latents, noise))
 
         def view() -> None:
-            drawn = discriminator.chance(1, torch.Generator())
-            chain, noise = ([each.to("meta") for each in part] for part in (drawn.chain, drawn.noise))
-            seen = discriminator(*generated, Chance(chain, noise))
+            seen = discriminator(*generated)
             if discriminator.decoders is not None:
                 discriminator.decoders(seen, corner)
 

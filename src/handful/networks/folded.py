@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from handful.compute.precision import layout
-from handful.networks.generator import GATES, Generator, normalised, of_class
+from handful.networks.generator import GATES, Generator, of_class
 from handful.networks.layers import (
     Excitation,
     FirstBlock,
@@ -29,7 +29,6 @@ from handful.networks.layers import (
     glu,
     kernel_after_upsampling,
     scale_and_shift,
-    upsample_smoothly,
 )
 
 Gates = dict[str, Tensor]
@@ -63,8 +62,7 @@ class Stage(nn.Module):
     def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d, noise: Noise | None = None) -> None:
         super().__init__()
         scale, shift = scale_and_shift(norm)
-        self.smoothly = isinstance(layer, UpConv) and layer.smoothly
-        if isinstance(layer, UpConv) and not layer.smoothly:
+        if isinstance(layer, UpConv):
             self.convolve = partial(F.conv_transpose2d, stride=2, padding=1)
             weight = kernel_after_upsampling(layer.weight) * scale[:, None, None]
         else:
@@ -77,8 +75,6 @@ class Stage(nn.Module):
         self, x: Float[Tensor, "b c _h _w"], noise: Float[Tensor, "b 1 h w"] | None
     ) -> Float[Tensor, "b k h w"]:
         """Compute one convolution's worth of the network."""
-        if self.smoothly:
-            x = upsample_smoothly(x)
         x = self.convolve(x, self.weight, self.bias)  # [b 2k h w]
         if self.strength is not None and noise is not None:
             x = torch.addcmul(x, self.strength, noise.to(x.dtype))
@@ -112,7 +108,6 @@ class Folded(nn.Module):
     @torch.no_grad()
     def __init__(self, network: Generator, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.normalise = network.config.normalised_latent
         self.first = FirstStage(network.first)
         self.blocks = nn.ModuleDict({name: stages(block) for name, block in network.blocks.items()})
         self.gates, self.classes = copy.deepcopy(network.gates), copy.deepcopy(network.classes)
@@ -159,7 +154,6 @@ class Folded(nn.Module):
 
     def start(self, z: Float[Tensor, "b z"], labels: Labels | None) -> Float[Tensor, "b c _ _"]:
         """Give the base maps."""
-        z = normalised(z) if self.normalise else z
         return of_class(self.classes, 4, self.first(z.to(self.first.weight.dtype)), labels)
 
     def gates_of(

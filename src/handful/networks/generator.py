@@ -57,7 +57,7 @@ class Generator(nn.Module):
         self.gates = nn.ModuleDict()
         for size in list(channels)[1:]:
             block = NoisyUpBlock if size in NOISY else UpBlock
-            self.blocks[str(size)] = block(channels[size // 2], channels[size], smoothly=config.smooth)
+            self.blocks[str(size)] = block(channels[size // 2], channels[size])
             if config.sle and size in GATES:
                 self.gates[str(size)] = Excitation(channels[GATES[size]], channels[size], base)
         self.classes = nn.ModuleDict()
@@ -86,7 +86,6 @@ class Generator(nn.Module):
             noise: One map per site, of the shapes that ``noise_shapes`` lists.
             labels: The number of each image's class, or its share of every class, where there are classes.
         """
-        z = normalised(z) if self.config.normalised_latent else z
         precision = self.to_image.weight.dtype
         maps = {4: of_class(self.classes, 4, self.first(z.to(precision)), labels)}
         sites = iter(noise)
@@ -117,19 +116,10 @@ def of_class(
     return changed
 
 
-def normalised(z: Float[Tensor, "b z"]) -> Float[Tensor, "b z"]:
-    """Bring latents to the sphere of radius ``sqrt(z)``, where nearly all of the normal distribution lies.
-
-    Source: ProGAN (Karras et al. 2018), appendix A.1; Projected GAN (Sauer et al. 2021) on a FastGAN generator.
-    """
-    return z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
-
-
 def initialise(network: nn.Module, random: torch.Generator) -> None:
     """Draw fresh weights: convolutions from N(0, 0.02), normalisation gains from N(1, 0.02), noise strengths 0.
 
-    What classes learn is 0. To be called before ``SpectralAdam`` takes the weights
-    over. Spectral normalisation as a parametrisation of the layers would swallow these values without a word.
+    Class embeddings start at 0. Call it before ``SpectralAdam`` takes over the weights.
 
     Source: the released code of FastGAN; DCGAN (Radford et al. 2016), section 3.
     """

@@ -32,7 +32,7 @@ def from_seeds(
 ) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
     """Draw each image's latent and noise from its own seed, so that they do not depend on the other images.
 
-    StepInputs on the CPU whatever the device, so that a seed means the same picture everywhere.
+    Drawn on the CPU whatever the device, so that a seed means the same picture everywhere.
     """
     random = [torch.Generator().manual_seed(fold(Purpose.PICTURE, seed)) for seed in seeds]
     drawn = [draw(1, latent, noise_shapes, each) for each in random]

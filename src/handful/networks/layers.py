@@ -8,7 +8,6 @@ A convolution computes in the precision of its weight, which may be half; everyt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import final
 
 import torch
@@ -198,19 +197,13 @@ class OfClass(nn.Module):
 
 @final
 class UpConv(nn.Conv2d):
-    """Upsample by two, then convolve with a 3x3 kernel; see ``kernel_after_upsampling``.
+    """Upsample by two, then convolve with a 3x3 kernel; see ``kernel_after_upsampling``."""
 
-    Done ``smoothly``, there is no such short cut, and it costs more than twice as much.
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, padding=1, bias=False)
-        self.smoothly = smoothly
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k 2*h 2*w"]:
         """Double the height and width."""
-        if self.smoothly:
-            return F.conv2d(upsample_smoothly(x), self.weight, padding=1)
         if min(x.shape[2:]) <= SMALL_MAP:
             return F.conv2d(upsample(x), self.weight, padding=1)
         kernel = kernel_after_upsampling(self.weight)
@@ -282,9 +275,9 @@ class UpBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 3.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False, running: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, *, running: bool = True) -> None:
         super().__init__()
-        self.conv = UpConv(inputs, 2 * outputs, smoothly=smoothly)
+        self.conv = UpConv(inputs, 2 * outputs)
         self.norm = BatchNorm(2 * outputs, track_running_stats=running)
         self.recompute = False
 
@@ -299,9 +292,9 @@ class NoisyUpBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 3; which resolutions have it is the released network's choice.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv1 = UpConv(inputs, 2 * outputs, smoothly=smoothly)
+        self.conv1 = UpConv(inputs, 2 * outputs)
         self.noise1 = Noise()
         self.norm1 = BatchNorm(2 * outputs)
         self.conv2 = conv(outputs, 2 * outputs, 3, padding=1)
@@ -331,11 +324,9 @@ class DownBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 4; this one is in the released network's small branch.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, norm: Callable[[int], nn.Module] = batch_norm, *, smoothly: bool = False
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False) -> None:
         super().__init__()
-        self.main = nn.Sequential(halving(inputs, outputs, smoothly=smoothly), norm(outputs), leaky())
+        self.main = nn.Sequential(halving(inputs, outputs, smoothly=smoothly), batch_norm(outputs), leaky())
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve the height and width."""

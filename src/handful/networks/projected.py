@@ -14,8 +14,7 @@ from handful.compute.precision import layout
 from handful.config.generator import GeneratorConfig
 from handful.config.sizes import Shape, map_shape
 from handful.images.channels import rgb_views
-from handful.networks.chain import Role
-from handful.networks.discriminator import SURE, Chance, DiscriminatorOutput
+from handful.networks.discriminator import DiscriminatorOutput
 from handful.networks.layers import DownBlock, batch_norm, conv, leaky, shrink, upsample_smoothly
 from handful.networks.pretrained.efficientnet import TAPS, EfficientNet
 
@@ -75,7 +74,7 @@ class Features:
         return maps
 
 
-class Projected(nn.Module):
+class ProjectedDiscriminator(nn.Module):
     """Judge an image in patches, by one small network on each of the four maps of ``Features``.
 
     Above 256 px it looks twice: at the whole image, made smaller, and at a window of 256 px, at a place drawn anew each
@@ -89,9 +88,7 @@ class Projected(nn.Module):
     def __init__(self, config: GeneratorConfig, features: Features) -> None:
         super().__init__()
         self.shape, self.features = config.shape, features
-        self.decoders, self.chained = None, list[int]()
-        self.strength, self.noise = nn.Buffer(torch.zeros(())), nn.Buffer(torch.zeros(()))
-        """CHAIN's and NICE's, which there is none of."""
+        self.decoders = None
         nominal, base = config.nominal, config.base
         side = min(max(nominal, SMALLEST), LARGEST)
         self.whole = map_shape(base, side)
@@ -104,35 +101,29 @@ class Projected(nn.Module):
             }
         )
 
-    def chance(self, count: int, random: torch.Generator, role: Role | None = None) -> Chance:
-        """Draw the place of the window, one for all ``count`` images, where there is a window."""
+    def draw_window(self, random: torch.Generator) -> Int64[Tensor, " 2"] | None:
+        """Draw the top and left of the window for a batch; None where images are seen whole."""
         if not any(name.startswith("window") for name in self.heads):
-            return SURE
-        device = self.strength.device
+            return None
         longest = max(self.shape) - LARGEST + 1
-        drawn = torch.randint(longest, (2,), device=device, generator=random)
-        return Chance(
-            window=[
-                torch.stack([drawn[axis] * (side - LARGEST + 1) // longest for axis, side in enumerate(self.shape)])
-            ]
-        )
+        drawn = torch.randint(longest, (2,), device=random.device, generator=random)
+        return torch.stack([drawn[axis] * (side - LARGEST + 1) // longest for axis, side in enumerate(self.shape)])
 
     def forward(
         self,
         images: Float[Tensor, "b c h w"],
         small: Float[Tensor, "b c _ _"],
-        chance: Chance = SURE,
         labels: Int64[Tensor, " b"] | None = None,
+        window: Int64[Tensor, " 2"] | None = None,
     ) -> DiscriminatorOutput:
-        """View images in [-1, 1], RGB or grey; above 256 px that needs what ``chance`` drew. Knows no classes."""
+        """Judge images in [-1, 1], RGB or grey; above 256 px also at ``window``, from ``draw_window``."""
         assert labels is None
         images = rgb_views(images)[0]
-        looks = [bounded(images, self.whole), *(window(images, place) for place in chance.window)]
+        looks = [bounded(images, self.whole)] + ([] if window is None else [cropped(images, window)])
         maps = [each for look in looks for each in self.features(look)]
         logits = [head(each).flatten(1) for head, each in zip(self.heads.values(), maps, strict=True)]
-        nothing = images.new_empty(0)  # there are no decoders to be given maps
-        zero = torch.zeros_like(self.strength)
-        return DiscriminatorOutput(torch.cat(logits, dim=1).float(), nothing, nothing, nothing, zero, zero)
+        nothing = images.new_empty(0)  # there are no decoders that need maps
+        return DiscriminatorOutput(torch.cat(logits, dim=1).float(), nothing, nothing, nothing)
 
 
 def head(inputs: int, side: int, width: int) -> nn.Sequential:
@@ -153,10 +144,10 @@ def bounded(images: Float[Tensor, "b 3 h w"], shape: Shape) -> Float[Tensor, "b 
     return shrink(images, shape) if images.shape[-1] > shape[1] else images
 
 
-def window(images: Float[Tensor, "b 3 h w"], place: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:
+def cropped(images: Float[Tensor, "b 3 h w"], window: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:
     """Cut out ``LARGEST`` rows and columns from a place that only the device needs to know.
 
     Not to be compiled: PyTorch 2.13 writes past the end in its gradient (LOG.md, 2026-11-24).
     """
     reach = torch.arange(LARGEST, device=images.device)
-    return images.index_select(2, place[0] + reach).index_select(3, place[1] + reach)
+    return images.index_select(2, window[0] + reach).index_select(3, window[1] + reach)

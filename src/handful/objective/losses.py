@@ -1,147 +1,172 @@
-"""What the two networks are trained to do."""
+"""The losses of the two networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from handful.compute import shared_batch as shares
-from handful.networks.build import Opponent
-from handful.networks.discriminator import Chance, Decoders, DiscriminatorOutput, quadrant
+from handful.compute import shared_batch
+from handful.compute.streams import aside
+from handful.config.train import TrainConfig
+from handful.networks.build import AnyDiscriminator
+from handful.networks.discriminator import Decoders, DiscriminatorOutput, quadrant
 from handful.networks.layers import shrink
-from handful.objective.augment import Changes
-from handful.objective.controls import LECAM_START, Controls
+from handful.objective import lattice, spectrum
+from handful.objective.controls import Controls
 
 SMALLEST_MARGIN = 0.8
 
-
-CHAIN_AT_LEAST = 0.1
-"""What CHAIN's pull of the means is weighted by beside its probability (its code, for the smallest sets)."""
-
-
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to the ``[m]`` distances of image i from target i modulo n,
-for n to m images; gradients reach the images. So a target of several images is looked at once."""
+"""Map images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to ``[m]`` distances, image i to target i mod n.
+
+m is n to a few times n, so that a target of several images is encoded once. Gradients reach the images.
+"""
+
+Losses = dict[str, Float[Tensor, ""]]
 
 
 class AugmentedBatch(NamedTuple):
-    """A batch, as it is shown to the discriminator."""
+    """A batch as the discriminator sees it."""
 
     images: Float[Tensor, "b c h w"]
-    """Changed by augmentation."""
+    """Augmented."""
     small: Float[Tensor, "b c s t"]
     plain: Float[Tensor, "b c h w"]
-    """As they were before."""
-    changes: Changes
+    """Before augmentation."""
     labels: Int64[Tensor, " b"] | None = None
-    """The numbers of their classes, where there are classes."""
+    """Class numbers, where there are classes."""
 
     def detach(self) -> AugmentedBatch:
-        """Give the same, from which no gradient goes back."""
+        """Return the same batch, through which no gradient flows."""
         return self._replace(images=self.images.detach(), small=self.small.detach(), plain=self.plain.detach())
+
+
+@final
+class Objective:
+    """What the two networks minimise, one method a network.
+
+    Args:
+        config: The run's options.
+        controls: Running statistics of the run: read here, and told what the networks did.
+        distance: How far a reconstruction is from its image.
+        targets: The training images' ``power`` and ``detail``, as ``Controls`` names them.
+    """
+
+    def __init__(
+        self, config: TrainConfig, controls: Controls, distance: Distance, targets: dict[str, Tensor] | None = None
+    ) -> None:
+        self.config, self.controls, self.distance = config, controls, distance
+        self.targets = targets or {}
+
+    def discriminator(
+        self,
+        network: AnyDiscriminator,
+        real: AugmentedBatch,
+        generate: Callable[[], AugmentedBatch],
+        random: torch.Generator,
+    ) -> tuple[Float[Tensor, ""], Losses]:
+        """Return the discriminator's loss, and its parts for the log: tell real from fake, reconstruct the real.
+
+        ``generate`` makes as many images as there are real ones.
+
+        Source: FastGAN (Liu et al. 2021), equations 2 and 3.
+        """
+
+        def judge(batch: AugmentedBatch) -> tuple[AugmentedBatch, DiscriminatorOutput]:
+            return batch, network(batch.images, batch.small, batch.labels, network.draw_window(random))
+
+        generated = aside(lambda: judge(generate().detach()), 0, real.images.device)
+        output = judge(real)[1]
+        reconstruction = torch.zeros((), device=real.images.device)
+        if network.decoders is not None:
+            corner = torch.randint(4, (), device=real.images.device, generator=random)
+            reconstruction = reconstruction_loss(network.decoders, output, real, corner, self.distance)
+        fake, fake_output = generated()
+        adversarial = discriminator_loss(output.logits, fake_output.logits, random)
+        parts = {"discriminator": adversarial, "reconstruction": reconstruction}
+        if "power" in self.targets:
+            parts["spectrum"] = spectrum.decibels(self.controls.means["power"], self.targets["power"])
+        if "detail" in self.targets:
+            parts["lattice"] = lattice.decibels(self.controls.means["detail"], self.targets["detail"])
+        parts |= accuracy(output.logits, fake_output.logits) | self.controls.log_values()
+        self.controls.observe(output.logits, fake.plain)
+        return adversarial + self.config.weight_of_reconstruction * reconstruction, parts
+
+    def generator(self, network: AnyDiscriminator, fake: AugmentedBatch, random: torch.Generator) -> Float[Tensor, ""]:
+        """Return the generator's loss: raise the logits of its images, and match the training images' statistics.
+
+        Source: FastGAN (Liu et al. 2021), equation 4; the two penalties are ours.
+        """
+        output = network(fake.images, fake.small, fake.labels, network.draw_window(random))
+        loss = generator_loss(output.logits)
+        if "power" in self.targets:
+            penalty = spectrum.penalty(fake.plain, self.controls.means["power"], self.targets["power"])
+            loss = loss + self.config.spectrum_penalty * penalty
+        if "detail" in self.targets:
+            penalty = lattice.penalty(fake.plain, self.controls.means["detail"], self.targets["detail"])
+            loss = loss + self.config.lattice_penalty * penalty
+        return loss
 
 
 def discriminator_loss(
     real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], random: torch.Generator
 ) -> Float[Tensor, ""]:
-    """Push real logits above a margin and fake ones below minus a margin, drawn for each logit from U(0.8, 1).
-
-    ``mean(relu(m - real)) + mean(relu(m + fake))``
+    """Return the hinge loss ``mean(relu(m - real)) + mean(relu(m + fake))``, with margins m drawn from U(0.8, 1).
 
     Source: FastGAN (Liu et al. 2021), section 3.3, equation 3. The paper's margin is 1; the released code draws it.
     """
 
     def margin() -> Tensor:
-        return SMALLEST_MARGIN + (1 - SMALLEST_MARGIN) * shares.uniform(real.shape, random)
+        return SMALLEST_MARGIN + (1 - SMALLEST_MARGIN) * shared_batch.uniform(real.shape, random)
 
     return F.relu(margin() - real).mean() + F.relu(margin() + fake).mean()
 
 
 def generator_loss(fake: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
-    """Raise the logits of generated images: ``-mean(fake)``.
+    """Return ``-mean(fake)``.
 
     Source: FastGAN (Liu et al. 2021), section 3.3, equation 4.
     """
     return -fake.mean()
 
 
-def relativistic_loss(better: Float[Tensor, "b l"], worse: Float[Tensor, "b l"]) -> Float[Tensor, ""]:
-    """Raise the logits of one batch above those of another, image by image: ``mean(softplus(worse - better))``.
-
-    For the discriminator the real images are to be the better ones, for the generator the generated.
-
-    Source: Jolicoeur-Martineau 2019, relativistic pairing, as R3GAN (Huang et al. 2024), equation 2, has it.
-    """
-    return F.softplus(worse - better).mean()
-
-
-def gradient_penalty(network: Opponent, shown: AugmentedBatch, chance: Chance) -> Float[Tensor, ""]:
-    """Measure how steep the discriminator is at a batch: the squared gradient of its mean logit, mean over images.
-
-    With respect to the images as it sees them, small ones included. R1 where these are real, R2 where generated.
-
-    Source: Mescheder et al. 2018, equation 9; R3GAN (Huang et al. 2024) for both at once. Theirs have one logit.
-    """
-    images, small = (each.detach().requires_grad_() for each in (shown.images, shown.small))
-    # Not called as a module: what is compiled has no second derivative.
-    logits = network.forward(images, small, chance._replace(role=None), shown.labels).logits
-    # The projected discriminator does not look at the small images: there the gradient is 0.
-    gradients = torch.autograd.grad(
-        logits.mean(dim=1).sum(), [images, small], create_graph=True, materialize_grads=True
-    )
-    return torch.stack([gradient.square().sum() for gradient in gradients]).sum() / len(images)
-
-
-def lecam_loss(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"], controls: Controls) -> Float[Tensor, ""]:
-    """Hold real logits near where fake ones have been or below, and fake ones near where real ones have been or above.
-
-    ``mean(relu(real - mean_fake)^2) + mean(relu(mean_real - fake)^2)``, from step 1,000 on.
-
-    Source: LeCam (Tseng et al. 2021), as its code has it.
-    """
-    started = (controls.steps >= LECAM_START).float()
-    apart = F.relu(real - controls.fake).square().mean() + F.relu(controls.real - fake).square().mean()
-    return started * apart
-
-
 def reconstruction_loss(
     decoders: Decoders,
-    view: DiscriminatorOutput,
-    images: Float[Tensor, "b c h w"],
-    small: Float[Tensor, "b c s t"],
+    output: DiscriminatorOutput,
+    real: AugmentedBatch,
     corner: Int64[Tensor, ""],
     distance: Distance,
 ) -> Float[Tensor, ""]:
-    """Compare what the decoders make of a view with what was viewed: the whole, one quadrant, the small image.
+    """Compare the decoders' images with what the discriminator saw: the whole, one quadrant, the small image.
 
-    The mean over images of the sum of the three distances. The targets are brought to the decoders' size by averaging
-    areas; the released code drops pixels.
+    Returns the mean over images of the sum of the three distances. Targets are brought to the decoders' size by
+    averaging areas; the released code drops pixels.
 
-    Source: FastGAN (Liu et al. 2021), section 3.2, equation 2. The paper cuts its part anywhere, the released code one
-    of four quadrants, the same for the whole batch.
+    Source: FastGAN (Liu et al. 2021), section 3.2, equation 2. The paper crops anywhere, the released code takes one of
+    four quadrants, the same for the whole batch.
     """
-    whole, quarter, reduced = decoders(view, corner)
-    part = shrink(quadrant(images, corner), (small.shape[2], small.shape[3]))
-    # The whole and the small image have one target, the first.
-    distances = distance(torch.cat([whole, quarter, reduced]), torch.cat([small, part]))
-    return distances.sum() / len(images)
+    whole, quarter, small = decoders(output, corner)
+    part = shrink(quadrant(real.images, corner), (real.small.shape[2], real.small.shape[3]))
+    # The whole and the small image share the first target.
+    distances = distance(torch.cat([whole, quarter, small]), torch.cat([real.small, part]))
+    return distances.sum() / len(real.images)
 
 
 def absolute_difference(images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, " m"]:
-    """Give the mean absolute difference of images from their targets, the ``Distance`` where LPIPS is not wanted."""
+    """Return the mean absolute difference of images from their targets: the ``Distance`` without LPIPS."""
     parts = torch.split(images, len(targets))
     return torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
 
 
 @torch.no_grad()
-def accuracy(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> dict[str, Float[Tensor, ""]]:
-    """Give the shares of real logits above and of fake logits below zero.
+def accuracy(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> Losses:
+    """Return the share of real logits above zero and of fake logits below.
 
-    Near 1 both: the discriminator tells them apart everywhere, and may be learning the images by heart.
+    Both near 1: the discriminator tells them apart everywhere, and may be overfitting.
     """
     return {"accuracy_real": (real > 0).float().mean(), "accuracy_fake": (fake < 0).float().mean()}

@@ -1,7 +1,7 @@
-"""The power that images have at each frequency, and what the generator is charged for having another.
+"""The spectrum penalty: generated images should have no more power at any frequency than training images have.
 
-A discriminator that is trained on a handful of images is slow to object to grids and to fine grain: it sees few
-examples, through convolutions whose gain is held at one. But the mean spectrum of even twenty images is known well.
+A discriminator trained on a handful of images is slow to object to grids and fine grain: it sees few examples, through
+convolutions whose gain is held at one. But twenty images suffice to know the mean spectrum.
 """
 
 from __future__ import annotations
@@ -16,39 +16,34 @@ from torch import Tensor
 from handful.config.sizes import Shape
 from handful.images.grid import from_bytes
 
-PERIODS = (2, 4, 8, 16)
-"""Pixels between two lines of the grids that are looked for: what upsampling by two, again and again, can leave."""
+GRID_PERIODS = (2, 4, 8, 16)
+"""Pixels between two lines of the grids that repeated upsampling by two can leave."""
 
+MIN_CYCLES = 8
+"""Times that a grid must repeat over an image to be told from the image's content."""
 
-FEWEST_CYCLES = 8
-"""Times that a grid must repeat over an image; fewer cannot be told from what the image shows."""
+OUTER, INNER = 3, 1
+"""A frequency is compared with those up to ``OUTER`` bins away, without those up to ``INNER`` bins away."""
 
+MAX_MEASURED_IMAGES = 1_000
+"""Training images that are measured, evenly spread; their mean is known well, and it takes seconds."""
 
-AROUND, CORE = 3, 1
-"""A frequency is held against those at most so far from it, without those that are nearer than the other."""
+FLOOR = 1e-3
+"""Share of the median power that is added to each power: less is invisible."""
+
+Places = tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]
+"""Rows and columns of a spectrum."""
 
 
 def longest_period(shape: Shape) -> int | None:
-    """Give the longest of the ``PERIODS`` that divides both sides and repeats often enough; None if none does."""
+    """Return the longest grid period that divides both sides and repeats often enough; None if there is none."""
     height, width = shape
-    fitting = (period for period in PERIODS if height % period == width % period == 0)
-    return max((period for period in fitting if min(shape) // period >= FEWEST_CYCLES), default=None)
-
-
-MOST = 1_000
-"""Training images that are looked at, evenly spread: the mean of so many is known well, and takes seconds."""
-
-
-FLOOR = 1e-3
-"""What is added to each power, of the median of all: less is nothing that can be seen."""
-
-
-Places = tuple[Int64[Tensor, "..."], Int64[Tensor, "..."]]
-"""Rows and columns."""
+    fitting = (period for period in GRID_PERIODS if height % period == width % period == 0)
+    return max((period for period in fitting if min(shape) // period >= MIN_CYCLES), default=None)
 
 
 def power(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:
-    """Give the mean power at each frequency, of half the plane: the other half is the same.
+    """Return the mean power at each frequency, over half the plane; the other half is the same.
 
     Each channel is taken less its mean and under a Hann window, so that opposite edges do not meet.
     """
@@ -58,84 +53,86 @@ def power(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:
     return torch.view_as_real(torch.fft.rfft2(shown)).square().sum(dim=-1).mean(dim=(0, 1))
 
 
-def wanted(images: UInt8[Tensor, "n c h w"], device: torch.device, *, mirror: bool) -> Float[Tensor, "h _"]:
-    """Give the mean power of the training images, with their mirror images if they are shown too."""
+def target(images: UInt8[Tensor, "n c h w"], device: torch.device, *, mirror: bool) -> Float[Tensor, "h _"]:
+    """Return the mean power of the training images, and of their mirror images if those are trained on."""
     return mean_over(images, device, power, mirror=mirror)
 
 
 def mean_over(
     images: UInt8[Tensor, "n c h w"], device: torch.device, measure: Callable[[Tensor], Tensor], *, mirror: bool
 ) -> Float[Tensor, "*shape"]:
-    """Give the mean of a measure over the training images, or many of them, and their mirror images."""
-    chosen = images[:: -(-len(images) // MOST)]
+    """Return the mean of a measure over the training images, or many of them, and their mirror images."""
+    chosen = images[:: -(-len(images) // MAX_MEASURED_IMAGES)]
 
-    def of(batch: UInt8[Tensor, "b c h w"]) -> Tensor:
+    def measured(batch: UInt8[Tensor, "b c h w"]) -> Tensor:
         shown = from_bytes(batch.to(device))
         return (measure(shown) + measure(shown.flip(-1))) / 2 if mirror else measure(shown)
 
-    total = sum(of(batch) * len(batch) for batch in torch.split(chosen, 16))
+    total = sum(measured(batch) * len(batch) for batch in torch.split(chosen, 16))
     return torch.as_tensor(total) / len(chosen)
 
 
-def floor(wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
-    """Give the power that is too little to be seen."""
-    return FLOOR * wanted.median()
+def floor(target: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
+    """Return the power below which nothing is visible."""
+    return FLOOR * target.median()
 
 
-def excess(mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"], least: Float[Tensor, ""]) -> Float[Tensor, "h f"]:
-    """Say how far a mean power is above the one that is wanted, as a logarithm."""
-    return torch.log((mean + least) / (wanted + least))
+def log_ratio(
+    mean: Float[Tensor, "h f"], target: Float[Tensor, "h f"], least: Float[Tensor, ""]
+) -> Float[Tensor, "h f"]:
+    """Return ``log(mean / target)``, with ``least`` added to both."""
+    return torch.log((mean + least) / (target + least))
 
 
-def decibels(mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
-    """Give the mean over frequencies of how far the power is off, either way."""
-    return excess(mean, wanted, floor(wanted)).abs().mean() * (10 / math.log(10))
+def decibels(mean: Float[Tensor, "h f"], target: Float[Tensor, "h f"]) -> Float[Tensor, ""]:
+    """Return the mean absolute difference from the target over frequencies, in dB."""
+    return log_ratio(mean, target, floor(target)).abs().mean() * (10 / math.log(10))
 
 
-def charge(
-    images: Float[Tensor, "b c h w"], mean: Float[Tensor, "h f"], wanted: Float[Tensor, "h f"]
+def penalty(
+    images: Float[Tensor, "b c h w"], mean: Float[Tensor, "h f"], target: Float[Tensor, "h f"]
 ) -> Float[Tensor, ""]:
-    """Charge a batch for its power at frequencies where images have had more than is wanted.
+    """Penalise a batch's power at frequencies where generated images have had more than training images.
 
-    ``mean(max(0, log(m / w)) * p / m)``, with the batch's power ``p``, the running mean ``m`` of generated images and
-    the power ``w`` of the training images; over all frequencies, and again over those of the grids that upsampling
-    leaves, which in a large image are a vanishing share of all. There ``w`` is less where the surroundings of a
-    frequency have less than is wanted: on blurred ground a grid shows that would not on the training images'.
+    ``mean(max(0, log(m / t)) * p / m)`` with the batch's power ``p``, the running mean ``m`` of generated images and
+    the training images' power ``t``. The mean is taken over all frequencies, and again over the grid frequencies that
+    upsampling leaves, since in a large image those are a vanishing share of all. At a grid frequency the target is
+    lowered where its surroundings have less power than the training images': on blurred ground a weaker grid shows.
 
-    A batch says little about its spectrum, many say enough; and where the two agree nothing is charged, whatever a
-    batch has. Power that is wanting is not credited: a grid is the easiest way to have it.
+    One batch says little about the spectrum, many say enough. Where the means agree the penalty is 0, whatever the
+    batch has. Missing power is not rewarded: a grid would be the easiest way to add it.
 
-    Source: ours. That generators miss the spectrum, and that they can be trained on it: Durall et al. 2020, "Watch
-    your up-convolution", with means over circles and single images.
+    Source: ours. Generators miss the spectrum and can be trained on it: Durall et al. 2020, "Watch your
+    up-convolution", with means over circles and single images.
     """
-    least, had = floor(wanted), power(images)
+    least, batch_power = floor(target), power(images)
 
-    def charged(
-        had: Float[Tensor, "r c"], mean: Float[Tensor, "r c"], wanted: Float[Tensor, "r c"]
+    def over(
+        batch: Float[Tensor, "r c"], mean: Float[Tensor, "r c"], target: Float[Tensor, "r c"]
     ) -> Float[Tensor, ""]:
-        return (excess(mean, wanted, least).clamp(min=0) * had / (mean + least)).mean()
+        return (log_ratio(mean, target, least).clamp(min=0) * batch / (mean + least)).mean()
 
-    everywhere = charged(had, mean, wanted)
+    everywhere = over(batch_power, mean, target)
     height, width = images.shape[2:]
     longest = longest_period((height, width))
     if longest is None:
         return everywhere
-    at, around = grids(mean, longest)
-    fair = wanted[at] * (surroundings(mean, around) / surroundings(wanted, around)).clamp(max=1)
-    return everywhere + charged(had[at], mean[at], fair)
+    at, around = grid_places(mean, longest)
+    fair = target[at] * (surroundings(mean, around) / surroundings(target, around)).clamp(max=1)
+    return everywhere + over(batch_power[at], mean[at], fair)
 
 
-def grids(power: Float[Tensor, "h f"], longest: int) -> tuple[Places, Places]:
-    """Give the places of the frequencies whose periods divide the longest one, and those around each of them.
+def grid_places(power: Float[Tensor, "h f"], longest: int) -> tuple[Places, Places]:
+    """Return the places of the frequencies whose periods divide the longest one, and the places around each.
 
-    Rows and columns are of half a plane, as powers are; the other half is mirrored in its middle.
+    Rows and columns are those of half a plane, as powers are; the other half is its mirror image.
     """
     height, half = power.shape
     width = 2 * (half - 1)
     device = power.device
     rows = torch.arange(0, height, height // longest, device=device)[:, None]
     columns = torch.arange(0, half, width // longest, device=device)
-    near = torch.arange(-AROUND, AROUND + 1, device=device)
+    near = torch.arange(-OUTER, OUTER + 1, device=device)
     y, x = rows[..., None, None] + near[:, None], columns[:, None, None] + near  # [r 1 n 1] and [c 1 n]
     y = torch.where((x < 0) | (x >= half), -y, y) % height
     x = torch.where(x >= half, width - x, x.abs())
@@ -143,7 +140,7 @@ def grids(power: Float[Tensor, "h f"], longest: int) -> tuple[Places, Places]:
 
 
 def surroundings(power: Float[Tensor, "h f"], around: Places) -> Float[Tensor, "r c"]:
-    """Give the mean power around each frequency, without those that are so near that they share in it."""
-    far = torch.arange(-AROUND, AROUND + 1, device=power.device).abs()
-    ring = torch.maximum(far[:, None], far) > CORE
+    """Return the mean power around each frequency, without its nearest neighbours, which share its power."""
+    distance = torch.arange(-OUTER, OUTER + 1, device=power.device).abs()
+    ring = torch.maximum(distance[:, None], distance) > INNER
     return (power[around] * ring).sum(dim=(-1, -2)) / ring.sum()

@@ -71,10 +71,10 @@ class SpectralAdam:
 
     def minimise(self, loss: Float[Tensor, ""]) -> None:
         """Take one step down the gradient of ``loss``."""
-        self.gather(loss)
-        self.descend()
+        self.accumulate_grads(loss)
+        self.step()
 
-    def gather(self, loss: Float[Tensor, ""], *, more: bool = False) -> None:
+    def accumulate_grads(self, loss: Float[Tensor, ""], *, more: bool = False) -> None:
         """Keep the gradient of ``loss`` for the next step; ``more``: add it to what is kept. Changes nothing else.
 
         Gradients of convolutions are added up in float32, whatever the network computes in.
@@ -95,7 +95,7 @@ class SpectralAdam:
             found.append(gradient if layer is None else outputs_first(layer, gradient))
         self.keep(kept, found, more)
 
-    def descend(self) -> None:
+    def step(self) -> None:
         """Take one step down the gradients that were gathered."""
         self.pull_gradients()
         shares.average_gradients(self.learned)
@@ -118,7 +118,7 @@ class SpectralAdam:
         self.write()
 
     @torch.no_grad()
-    def take(self, values: dict[str, Tensor], vectors: dict[str, Tensor]) -> None:
+    def load(self, values: dict[str, Tensor], vectors: dict[str, Tensor]) -> None:
         """Take over parameters, and first singular vectors of layers, by their names in the network."""
         for name, value in values.items():
             layer = name.removesuffix(".weight")

@@ -31,8 +31,7 @@ def warnings(history: Sequence[Score]) -> dict[str, str]:
     if newest.copies > max(newest.copies_among_training + MORE_COPIES, 2 * newest.copies_among_training):
         found["copying"] = (
             f"{newest.copies:.0%} of the pictures are copies of training images (among the training images it is "
-            f"{newest.copies_among_training:.0%}).{kept} Stop here, or start again with more images or with "
-            "--augment color translation cutout."
+            f"{newest.copies_among_training:.0%}).{kept} Stop here, or start again with more images."
         )
     widest = max(history, key=lambda score: score.spread)
     if all(score.spread < COLLAPSED * widest.spread for score in history[-2:]) and len(history) > 1:
@@ -45,8 +44,7 @@ def warnings(history: Sequence[Score]) -> dict[str, str]:
     if gap is not None:
         found["by heart"] = (
             f"the discriminator knows its images by heart: it is right on {gap[0]:.0%} of those it trains on and on "
-            f"{gap[1]:.0%} of those held back.{kept} Pictures seldom improve from here; more images help, or "
-            "--augment color translation cutout in a new run."
+            f"{gap[1]:.0%} of those held back.{kept} Pictures seldom improve from here; more images help."
         )
     bottom = lowest(history)
     if plateau(history):

@@ -70,9 +70,9 @@ PARTS = (
     (
         "What holds the discriminator back",
         "Unless scheduled, up while the discriminator is sure of the images it trains on, and down while it is not.",
-        ("augment_probability", "chain_probability", "nice_noise"),
+        ("augment_probability",),
     ),
-    ("Other losses", "Of the parts beyond the paper.", ("lecam", "chain", "nice", "augself", "penalty", "spectrum")),
+    ("Penalties", "How far generated images are from the training images, in dB.", ("spectrum", "lattice")),
 )
 """Curves of what only some runs have: title, text, names in the log."""
 

@@ -1,4 +1,4 @@
-"""What a step is made of, drawn for all its images before any network computes, and divided into parts after that."""
+"""The inputs of a step: drawn for the whole batch before any network computes, then split into micro-batches."""
 
 from __future__ import annotations
 
@@ -12,33 +12,26 @@ from handful.objective.losses import AugmentedBatch
 
 
 class StepInputs(NamedTuple):
-    """What two networks are going to be given in a step, or in one of its parts."""
+    """All that is random in a step, or in one of its micro-batches."""
 
     real: AugmentedBatch
     z: Float[Tensor, "b z"]
     noise: list[Float[Tensor, "b 1 _ _"]]
     changes: Changes
-    """Of the generated images."""
+    """Augmentation of the generated images."""
     small_changes: Changes
-    """Of their small versions."""
+    """Augmentation of their small versions."""
 
-    def part(self, number: int, count: int) -> StepInputs:
-        """Give part ``number`` of ``count`` equal ones."""
-        real, place = self.real, (number, count)
-        labels = None if real.labels is None else cut(real.labels, *place)
-        images, small, plain = (cut(each, *place) for each in (real.images, real.small, real.plain))
-        shown = AugmentedBatch(images, small, plain, cut_all(real.changes, *place), labels)
-        noise = [cut(each, *place) for each in self.noise]
-        changes, small_changes = (cut_all(each, *place) for each in (self.changes, self.small_changes))
-        return StepInputs(shown, cut(self.z, *place), noise, changes, small_changes)
+    def micro_batch(self, number: int, count: int) -> StepInputs:
+        """Return micro-batch ``number`` of ``count`` equal ones."""
 
+        def part(whole: Tensor, dim: int = 0) -> Tensor:
+            length = whole.shape[dim] // count
+            return whole.narrow(dim, number * length, length)
 
-def cut(whole: Tensor, number: int, count: int, dim: int = 0) -> Tensor:
-    """Give part ``number`` of ``count`` equal ones of a tensor, without a copy."""
-    length = whole.shape[dim] // count
-    return whole.narrow(dim, number * length, length)
-
-
-def cut_all(changes: list[Tensor], number: int, count: int) -> list[Tensor]:
-    """Give that part of what is drawn for changes, whose images lie along the second dimension."""
-    return [cut(units, number, count, dim=1) for units in changes]
+        labels = None if self.real.labels is None else part(self.real.labels)
+        real = AugmentedBatch(part(self.real.images), part(self.real.small), part(self.real.plain), labels)
+        noise = [part(site) for site in self.noise]
+        # The images of changes lie along the second dimension.
+        changes, small_changes = ([part(units, 1) for units in kind] for kind in (self.changes, self.small_changes))
+        return StepInputs(real, part(self.z), noise, changes, small_changes)

@@ -13,7 +13,7 @@ from torch import Tensor
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.records import layout
-from handful.training.state import State, average_name
+from handful.training.state import State
 
 FILE = "state.safetensors"
 
@@ -23,7 +23,7 @@ def save(state: State, checkpoints: Path, keep: int) -> None:
     with replacing(checkpoints / layout.step_name(state.step)) as folder:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
-        numbers = {name: str(getattr(state, name)) for name in ("at_once", "step", "seconds", "chosen")}
+        numbers = {name: str(getattr(state, name)) for name in ("micro_batch", "step", "seconds")}
         save_file(tensors, folder / FILE, metadata=numbers)
     for old in every(checkpoints)[:-keep]:
         remove(old)
@@ -39,8 +39,7 @@ def restore(state: State, checkpoint: Path) -> None:
         tensors, metadata = read(checkpoint)
         state.load(tensors)
     state.step, state.seconds = int(metadata["step"]), float(metadata["seconds"])
-    state.chosen = int(metadata["chosen"])
-    state.at_once = int(metadata.get("at_once", state.at_once))  # checkpoints from before had all at once
+    state.micro_batch = int(metadata["micro_batch"])
 
 
 def read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -68,7 +67,7 @@ def read_average(checkpoint: Path) -> dict[str, Tensor]:
     """
     try:
         with safe_open(checkpoint / FILE, framework="pt") as file:
-            prefix = average_name(int(file.metadata()["chosen"])) + "."
+            prefix = "average."
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError) as error:

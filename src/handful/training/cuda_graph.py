@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from handful.compute.compiling import keep_compiled
-from handful.networks.projected import Projected
+from handful.networks.projected import ProjectedDiscriminator
 from handful.objective.losses import Distance
 from handful.training.state import State
 
@@ -27,7 +27,7 @@ def compile_networks(state: State, distance: Distance) -> None:
     state.generator.compile(dynamic=False)
     # Of a projected one, PyTorch 2.13 compiles the gradient wrong on the CPU; no loss shows it (LOG.md, 2026-11-24).
     # Nearly all of its time goes into plain convolutions anyway.
-    if not isinstance(state.discriminator, Projected):
+    if not isinstance(state.discriminator, ProjectedDiscriminator):
         state.discriminator.compile(dynamic=False)
     if state.discriminator.decoders is not None:
         for decoder in state.discriminator.decoders.children():

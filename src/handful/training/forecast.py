@@ -36,7 +36,7 @@ class Forecast:
     steps_left: int
     """Steps left when the forecast was made."""
     batch: int
-    at_once: int
+    micro_batch: int
     """Images of a batch that are computed at once."""
     seconds_per_step: float
     images_per_second: float
@@ -45,7 +45,7 @@ class Forecast:
     """The most held so far: of GPU memory on CUDA, else by the process."""
     limit_mb: float | None
     """The most there could be, beside what other programs hold; none if that cannot be known, as on macOS."""
-    most_at_once: int | None
+    largest_micro_batch: int | None
     """The largest power of two of images at once for which there should be memory."""
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Forecast:
         text = f"forecast: {rate}, so {left} for the {self.steps_left:,} steps left; {self.memory_mb:,.0f} MB of memory"
         if self.limit_mb is None:
             return text
-        return f"{text} of {self.limit_mb:,.0f}, enough for {self.most_at_once or 'no'} images at once"
+        return f"{text} of {self.limit_mb:,.0f}, enough for {self.largest_micro_batch or 'no'} images at once"
 
     def to_json(self) -> dict[str, Any]:
         """Give all of it as JSON has it."""
@@ -70,7 +70,7 @@ class Forecaster:
     def begin(self, state: State) -> None:
         """Start before the first step, or anew where steps have become other ones."""
         self.taken, self.since, self.done = 0, 0.0, False
-        self.at_once = state.at_once
+        self.micro_batch = state.micro_batch
         if self.before is None:
             self.before = held(self.device)
 
@@ -78,7 +78,7 @@ class Forecaster:
         """Look at a step just done, and give the forecast after the last one that was needed for it."""
         if self.done:
             return None
-        if state.at_once != self.at_once:
+        if state.micro_batch != self.micro_batch:
             self.begin(state)
         self.taken += 1
         timed = self.taken - WARM_UP.get(self.device.type, 5)
@@ -103,22 +103,22 @@ class Forecaster:
             steps=config.steps,
             steps_left=left,
             batch=batch,
-            at_once=state.at_once,
+            micro_batch=state.micro_batch,
             seconds_per_step=round(seconds, 5),
             images_per_second=round(batch / seconds, 3),
             seconds_left=round(seconds_left, 1),
             memory_mb=round(peak_memory(self.device), 1),
             limit_mb=None if most is None else round(most / 2**20, 1),
-            most_at_once=self.most_at_once(state),
+            largest_micro_batch=self.largest_micro_batch(state),
         )
 
-    def most_at_once(self, state: State) -> int | None:
+    def largest_micro_batch(self, state: State) -> int | None:
         """Give the largest power of two of images for which there should be memory; none where that is not known."""
         now, most = held(self.device), limit(self.device)
         if now is None or most is None or self.before is None:
             return None
         players = (state.generator_optimizer, state.discriminator_optimizer)
         gradients = sum(learned.nbytes for player in players for learned in player.learned)
-        image = max(1, now - self.before - gradients) / state.at_once
-        images = int(state.at_once + (SAFE * most - now) / image)
+        image = max(1, now - self.before - gradients) / state.micro_batch
+        images = int(state.micro_batch + (SAFE * most - now) / image)
         return 1 << (images.bit_length() - 1) if images >= 2 else None

@@ -56,16 +56,14 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
         state = begun(run, ranks)
         state.take_over(ranks)
         step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
-        # All agree on what the lead's clock says, and on the end, where it says nothing.
-        while (clock := ranks.agree(None if run.ended or stop.is_set() else run.clock(state))) is not None:
+        while ranks.agree(run.ended is None and not stop.is_set()):
             try:
-                losses = step(clock)
+                losses = step()
             except (RuntimeError, MemoryError) as error:
                 if not ran_out(error):
                     raise
-                step.divide(error)
-                losses = {}
-            if not losses:  # seldom, since what takes memory in a step is over before it changes anything
+                # Rare: what takes most memory in a step is over before the step changes anything.
+                step.accumulate.halve(error)
                 run.rewind(state)
                 continue
             state.step += 1
@@ -76,18 +74,18 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
 def begun(run: Run | Worker, ranks: Ranks = ALONE) -> State:
     """Make the state that a run starts from or goes on with."""
     config = run.config
-    state = State.fresh(config, run.device, run.trunk, run.classes)
+    state = State.fresh(config, run.device, run.backbone, run.classes)
     run.resume(state)
-    if config.batch == config.at_once == "auto" and state.step == 0 and ranks.count == 1:
+    if config.batch == config.micro_batch == "auto" and state.step == 0 and ranks.count == 1:
         assert isinstance(run, Run)
-        at_once = most_at_once(run, state)
+        micro_batch = largest_micro_batch(run, state)
         run.rewind(state)
-        state.at_once = run.at_once = at_once
-        note(f"--batch auto: {config.whole_batch} images a step, {at_once} of them at once")
+        state.micro_batch = run.micro_batch = micro_batch
+        note(f"--batch auto: {config.whole_batch} images a step, {micro_batch} of them at once")
     return state
 
 
-def most_at_once(run: Run, state: State) -> int:
+def largest_micro_batch(run: Run, state: State) -> int:
     """Say how many images of a batch to compute at once, from a step with two of them, which the state is spoiled by.
 
     On the CPU only: a GPU says when its memory runs out, and then the batch is divided; a machine ends the program.
@@ -96,9 +94,9 @@ def most_at_once(run: Run, state: State) -> int:
     if run.device.type != "cpu":
         return config.whole_batch
     trial = dataclasses.replace(config, batch=2, compile="off")
-    state.at_once = 2
+    state.micro_batch = 2
     Step(trial, state, run.images, run.distance, labels=run.labels)()
-    return min(config.whole_batch, run.gauge.most_at_once(state) or 2)
+    return min(config.whole_batch, run.gauge.largest_micro_batch(state) or 2)
 
 
 @contextmanager

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ from handful.objective.losses import Distance
 from handful.progress import advance, note, show_entry
 from handful.records import layout
 from handful.records.journal import Journal
-from handful.records.scores import Score, best, lowest, plateau, read_history, refusal
+from handful.records.scores import Score, best, plateau, read_history, refusal
 from handful.records.settings import Settings, read_settings, reconcile, settle
 from handful.records.verdict import warnings
 from handful.reporting.build import report
@@ -46,7 +45,7 @@ from handful.training.scoring import RunScorer
 from handful.training.setup import pretrained, resolve, tell
 from handful.training.state import State
 from handful.training.tensorboard import Tracker
-from handful.training.transfer import Source, begin, compare, source_of
+from handful.training.transfer import TrainedModel, begin, compare, trained_model
 
 SAMPLES = range(36)
 """Seeds of the pictures in a sample grid."""
@@ -70,12 +69,12 @@ class Run:
         classes: Classes,
         distance: Distance,
         extractor: Extractor,
-        trunk: EfficientNet | None,
+        backbone: EfficientNet | None,
     ) -> None:
         self.config = config
-        self.distance, self.trunk = distance, trunk
+        self.distance, self.backbone = distance, backbone
         self.device = torch.device(config.device)
-        self.source: Source | None = None
+        self.source: TrainedModel | None = None
         """What a run that has not begun starts from."""
         self.journal = Journal(config.folder / layout.LOG)
         self.checkpoints = config.folder / layout.CHECKPOINTS
@@ -91,7 +90,7 @@ class Run:
         self.warned: set[str] = set()
         self.ended: str | None = None
         self.tracker: Tracker | None = None
-        self.calibrated: dict[int, int] = {}
+        self.calibrated: int | None = None
         self.saved_step, self.began = 0, 0
         self.reported = self.saved = time.monotonic()
 
@@ -107,11 +106,11 @@ class Run:
         saved = read_settings(config.folder)
         if saved is not None:
             config = reconcile(config, saved.config)
-        at_once = None if config.at_once == "auto" else config.at_once
-        ranks.require(config.whole_batch, choose_device(config.device), at_once)
+        micro_batch = None if config.micro_batch == "auto" else config.micro_batch
+        ranks.require(config.whole_batch, choose_device(config.device), micro_batch)
         config, distance, extractor = resolve(config, ranks)
-        trunk = pretrained(config)
-        source = source_of(config)
+        backbone = pretrained(config)
+        source = trained_model(config)
         try:
             # Of what a class needs, the names say most before all images are read; without classes nobody needs them.
             files = open_photos(config.images).files if config.labels == "folders" else []
@@ -119,7 +118,7 @@ class Run:
             dataset = load_folder(config.images, config.geometry) if cache.fits_in_memory(config) else None
             start = saved.start if saved else None
             if source is not None:
-                start = compare(source, config, trunk, expected.names)
+                start = compare(source, config, backbone, expected.names)
             config.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(config.folder / layout.LOCK, timeout=0):
                 sweep(config.folder)
@@ -130,7 +129,7 @@ class Run:
                     note(line)
                 count, words = len(dataset.images), hardware(config.device)
                 settle(Settings(config, dataset.fingerprint, count, words, start), saved)
-                run = cls(config, dataset, classes, distance, extractor, trunk)
+                run = cls(config, dataset, classes, distance, extractor, backbone)
                 run.source = source
                 try:
                     yield run
@@ -153,7 +152,7 @@ class Run:
         self.saved_step = state.step
         self.reported = self.saved = time.monotonic()
         self.ended = self.end(state)
-        self.began, self.at_once = state.step, state.at_once
+        self.began, self.micro_batch = state.step, state.micro_batch
         self.gauge.begin(state)
         if not found and self.source is not None:
             begin(state, self.source)
@@ -163,14 +162,14 @@ class Run:
 
     def rewind(self, state: State) -> None:
         """Bring a state that is half changed, or was tried out, to the newest checkpoint, or to the start."""
-        at_once = state.at_once
-        state.load(State.fresh(self.config, self.device, self.trunk, self.classes).tensors())
-        state.step, state.seconds, state.chosen = 0, 0.0, 0
+        micro_batch = state.micro_batch
+        state.load(State.fresh(self.config, self.device, self.backbone, self.classes).tensors())
+        state.step, state.seconds = 0, 0.0
         self.losses.clear()
         self.close()
         self.resume(state)
         # As it was when that was written, so that the difference is told of and kept.
-        self.at_once, state.at_once = state.at_once, min(at_once, state.at_once)
+        self.micro_batch, state.micro_batch = state.micro_batch, min(micro_batch, state.micro_batch)
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
         """Take the losses of the step just done, and do what is due after it: score, log, samples, checkpoint.
@@ -183,13 +182,13 @@ class Run:
         forecast = self.gauge.look(state)
         if forecast is not None and forecast.seconds_left >= WORTH_TELLING:
             note(str(forecast))
-        divided = state.at_once < self.at_once
+        divided = state.micro_batch < self.micro_batch
         if divided:
             note(
-                f"step {step:,}: memory ran out with {self.at_once} images at once; the step was taken again with "
-                f"{state.at_once}, and so will be those to come"
+                f"step {step:,}: memory ran out with {self.micro_batch} images at once; the step was taken again with "
+                f"{state.micro_batch}, and so will be those to come"
             )
-            self.at_once = state.at_once
+            self.micro_batch = state.micro_batch
         self.ended = self.end(state)
         if self.score_due(state):
             self.score(state)
@@ -231,10 +230,6 @@ class Run:
             return f"stopped at step {state.step:,}, since no score improves any more; --stop-when never goes on"
         return None
 
-    def clock(self, state: State) -> float:
-        """Say what share of its minutes is over, 0 where the run has none."""
-        return 0.0 if self.config.minutes is None else self.minutes(state) / self.config.minutes
-
     def minutes(self, state: State) -> float:
         """Say how long the run has been training, over all sittings."""
         return (state.seconds + time.monotonic() - self.reported) / 60
@@ -263,13 +258,7 @@ class Run:
         since = time.monotonic()
         self.require_finite(state)
         probability = state.controls.probability
-        scores = [
-            self.judge.score(self.model(state, number), state.discriminator, state.step, since, probability)
-            for number in range(len(state.averages))
-        ]
-        score = lowest(scores) or scores[0]
-        state.chosen = scores.index(score)
-        score = dataclasses.replace(score, score_seconds=scores[-1].score_seconds)
+        score = self.judge.score(self.model(state), state.discriminator, state.step, since, probability)
         self.history.append(score)
         if best(self.history) is score:
             keep_best(self.model(state), score, self.config.folder / layout.BEST)
@@ -278,8 +267,6 @@ class Run:
             note(f"step {state.step:,}: {found[kind]}")
         self.warned = set(found)
         entry = {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(score).items()}
-        if self.config.average_widths:
-            entry["average_width"] = self.config.average_widths[state.chosen]
         self.log(state, entry | {"refused": refusal(score), "warnings": list(found.values())})
 
     def log(self, state: State, score: dict[str, Any] | None = None) -> None:
@@ -307,7 +294,7 @@ class Run:
             "seconds_left": round((self.config.steps - state.step) * seconds / len(table), 2),
             "images_per_second": round(len(table) * self.config.whole_batch / seconds, 3),
             **{name: round(value, 5) for name, value in means.items()},
-            "at_once": state.at_once,
+            "micro_batch": state.micro_batch,
             "peak_memory_mb": round(peak_memory(self.device), 1),
             **(score or {}),
         }
@@ -356,14 +343,12 @@ class Run:
         if self.tracker is not None:
             self.tracker.close()
 
-    def model(self, state: State, number: int | None = None) -> Model:
-        """Give an averaged generator, the chosen one by default, fit for use."""
-        number = state.chosen if number is None else number
-        average = state.averages[number]
-        if self.calibrated.get(number) != state.step:
-            calibrate(average)
-            self.calibrated[number] = state.step
-        return Model(average)
+    def model(self, state: State) -> Model:
+        """Return the averaged generator, its BatchNorm statistics measured."""
+        if self.calibrated != state.step:
+            calibrate(state.average)
+            self.calibrated = state.step
+        return Model(state.average)
 
 
 def keep_best(model: Model, score: Score, folder: Path) -> None:

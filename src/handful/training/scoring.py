@@ -20,7 +20,7 @@ from handful.metrics.diversity import relative_spread
 from handful.metrics.features import Extractor
 from handful.metrics.gather import batches, in_batches
 from handful.metrics.reference import Reference
-from handful.networks.build import Opponent
+from handful.networks.build import AnyDiscriminator
 from handful.networks.generator import small_shape
 from handful.networks.layers import shrink
 from handful.objective.augment import augment
@@ -65,7 +65,7 @@ class RunScorer:
     def score(
         self,
         model: Model,
-        discriminator: Opponent,
+        discriminator: AnyDiscriminator,
         step: int,
         since: float,
         probability: Float[Tensor, ""] | None = None,
@@ -114,7 +114,7 @@ class RunScorer:
 
     @torch.no_grad()
     def accuracies(
-        self, discriminator: Opponent, step: int, probability: Float[Tensor, ""] | None = None
+        self, discriminator: AnyDiscriminator, step: int, probability: Float[Tensor, ""] | None = None
     ) -> tuple[float | None, float | None]:
         """Say how often patches of images that were trained on, and of images that were held back, pass for real.
 
@@ -141,7 +141,8 @@ class RunScorer:
                     shown = augment(from_bytes(batch.to(device)), self.config.augment, random, probability)
                     # Not called as a module: that would compile it anew for other batches, a minute each.
                     small = shrink(shown, small_shape(self.config.generator))
-                    chance = discriminator.chance(len(shown), random)
-                    logits = discriminator.forward(shown, small, chance, of.to(device) if self.classes else None).logits
+                    window = discriminator.draw_window(random)
+                    numbers = of.to(device) if self.classes else None
+                    logits = discriminator.forward(shown, small, numbers, window).logits
                     right[name].append((logits > 0).double().flatten().cpu())
         return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())

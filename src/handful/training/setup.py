@@ -13,7 +13,6 @@ from handful.compute.device import choose_device, hardware
 from handful.compute.precision import PRECISIONS, best_precision
 from handful.compute.processes import ALONE, Ranks
 from handful.config.choices import FeatureName, Precision
-from handful.config.text import option
 from handful.config.train import TrainConfig, size_in_words
 from handful.data.checkup.examine import quick_check
 from handful.data.checkup.terminal import one_line
@@ -104,8 +103,8 @@ def in_vain(config: TrainConfig) -> list[str]:
     """Say which options have no effect beside the others, or another one than one might think."""
     lines = []
     if config.discriminator == "projected":
-        idle = [option(name) for name in ("reconstruction", "augment_together") if getattr(config, name)]
-        idle += ["--emphasis"] * (config.emphasis not in (0, TrainConfig.emphasis))
+        idle = ["--reconstruction"] * config.reconstruction
+        idle += ["--sharpen"] * (config.sharpen not in (0, TrainConfig.sharpen))
         idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
         if idle:
             lines.append(f"without effect with --discriminator projected: {', '.join(idle)}")
@@ -137,9 +136,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
         UsageError: if the device has not the one that was asked for.
     """
     if config.precision == "auto":
-        best = best_precision(device)
-        # Gradients that are remembered must not change their scale.
-        return "fp32" if best == "fp16" and config.normalisation == "chain-cumulative" else best
+        return best_precision(device)
     if config.precision == "tf32" and device.type != "cuda":
         raise UsageError(f"--precision tf32: is for CUDA, and the device is {device}; use fp32 or auto")
     return config.precision
@@ -156,8 +153,7 @@ def choose_compile(config: TrainConfig, device: torch.device, ranks: Ranks = ALO
             note("--compile on has no effect in several processes")
         return "on" if config.compile == "on" else "off"
     short = config.steps < COMPILE_STEPS.get(device.type, 0) or (device.type == "cpu" and config.width < NARROW)
-    remembers = config.normalisation == "chain-cumulative"  # which is not for compiling
-    if config.compile == "off" or (config.compile == "auto" and (short or remembers)):
+    if config.compile == "off" or (config.compile == "auto" and short):
         return "off"
     if can_compile(device):
         return "on"

@@ -53,7 +53,7 @@ class Tracker:
 
 def group(name: str) -> str:
     """Say under which heading a number stands."""
-    if name in ("discriminator", "generator", "reconstruction", "lecam", "chain"):
+    if name in ("discriminator", "generator", "reconstruction"):
         return "losses"
     if name in ("kid", "kid_error", "copies", "copies_among_training", "novelty", "spread"):
         return "scores"

@@ -1,7 +1,7 @@
-"""Start from a trained model: what of it fits new networks, and what becomes of the rest.
+"""Start from a trained model (``--from``): what fits the new networks is carried over, the rest starts fresh.
 
-A block is carried over whole or not at all, to where it does the same: a block of 32 px to that of 32 px, whatever the
-size of the images. What a block is made of may be fitted to other channels, proportions or classes (``adapt``).
+Blocks are carried over whole or not at all, to the block of the same resolution. So a generator of 128 px can grow from
+one of 64 px: its new blocks start fresh, and so do the layers that make images.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from torch import Tensor
 from handful.config.generator import GeneratorConfig
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.networks.build import opponent
-from handful.networks.discriminator import Discriminator
+from handful.networks.build import build_discriminator
 from handful.networks.generator import Generator, small_size
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.progress import note
@@ -29,29 +28,26 @@ from handful.records import layout
 from handful.sampling.model import WEIGHTS, find_weights, load
 from handful.training import checkpoint
 from handful.training.state import State
-from handful.training.transfer_layers import fit
 
-ENOUGH = 0.5
-"""Share of the generator's parameters below which it is hardly the same model."""
-
+MIN_SHARE = 0.5
+"""Share of the generator's parameters that must be carried over for it to count as the same model."""
 
 BLOCK = re.compile(r"((?:decoders\.\w+\.)?(?:(?:blocks|classes|gates|small|heads)\.)?\w+)\.(.+)")
-"""A block's name, and what it calls a tensor."""
-
+"""A block's name, and the name of a tensor within it."""
 
 Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Source:
-    """A trained model, as far as it is there; everything on the CPU."""
+class TrainedModel:
+    """A trained model to start from, on the CPU."""
 
     path: Path
     config: GeneratorConfig
     generator: Tensors
-    """The one that pictures are drawn from: the average, with its statistics."""
+    """The averaged generator, with its BatchNorm statistics."""
     discriminator: Tensors
-    """Its parameters by name, of convolutions those before normalisation; empty if only a generator is there."""
+    """Its parameters by name, with master weights for convolutions; empty if only a generator is there."""
     vectors: Tensors
     """First singular vectors of the discriminator's convolutions."""
     fingerprint: str
@@ -60,31 +56,29 @@ class Source:
 
 @dataclass
 class Carried:
-    """What was found for the blocks of a network."""
+    """What is carried over to a network."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
-    """The name that a value had in the source."""
-    whole: list[str] = field(default_factory=list)
-    fitted: list[str] = field(default_factory=list)
+    """The name that each value had in the trained model."""
+    kept: list[str] = field(default_factory=list)
+    """Blocks carried over."""
     new: list[str] = field(default_factory=list)
+    """Blocks that start fresh."""
     share: float = 0.0
-    """Of the network's numbers, the part that is in what is whole or fitted."""
+    """Share of the network's parameters that are carried over."""
 
-    def words(self) -> str:
-        """Say it in a line."""
-        kept = len(self.whole) + len(self.fitted)
-        text = f"{kept} of {kept + len(self.new)} blocks, {self.share:.1%} of its numbers, are carried over"
-        text += f"; fitted: {', '.join(self.fitted)}" * bool(self.fitted)
-        return text + f"; new: {', '.join(self.new)}" * bool(self.new)
+    def __str__(self) -> str:
+        text = f"{len(self.kept)} of {len(self.kept) + len(self.new)} blocks ({self.share:.1%} of the parameters)"
+        return text + (f"; new: {', '.join(self.new)}" if self.new else "")
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as config.json has it."""
-        return {"share": round(self.share, 4), "carried": self.whole, "fitted": self.fitted, "new": self.new}
+        """Return it as config.json holds it."""
+        return {"share": round(self.share, 4), "carried": self.kept, "new": self.new}
 
 
-def source_of(config: TrainConfig) -> Source | None:
-    """Read what a run is to start from; nothing if it has none, or has begun already.
+def trained_model(config: TrainConfig) -> TrainedModel | None:
+    """Read the model that a run starts from; None if it has none, or has begun already.
 
     Raises:
         UsageError: if there is no model, or it is damaged.
@@ -97,44 +91,47 @@ def source_of(config: TrainConfig) -> Source | None:
         raise UsageError(f"--from {error.on_command_line}") from error
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> TrainedModel:
     """Read a run folder, one of its checkpoints, a model folder or a ``.safetensors`` file.
 
-    Of a run folder it is the generator that ``handful generate`` draws from, and the discriminator of the newest
-    checkpoint; of a checkpoint both are its own.
+    A run folder gives the generator that ``handful generate`` draws from and the discriminator of the newest
+    checkpoint; a checkpoint gives its own two networks.
     """
     given = path.parent if path.name == checkpoint.FILE else path
-    alone = (given / checkpoint.FILE).is_file()
-    # A checkpoint does not say of what kind its networks are; the model that its run has written beside it does.
-    home = given.absolute().parents[1] / layout.MODEL if alone else path
-    if alone and not (home / WEIGHTS).is_file():
-        raise UsageError(f"{path}: a checkpoint is read where its run left it; give the run folder, or a model folder")
+    is_checkpoint = (given / checkpoint.FILE).is_file()
+    # A checkpoint does not say what its networks look like; the model that its run has written beside it does.
+    home = given.absolute().parents[1] / layout.MODEL if is_checkpoint else path
+    if is_checkpoint and not (home / WEIGHTS).is_file():
+        raise UsageError(
+            f"{path}: this checkpoint is not in its run folder, which says what it holds; give the run folder or a "
+            "model folder"
+        )
     model, files = load(home, "cpu"), [find_weights(home)]
     generator: Tensors = model.network.state_dict()
-    masters: Tensors = {}
-    learned: Tensors = {}
+    discriminator: dict[str, Tensor] = {}
     vectors: Tensors = {}
-    found = [given] if alone else checkpoint.every(path / layout.CHECKPOINTS)
-    if found:
-        with checkpoint.readable(found[-1]):
-            tensors, numbers = checkpoint.read(found[-1])
-        chosen = int(numbers["chosen"])
-        if alone:
-            generator, files = below(f"average_{chosen}." if chosen else "average.", tensors), []
+    checkpoints = [given] if is_checkpoint else checkpoint.every(path / layout.CHECKPOINTS)
+    if checkpoints:
+        newest = checkpoints[-1]
+        with checkpoint.readable(newest):
+            tensors, _ = checkpoint.read(newest)
+        if is_checkpoint:
+            generator, files = below("average.", tensors), []
         masters, vectors = (below(f"discriminator_optimizer.{kind}.", tensors) for kind in ("master", "u"))
-        learned = below("discriminator.", tensors)
-        files.append(found[-1] / checkpoint.FILE)
-    discriminator = {f"{layer}.weight": value for layer, value in masters.items()} | {**learned}
-    return Source(path, model.config, generator, discriminator, vectors, fingerprint(file for file in files if file))
+        discriminator = {f"{layer}.weight": value for layer, value in masters.items()}
+        discriminator |= below("discriminator.", tensors)
+        files.append(newest / checkpoint.FILE)
+    digest = fingerprint(file for file in files if file)
+    return TrainedModel(path, model.config, generator, discriminator, vectors, digest)
 
 
-def below(prefix: str, tensors: Tensors) -> Tensors:
-    """Give the tensors whose names begin so, by the rest of their names."""
+def below(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``prefix``, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Give the SHA-256 of files, one after the other."""
+    """Return the SHA-256 of files, one after the other."""
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -143,133 +140,106 @@ def fingerprint(files: Iterable[Path]) -> str:
 
 
 def compare(
-    source: Source, config: TrainConfig, trunk: EfficientNet | None, classes: tuple[str, ...] = ()
+    trained: TrainedModel, config: TrainConfig, backbone: EfficientNet | None, classes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Say what of a source fits a run's networks, and give it as config.json has it.
+    """Say what a run takes over from a trained model, and return it as config.json holds it.
 
     Raises:
-        UsageError: if it is next to nothing, or blocks are to be frozen that are not there.
+        UsageError: if the networks are too different.
     """
-    wanted, theirs = dataclasses.replace(config.generator, classes=classes), source.config
-    generator = carry(source.generator, Generator(wanted).state_dict(), theirs, wanted)
-    if generator.share < ENOUGH:
-        other = f"its networks have --width {theirs.width}, not {wanted.width}; add --width {theirs.width}"
-        reason = other if theirs.width != wanted.width else "it is too different; train without --from"
-        raise UsageError(f"--from {source.path}: fits {generator.share:.0%} of the new generator: {reason}")
-    judge = opponent(config, torch.device("cpu"), trunk, classes)
-    discriminator = carry(source.discriminator, dict(judge.named_parameters()), theirs, wanted)
-    kept: list[str] = []
-    if config.freeze and isinstance(judge, Discriminator):  # the options refuse it for the other kind
-        kept = judge.lowest(config.freeze)
-        require_frozen(judge, discriminator, source, wanted, config.freeze)
-    note(f"starting from {source.path}: of the generator {generator.words()}")
-    if source.discriminator:
-        note(f"  of the discriminator {discriminator.words()}")
+    ours, theirs = dataclasses.replace(config.generator, classes=classes), trained.config
+    for option, old, new in (
+        ("width", theirs.width, ours.width),
+        ("channels", theirs.channels, ours.channels),
+        ("size", theirs.base, ours.base),
+    ):
+        if old != new:
+            remedy = "give a size of the same proportions" if option == "size" else f"add --{option} {old}"
+            raise UsageError(f"--from {trained.path}: its networks have another --{option} than this run; {remedy}")
+    generator = carry(trained.generator, Generator(ours).state_dict(), theirs, ours)
+    if generator.share < MIN_SHARE:
+        raise UsageError(
+            f"--from {trained.path}: fits only {generator.share:.0%} of the new generator; train without --from"
+        )
+    discriminator = build_discriminator(config, torch.device("cpu"), backbone, classes)
+    carried = carry(trained.discriminator, dict(discriminator.named_parameters()), theirs, ours)
+    note(f"starting from {trained.path}: taking over {generator} of the generator")
+    if trained.discriminator:
+        note(f"  and {carried} of the discriminator")
     else:
-        note("  the discriminator is new, since the source has none; a run folder has one")
-    for name in ("sle", "smooth", "normalised_latent"):
-        if getattr(theirs, name) != getattr(wanted, name):
-            flag = "--" + "no-" * (not getattr(theirs, name)) + name.replace("_", "-")
-            note(f"  the source was trained with {flag}, so what it draws is another picture here")
-    if kept:
-        note(f"  frozen in the discriminator: {', '.join(kept)}")
+        note("  the discriminator starts fresh: a model folder has none, a run folder has one")
+    if theirs.sle != ours.sle:
+        flag = "--sle" if theirs.sle else "--no-sle"
+        note(f"  the model was trained with {flag}, so it draws other pictures here")
     return {
-        "from": str(source.path),
-        "fingerprint": source.fingerprint,
+        "from": str(trained.path),
+        "fingerprint": trained.fingerprint,
         "generator": generator.to_json(),
-        "discriminator": discriminator.to_json(),
+        "discriminator": carried.to_json(),
     }
 
 
-def require_frozen(
-    network: Discriminator, carried: Carried, source: Source, wanted: GeneratorConfig, count: int
-) -> None:
-    """Refuse to freeze what is not there, or was not learned.
-
-    Raises:
-        UsageError: if so.
-    """
-    most = 1 + len(network.blocks)
-    if count > most:
-        raise UsageError(f"--freeze {count}: the discriminator has {most} blocks at this size; give at most {most}")
-    if not source.discriminator:
-        raise UsageError(
-            f"--freeze {count}: {source.path} has no discriminator to keep blocks of; give a run folder or a checkpoint"
-            " to --from, or leave --freeze out"
-        )
-    new = [name for name in network.lowest(count) if place(name, wanted) in carried.new]
-    if new:
-        raise UsageError(
-            f"--freeze {count}: {', '.join(new)} cannot be carried over, so would never learn anything; leave --freeze"
-            f" out, or take the source's options (--size {source.config.size}, and --smooth-discriminator or"
-            " --no-smooth-discriminator, as it has)"
-        )
-
-
-def begin(state: State, source: Source) -> None:
+def begin(state: State, trained: TrainedModel) -> None:
     """Write what fits into a fresh state.
 
-    The trained generator starts from the source's average too. The optimisers start fresh: their moments are gradients
-    of other images, and those of the generator belong to weights that are not the average's. So do the strengths that
-    follow the discriminator (``controls``), which is to grow sure of the new images first.
+    The trained generator starts from the model's average too. The optimisers start fresh: their moments are gradients
+    on other images, and the generator's belong to weights that are not the average's. So does the adaptive
+    augmentation, since the discriminator has yet to see the new images.
     """
-    theirs, wanted = source.config, state.generator.config
+    theirs, ours = trained.config, state.generator.config
     average = state.average.state_dict()
-    learned = state.generator.state_dict().keys() - dict(state.generator.named_buffers()).keys()
-    generator = carry(source.generator, average, theirs, wanted)
-    state.generator_optimizer.take({name: value for name, value in generator.values.items() if name in learned}, {})
+    buffers = dict(state.generator.named_buffers()).keys()
+    generator = carry(trained.generator, average, theirs, ours)
+    state.generator_optimizer.load({name: value for name, value in generator.values.items() if name not in buffers}, {})
     optimizer = state.discriminator_optimizer
     fresh = {f"{layer}.weight": value for layer, value in optimizer.masters.items()} | optimizer.others
-    discriminator = carry(source.discriminator, fresh, theirs, wanted)
+    discriminator = carry(trained.discriminator, fresh, theirs, ours)
     vectors = {
-        layer: source.vectors[discriminator.origin[name].removesuffix(".weight")]
+        layer: trained.vectors[discriminator.origin[name].removesuffix(".weight")]
         for layer in optimizer.layers
         if (name := f"{layer}.weight") in discriminator.origin
     }
-    alike = {layer: value for layer, value in vectors.items() if value.shape == optimizer.u[layer].shape}
-    optimizer.take(discriminator.values, alike)
+    optimizer.load(discriminator.values, vectors)
     names = [name for name, _ in state.generator.named_parameters()]
     exact = dict(zip(names, state.generator_optimizer.precise(), strict=True)) | generator.values
-    for each in state.averages:
-        for name, value in each.state_dict().items():
-            if name in exact:
-                value.copy_(exact[name])
+    for name, value in average.items():
+        if name in exact:
+            value.copy_(exact[name])
 
 
 @torch.no_grad()
 def carry(old: Tensors, new: Tensors, theirs: GeneratorConfig, ours: GeneratorConfig) -> Carried:
-    """Find values for the tensors of a new network, by name, shape and what they do, in those of an old one."""
-    there, here = blocks(old, theirs), blocks(new, ours)
+    """Find the blocks of a new network in an old one: same place, same tensors, same shapes."""
+    theirs_by_place, ours_by_place = blocks(old, theirs), blocks(new, ours)
     result = Carried()
-    for where, parts in here.items():
-        found = there.get(where, {})
-        origin = {name: found.get(part, "") for part, name in parts.items()}
-        values = {name: fit(name, old[origin[name]], new[name], theirs, ours) for name in origin if origin[name]}
-        fits = {name: each for name, each in values.items() if each is not None and each.shape == new[name].shape}
-        if found.keys() != parts.keys() or fits.keys() != origin.keys():
-            result.new.append(where)
+    for place, parts in ours_by_place.items():
+        candidates = theirs_by_place.get(place, {})
+        alike = candidates.keys() == parts.keys() and all(
+            old[candidates[part]].shape == new[name].shape for part, name in parts.items()
+        )
+        if not alike:
+            result.new.append(place)
             continue
-        result.values |= fits
-        result.origin |= origin
-        alike = all(fits[name] is old[origin[name]] for name in fits)
-        (result.whole if alike else result.fitted).append(where)
+        result.kept.append(place)
+        result.origin |= {name: candidates[part] for part, name in parts.items()}
+    result.values = {name: old[origin] for name, origin in result.origin.items()}
     total = sum(value.numel() for value in new.values())
     result.share = sum(value.numel() for value in result.values.values()) / total
     return result
 
 
 def blocks(tensors: Tensors, config: GeneratorConfig) -> dict[str, dict[str, str]]:
-    """Sort names of tensors by the block that they belong to, and within it by what the block calls them."""
-    found: dict[str, dict[str, str]] = {}
+    """Group names of tensors by their block's place, and within it by the block's own names."""
+    grouped: dict[str, dict[str, str]] = {}
     for name in tensors:
         match = BLOCK.fullmatch(name)
         assert match is not None
-        found.setdefault(place(match[1], config), {})[match[2]] = name
-    return found
+        grouped.setdefault(place_of(match[1], config), {})[match[2]] = name
+    return grouped
 
 
-def place(block: str, config: GeneratorConfig) -> str:
-    """Say where in a network a block stands: its name, with the size of its maps where the name does not give it."""
+def place_of(block: str, config: GeneratorConfig) -> str:
+    """Return a block's place in its network: its name, with the resolution where the name has none."""
     small = small_size(config.nominal)
     match block.split("."):
         case ["to_image" | "stem"]:

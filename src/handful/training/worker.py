@@ -37,11 +37,11 @@ class Worker:
         device: torch.device,
         images: UInt8[Tensor, "n c h w"],
         distance: Distance,
-        trunk: EfficientNet | None,
+        backbone: EfficientNet | None,
         classes: tuple[str, ...],
         labels: list[int],
     ) -> None:
-        self.config, self.device, self.images, self.distance, self.trunk = config, device, images, distance, trunk
+        self.config, self.device, self.images, self.distance, self.backbone = config, device, images, distance, backbone
         self.classes, self.labels = classes, labels
 
     def resume(self, state: State) -> None:
@@ -49,10 +49,6 @@ class Worker:
 
     def rewind(self, state: State) -> None:
         """Never asked for: one of several processes that runs out of memory ends all."""
-
-    def clock(self, state: State) -> float:
-        """Leave it to the lead."""
-        return 0.0
 
     def report(self, state: State, losses: dict[str, Tensor]) -> None:
         """Say nothing."""
@@ -76,7 +72,7 @@ def opened(config: TrainConfig, ranks: Ranks) -> Iterator[Run | Worker]:
     with Run.open(config, ranks) as run:
         file = mapped_file(run.images)
         ranks.agree((run.config, run.images.shape, file, run.classes, run.labels))
-        ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.trunk)])
+        ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.backbone)])
         yield run
 
 
@@ -91,10 +87,10 @@ def receive(ranks: Ranks) -> Worker:
     distance: Distance = absolute_difference
     if config.perceptual == "vgg16":
         distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
-    images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
-    trunk = EfficientNet() if config.discriminator == "projected" else None
-    ranks.hand([*([] if file else [images]), *weights(distance), *weights(trunk)])
-    return Worker(config, device, place(images, device), distance, trunk, classes, labels)
+    images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
+    backbone = EfficientNet() if config.discriminator == "projected" else None
+    ranks.hand([*([] if file else [images]), *weights(distance), *weights(backbone)])
+    return Worker(config, device, place(images, device), distance, backbone, classes, labels)
 
 
 def weights(part: Distance | nn.Module | None) -> list[Tensor]:
