@@ -121,7 +121,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "large": small(photos, folder / "large", **RECIPE | LARGE),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
-        "parts": small(photos, folder / "parts", at_once=2, augment_schedule="constant", steps=2),
+        "parts": small(photos, folder / "parts", micro_batch=2, augment_schedule="constant", steps=2),
         "half": small(photos, folder / "half", precision="bf16", recompute=True, steps=2),
         "resumed": small(photos, folder / "resumed"),
         "minutes": small(photos, folder / "minutes", minutes=1e-6),

@@ -270,7 +270,7 @@ def test_only_a_few_images_are_in_memory_at_a_time(monkeypatch):
         return watched(torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8) for _ in range(400))
 
     monkeypatch.setattr(gather, "in_batches", lambda images: watched(usual(images)))
-    kept = gather.gather(stream(), 400, (3, 32, 32), None, lambda done, total: None).kept
+    kept = gather.accumulate_grads(stream(), 400, (3, 32, 32), None, lambda done, total: None).kept
     assert kept.shape == (8, 3, 32, 32)
     # Two batches of single images and of joined ones, of 25.
     assert most <= 4 * gather.BATCH * 3 * 32 * 32

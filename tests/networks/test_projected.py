@@ -19,12 +19,11 @@ from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.errors import UsageError, WeightsError
 from handful.metrics.features import load_extractor
-from handful.networks.build import opponent
-from handful.networks.discriminator import SURE, Chance
+from handful.networks.build import build_discriminator
 from handful.networks.pretrained import weights
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
-from handful.networks.projected import Features, Projected, bounded, window
+from handful.networks.projected import Features, ProjectedDiscriminator, bounded, cropped
 from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
 from handful.training.checkpoint import FILE, every
@@ -63,8 +62,8 @@ def pictures(size: int, count: int = 2, seed: int = 0) -> tuple[torch.Tensor, to
     return images, F.avg_pool2d(images, 2)
 
 
-def made(options: TrainConfig, trunk: EfficientNet) -> Projected:
-    return opponent(options, CPU, trunk)
+def made(options: TrainConfig, trunk: EfficientNet) -> ProjectedDiscriminator:
+    return build_discriminator(options, CPU, trunk)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_the_frozen_network_sees_from_128_to_256_pixels_whatever_the_size(size, 
     usual = discriminator.features.trunk.taps
     discriminator.features.trunk.taps = lambda images: seen.append(images.shape[-1]) or usual(images)
     images, small = pictures(size)
-    view = discriminator(images, small, discriminator.chance(2, seeded()))
+    view = discriminator(images, small, window=discriminator.draw_window(seeded()))
     assert seen == looked_at
     assert view.logits.shape == (2, len(looked_at) * 4 * 25)
     assert view.logits.dtype == torch.float32
@@ -89,8 +88,8 @@ def test_the_frozen_network_sees_from_128_to_256_pixels_whatever_the_size(size, 
 def test_every_logit_is_read_from_the_map_that_its_head_is_named_for(trunk):
     discriminator = made(config(size=512), trunk)
     images, small = pictures(512)
-    chance = discriminator.chance(2, seeded())
-    usual = discriminator(images, small, chance).logits
+    window = discriminator.draw_window(seeded())
+    usual = discriminator(images, small, window=window).logits
     for place, name in enumerate(discriminator.heads):
         kind, side = name.split("_")
         assert kind == ("whole" if place < 4 else "window")
@@ -98,22 +97,20 @@ def test_every_logit_is_read_from_the_map_that_its_head_is_named_for(trunk):
         spoiled = copy.deepcopy(discriminator)
         with torch.no_grad():
             spoiled.heads[name][-1].weight.zero_()
-        changed = (spoiled(images, small, chance).logits != usual).any(dim=0).view(8, 25).any(dim=1)
+        changed = (spoiled(images, small, window=window).logits != usual).any(dim=0).view(8, 25).any(dim=1)
         assert changed.tolist() == [other == place for other in range(8)]
 
 
 def test_the_window_is_cut_where_chance_says_and_everywhere_in_time(trunk):
     images, small = pictures(512)
-    assert torch.equal(window(images, torch.tensor([200, 3])), images[:, :, 200:456, 3:259])
+    assert torch.equal(cropped(images, torch.tensor([200, 3])), images[:, :, 200:456, 3:259])
     discriminator = made(config(size=512), trunk)
     random = seeded()
-    places = torch.stack([discriminator.chance(2, random).window[0] for _ in range(2000)])
+    places = torch.stack([discriminator.draw_window(random) for _ in range(2000)])
     assert places.amin(dim=0).tolist() == [0, 0]
     assert places.amax(dim=0).tolist() == [256, 256]
-    assert made(config(size=256), trunk).chance(2, seeded()) == SURE
-    one, other = (
-        discriminator(images, small, Chance(window=[torch.tensor(place)])).logits for place in ([0, 0], [256, 256])
-    )
+    assert made(config(size=256), trunk).draw_window(seeded()) is None
+    one, other = (discriminator(images, small, window=torch.tensor(place)).logits for place in ([0, 0], [256, 256]))
     assert torch.equal(one[:, :100], other[:, :100])
     assert not torch.isclose(one[:, 100:], other[:, 100:]).all()
 
@@ -148,7 +145,7 @@ def test_gradients_reach_every_image_through_what_is_frozen(size, trunk):
     discriminator = made(config(size=size), trunk)
     images, small = pictures(size)
     images.requires_grad_()
-    logits = discriminator(images, small, discriminator.chance(2, seeded())).logits
+    logits = discriminator(images, small, window=discriminator.draw_window(seeded())).logits
     (gradient,) = torch.autograd.grad(logits[:, :100].square().sum(), images)
     assert gradient.isfinite().all()
     assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
@@ -306,11 +303,11 @@ def test_options_that_do_not_go_together_are_refused_or_named(photos, tmp_path):
     }.items():
         with pytest.raises(UsageError, match=f"{name}: is not for discriminator projected"):
             config(**options)
-    options = {"perceptual": "vgg16", "augment_together": True, "score_features": "vgg16", "emphasis": 1.0, "steps": 1}
+    options = {"perceptual": "vgg16", "augment_together": True, "score_features": "vgg16", "sharpen": 1.0, "steps": 1}
     notes = Notes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Perceptual, "pretrained", lambda *_, **__: Perceptual(seed=2))
         train(short(photos, tmp_path / "run", **options), notes)
-    idle = "--reconstruction, --augment-together, --emphasis, --perceptual vgg16"
+    idle = "--reconstruction, --augment-together, --sharpen, --perceptual vgg16"
     assert f"without effect with --discriminator projected: {idle}" in notes.lines
     assert any(line.startswith("--score-features vgg16 comes from ImageNet") for line in notes.lines)

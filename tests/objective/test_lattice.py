@@ -55,7 +55,7 @@ def test_what_is_wanted_is_the_mean_over_the_training_images_and_their_mirror_im
     shown = from_bytes(images)
     mirrored = (lattice.energies(shown) + lattice.energies(shown.flip(-1))) / 2
     for mirror, expected in ((False, lattice.energies(shown)), (True, mirrored)):
-        assert torch.allclose(lattice.wanted(images, CPU, mirror=mirror), expected, rtol=1e-4)
+        assert torch.allclose(lattice.target(images, CPU, mirror=mirror), expected, rtol=1e-4)
 
 
 def test_noise_lies_evenly_and_dots_without_a_mean_pattern_do_not():
@@ -80,8 +80,8 @@ def test_the_charge_is_its_formula_and_nothing_where_places_agree():
     for had, so_far, right in zip(lattice.sampled(images), mean, wanted, strict=True):
         over = ((so_far + lattice.ROUNDING) / (right + lattice.ROUNDING)).log()
         expected += ((over - over.mean()) * had / (so_far + lattice.ROUNDING)).mean().item()
-    assert lattice.charge(images, mean, wanted).item() == pytest.approx(expected, rel=1e-4)
-    assert lattice.charge(images, mean, mean) == 0
+    assert lattice.penalty(images, mean, wanted).item() == pytest.approx(expected, rel=1e-4)
+    assert lattice.penalty(images, mean, mean) == 0
     assert lattice.unevenness(4 * wanted, wanted).abs().max() < 1e-3, "more detail, but as much at each place"
 
 
@@ -89,7 +89,7 @@ def test_the_charge_is_the_gradient_of_half_the_variance_over_places():
     images, wanted = dotted(8, 0)[:, :1].clone().requires_grad_(), lattice.energies(noise(20, 2))
     variance = lattice.unevenness(lattice.energies(images), wanted).square().mean(dim=(1, 2)).sum() / 2
     (expected,) = torch.autograd.grad(variance, images)
-    (found,) = torch.autograd.grad(lattice.charge(images, lattice.energies(images).detach(), wanted), images)
+    (found,) = torch.autograd.grad(lattice.penalty(images, lattice.energies(images).detach(), wanted), images)
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-8)
 
 
@@ -99,7 +99,7 @@ def test_following_the_charge_makes_dots_even_and_keeps_the_detail():
     adam = torch.optim.Adam([made], 0.003)
     for _ in range(100):
         adam.zero_grad()
-        lattice.charge(made, lattice.energies(made.detach()), wanted).backward()
+        lattice.penalty(made, lattice.energies(made.detach()), wanted).backward()
         adam.step()
     after = lattice.energies(made.detach())
     assert lattice.decibels(after, wanted) < lattice.decibels(before, wanted) / 2
@@ -109,7 +109,7 @@ def test_following_the_charge_makes_dots_even_and_keeps_the_detail():
 def test_flat_and_very_small_images_are_no_error():
     flat = lattice.energies(torch.zeros(2, 3, 32, 32))
     assert lattice.decibels(flat, flat) == 0
-    assert lattice.charge(torch.zeros(2, 3, 32, 32), flat, lattice.energies(noise(4, size=(32, 32)))).isfinite()
+    assert lattice.penalty(torch.zeros(2, 3, 32, 32), flat, lattice.energies(noise(4, size=(32, 32)))).isfinite()
     tiny = noise(2, size=(16, 16))
-    none = lattice.wanted(to_bytes(tiny), CPU, mirror=True)
-    assert lattice.decibels(none, none) == lattice.charge(tiny, none, none) == 0
+    none = lattice.target(to_bytes(tiny), CPU, mirror=True)
+    assert lattice.decibels(none, none) == lattice.penalty(tiny, none, none) == 0

@@ -30,14 +30,14 @@ def test_what_is_wanted_is_the_mean_over_the_training_images(mirror):
     images = to_bytes(noise(70))
     shown = from_bytes(images)
     shown = torch.cat([shown, shown.flip(-1)]) if mirror else shown
-    assert torch.allclose(spectrum.wanted(images, CPU, mirror=mirror), spectrum.power(shown), rtol=1e-4)
+    assert torch.allclose(spectrum.target(images, CPU, mirror=mirror), spectrum.power(shown), rtol=1e-4)
 
 
 def test_of_many_images_some_are_looked_at(monkeypatch):
     monkeypatch.setattr(spectrum, "MOST", 10)
     images = to_bytes(noise(35))
     assert torch.equal(
-        spectrum.wanted(images, CPU, mirror=False), spectrum.wanted(images[::4].clone(), CPU, mirror=False)
+        spectrum.target(images, CPU, mirror=False), spectrum.target(images[::4].clone(), CPU, mirror=False)
     )
 
 
@@ -47,9 +47,9 @@ def test_the_charge_is_its_formula_and_nothing_where_spectra_agree():
     excess = torch.log((mean + floor) / (wanted + floor)).clamp(min=0)
     charged = excess * spectrum.power(images) / (mean + floor)
     lines = charged[::8, ::12]  # two pixels apart, along each side and both; there is more than is wanted around them
-    assert spectrum.charge(images, mean, wanted) == pytest.approx((charged.mean() + lines.mean()).item(), rel=1e-5)
-    assert spectrum.charge(images, wanted, wanted) == 0
-    assert spectrum.charge(images, wanted / 2, wanted) == 0
+    assert spectrum.penalty(images, mean, wanted) == pytest.approx((charged.mean() + lines.mean()).item(), rel=1e-5)
+    assert spectrum.penalty(images, wanted, wanted) == 0
+    assert spectrum.penalty(images, wanted / 2, wanted) == 0
     assert spectrum.decibels(mean, wanted).item() == pytest.approx(10 * math.log10(4), abs=1.0)
 
 
@@ -58,7 +58,7 @@ def test_images_too_small_for_grids_are_charged_for_their_spectrum_alone():
     mean, wanted = (spectrum.power(noise(3, seed, (8, 12))) for seed in (1, 2))
     floor = 1e-3 * wanted.median()
     charged = torch.log((mean + floor) / (wanted + floor)).clamp(min=0) * spectrum.power(images) / (mean + floor)
-    assert spectrum.charge(images, mean, wanted) == pytest.approx(charged.mean().item(), rel=1e-5)
+    assert spectrum.penalty(images, mean, wanted) == pytest.approx(charged.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("size", "longest"), [((64, 128), 8), ((48, 32), 4), ((128, 128), 16)])
@@ -90,7 +90,7 @@ def test_a_grid_costs_about_as_much_in_a_large_image():
     costs = []
     for size in (64, 256):
         with_grid, wanted = checkered(size, 8 / size), spectrum.power(noise(24, 4, (size, size)))
-        costs.append(spectrum.charge(with_grid, spectrum.power(with_grid), wanted).item())
+        costs.append(spectrum.penalty(with_grid, spectrum.power(with_grid), wanted).item())
     assert costs[0] > 0.05
     assert 0.25 < costs[1] / costs[0] < 4
 
@@ -100,8 +100,8 @@ def test_a_grid_on_ground_that_is_too_smooth_costs_too():
     smooth, with_grid = checkered(128, 0.0, ground=0.2), checkered(128, 0.005, ground=0.2)
     mean = spectrum.power(with_grid)
     assert (mean < wanted).all(), "less than is wanted everywhere"
-    assert spectrum.charge(with_grid, mean, wanted) > 0.01
-    assert spectrum.charge(smooth, spectrum.power(smooth), wanted) == pytest.approx(0, abs=1e-6)
+    assert spectrum.penalty(with_grid, mean, wanted) > 0.01
+    assert spectrum.penalty(smooth, spectrum.power(smooth), wanted) == pytest.approx(0, abs=1e-6)
 
 
 def test_following_the_charge_removes_a_grid():
@@ -121,7 +121,7 @@ def test_following_the_charge_removes_a_grid():
     adam = torch.optim.Adam([made], 0.01)
     for _ in range(150):
         adam.zero_grad()
-        spectrum.charge(made, spectrum.power(made.detach()), wanted).backward()
+        spectrum.penalty(made, spectrum.power(made.detach()), wanted).backward()
         adam.step()
     assert off() < before / 2
     assert abs(strength()) < striped / 2

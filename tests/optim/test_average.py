@@ -10,7 +10,7 @@ from handful.config.generator import GeneratorConfig
 from handful.networks import latent
 from handful.networks.calibrate import CALIBRATION_IMAGES, CALIBRATION_SEED, calibrate
 from handful.networks.generator import Generator, initialise
-from handful.optim.average import blend, exponent, kept, power_kept
+from handful.optim.average import blend, decay
 
 CONFIG = GeneratorConfig(size=32, width=8)
 pytestmark = pytest.mark.usefixtures("all_pictures")
@@ -25,7 +25,7 @@ def generator(seed: int = 0) -> Generator:
 def test_the_average_moves_by_one_minus_the_decay():
     average, latest = generator(0), generator(1)
     expected = {n: 0.999 * p + 0.001 * dict(latest.named_parameters())[n] for n, p in average.named_parameters()}
-    blend([*average.parameters()], [*latest.parameters()], torch.tensor(kept(0.999, 100_000)))
+    blend([*average.parameters()], [*latest.parameters()], torch.tensor(decay(0.999, 100_000)))
     for name, parameter in average.named_parameters():
         assert torch.allclose(parameter, expected[name]), name
 
@@ -34,25 +34,9 @@ def test_the_average_forgets_its_start_in_a_short_run():
     average, latest = generator(0), generator(1)
     start = copy.deepcopy(average)
     for step in range(100):
-        blend([*average.parameters()], [*latest.parameters()], torch.tensor(kept(0.999, step)))
+        blend([*average.parameters()], [*latest.parameters()], torch.tensor(decay(0.999, step)))
     weight, untrained, last = (net.to_image.weight for net in (average, start, latest))
     assert (weight - last).norm() < 0.001 * (untrained - last).norm()
-
-
-@pytest.mark.parametrize("width", [0.02, 0.05, 0.1, 0.25])
-def test_a_power_function_average_weighs_steps_by_a_power_of_their_number(width):
-    steps = 4000
-    weights = torch.zeros(steps, dtype=torch.float64)
-    for step in range(steps):
-        keep = power_kept(width, step)
-        weights *= keep
-        weights[step] = 1 - keep
-    assert weights.sum().item() == pytest.approx(1)  # nothing is left of the start
-    times = (torch.arange(steps) + 1.0).double() / steps
-    mean = (weights * times).sum()
-    assert (weights * (times - mean) ** 2).sum().sqrt().item() == pytest.approx(width, rel=0.01)
-    ratio = weights[steps // 2 - 1] / weights[-1]
-    assert ratio.item() == pytest.approx(0.5 ** exponent(width), rel=0.02)
 
 
 def test_calibrated_statistics_are_those_of_all_calibration_images():

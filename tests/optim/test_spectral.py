@@ -62,7 +62,7 @@ def test_the_masters_get_the_gradient_that_autograd_finds_through_the_norm(preci
         weights[f"{name}.weight"] = outputs_first(layer, normalised)
     target(torch.func.functional_call(net, weights, (x,))).backward()
 
-    optimizer.gather(target(net(x)))
+    optimizer.accumulate_grads(target(net(x)))
     optimizer.pull_gradients()
     for name, master in masters.items():
         assert torch.allclose(optimizer.masters[name].grad, master.grad, rtol=1e-4, atol=1e-6), name
@@ -131,8 +131,8 @@ def steps(compiled):
     for step in range(3):
         x = torch.randn(3, 5, 1, 1, generator=torch.Generator().manual_seed(step))
         for part in range(2):
-            optimizer.gather(layers(x * (part + 1)).square().sum(), more=part > 0)
-        optimizer.descend()
+            optimizer.accumulate_grads(layers(x * (part + 1)).square().sum(), more=part > 0)
+        optimizer.step()
     return optimizer.state()
 
 plain, compiled = steps(False), steps(True)

@@ -19,8 +19,7 @@ from handful.config.presets import default, tiny
 from handful.config.train import TrainConfig
 from handful.errors import TrainingError, UsageError
 from handful.networks.layers import BatchNorm
-from handful.objective.losses import absolute_difference
-from handful.objective.objective import Objective
+from handful.objective.losses import Objective, absolute_difference
 from handful.optim.spectral_adam import SpectralAdam
 from handful.progress import Quiet
 from handful.training import loop as training
@@ -86,19 +85,19 @@ def without_statistics(monkeypatch):
     monkeypatch.setattr(BatchNorm, "forward", forward)
 
 
-def a_step(options: dict, at_once: int, state: State | None = None) -> tuple[dict[str, torch.Tensor], State]:
+def a_step(options: dict, micro_batch: int, state: State | None = None) -> tuple[dict[str, torch.Tensor], State]:
     config = tiny("-", **PLAIN | options)
     images = torch.randint(0, 255, (12, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     state = state or State.fresh(config, CPU)
-    state.at_once = at_once
+    state.micro_batch = micro_batch
     return Step(config, state, images, absolute_difference)(), state
 
 
-@pytest.mark.parametrize("at_once", [2, 4])
+@pytest.mark.parametrize("micro_batch", [2, 4])
 @pytest.mark.parametrize("options", [{}, WITHOUT_STATISTICS, {"discriminator": "large", "average_widths": (0.1,)}])
-def test_parts_compute_what_the_whole_batch_computes(options, at_once, without_statistics):
+def test_parts_compute_what_the_whole_batch_computes(options, micro_batch, without_statistics):
     losses, whole = a_step(options, 8)
-    others, divided = a_step(options, at_once)
+    others, divided = a_step(options, micro_batch)
     assert losses.keys() == others.keys()
     for name, value in losses.items():
         assert others[name].item() == pytest.approx(value.item(), abs=1e-5), name
@@ -136,11 +135,11 @@ def test_gradients_of_parts_add_up_in_float32(dtype):
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1, bias=False), torch.nn.BatchNorm2d(4))
     optimizer = SpectralAdam(net, 1e-3, (0.5, 0.99), random, dtype)
     x = torch.randn(2, 3, 2, 2, generator=random).to(dtype)
-    optimizer.gather(net[0](x).float().sum() * 3e-3)
+    optimizer.accumulate_grads(net[0](x).float().sum() * 3e-3)
     (gradient,) = (master.grad.clone() for master in optimizer.masters.values())
-    optimizer.gather(net[0](x).float().sum() * 1e-3)
+    optimizer.accumulate_grads(net[0](x).float().sum() * 1e-3)
     for _ in range(2):
-        optimizer.gather(net[0](x).float().sum() * 1e-3, more=True)
+        optimizer.accumulate_grads(net[0](x).float().sum() * 1e-3, more=True)
     (added,) = (master.grad for master in optimizer.masters.values())
     torch.testing.assert_close(added, gradient, rtol=1e-2 if dtype == torch.bfloat16 else 2e-3, atol=0)
     assert added.dtype == torch.float32
@@ -166,14 +165,14 @@ def test_parts_of_shares_make_up_what_one_process_draws_at_once(ranks, parts, im
 
 
 def test_a_resumed_run_in_parts_ends_with_the_same_bits(photos, tmp_path):
-    recipe = EVERY_PART | {"at_once": 2, "precision": "fp16", "steps": 3}
+    recipe = EVERY_PART | {"micro_batch": 2, "precision": "fp16", "steps": 3}
     whole, parted = small(photos, tmp_path / "whole", **recipe), small(photos, tmp_path / "parted", **recipe)
     train(whole, Quiet())
     train(dataclasses.replace(parted, steps=2), Quiet())
     train(parted, Quiet())
     require_same(saved(whole), saved(parted))
     lines = [json.loads(line) for line in (whole.folder / "log.jsonl").read_text().splitlines()]
-    assert {line["at_once"] for line in lines} == {2}
+    assert {line["micro_batch"] for line in lines} == {2}
 
 
 class Failing:
@@ -273,7 +272,7 @@ def test_a_resumed_run_stays_divided_and_ends_with_the_same_bits(photos, tmp_pat
                 train(dataclasses.replace(config, steps=steps), Quiet())
     require_same(saved(whole), saved(parted))
     lines = [json.loads(line) for line in (parted.folder / "log.jsonl").read_text().splitlines()]
-    assert [line["at_once"] for line in lines] == [4, 2, 2]
+    assert [line["micro_batch"] for line in lines] == [4, 2, 2]
 
 
 def test_a_run_that_cannot_be_divided_further_stops_and_keeps_its_checkpoint(photos, tmp_path, monkeypatch):
@@ -318,21 +317,21 @@ def test_several_processes_say_what_to_give(monkeypatch):
     assert "with micro_batch 8; give a lower one" in error.__notes__[0]
 
 
-@given(batch=st.integers(2, 200), at_once=st.integers(2, 200))
-def test_fewer_at_once_is_the_next_part_of_the_batch(batch, at_once):
-    less = fewer(at_once, batch)
-    fitting = [part for part in range(2, at_once // 2 + 1) if batch % part == 0]
+@given(batch=st.integers(2, 200), micro_batch=st.integers(2, 200))
+def test_fewer_at_once_is_the_next_part_of_the_batch(batch, micro_batch):
+    less = fewer(micro_batch, batch)
+    fitting = [part for part in range(2, micro_batch // 2 + 1) if batch % part == 0]
     assert less == (max(fitting) if fitting else None)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"at_once": 3}, "micro_batch 3: must divide batch 8"),
-        ({"at_once": 16}, "micro_batch 16: must divide batch 8"),
-        ({"at_once": 1}, "micro_batch 1: batch normalisation needs at least 2"),
+        ({"micro_batch": 3}, "micro_batch 3: must divide batch 8"),
+        ({"micro_batch": 16}, "micro_batch 16: must divide batch 8"),
+        ({"micro_batch": 1}, "micro_batch 1: batch normalisation needs at least 2"),
         ({"batch": 1}, "batch 1: batch normalisation needs at least 2"),
-        ({"batch": "auto", "at_once": 5}, "micro_batch 5: must divide batch auto"),
+        ({"batch": "auto", "micro_batch": 5}, "micro_batch 5: must divide batch auto"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(options, message):

@@ -103,15 +103,15 @@ def test_a_forecast_leaves_no_trace_and_a_run_tells_its_own(photos, tmp_path, mo
     assert (left.steps, left.steps_left) == (10, 4)
 
 
-@pytest.mark.parametrize(("images", "at_once"), [(None, 2), (4, 4), (64, 8)])
-def test_batch_auto_takes_what_fits_and_trying_changes_nothing(photos, tmp_path, monkeypatch, images, at_once):
+@pytest.mark.parametrize(("images", "micro_batch"), [(None, 2), (4, 4), (64, 8)])
+def test_batch_auto_takes_what_fits_and_trying_changes_nothing(photos, tmp_path, monkeypatch, images, micro_batch):
     monkeypatch.setattr(Forecaster, "largest_micro_batch", lambda self, state: images)
     notes = Notes()
     config = small(photos, tmp_path / "auto", steps=1, batch="auto")
     train(config, notes)
-    assert f"--batch auto: 8 images a step, {at_once} of them at once" in notes.lines
+    assert f"--batch auto: 8 images a step, {micro_batch} of them at once" in notes.lines
     train(dataclasses.replace(config, steps=2), Quiet())
-    given = small(photos, tmp_path / "given", batch=8, at_once=at_once)
+    given = small(photos, tmp_path / "given", batch=8, micro_batch=micro_batch)
     train(given, Quiet())
     for name, value in saved(given).items():
         assert torch.equal(value, saved(config)[name]), name

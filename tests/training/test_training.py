@@ -314,7 +314,7 @@ def test_a_run_without_reconstruction_goes_on_with_its_own_options(photos, tmp_p
         {"normalised_latent": True},
         {"smooth": True},
         {"smooth_discriminator": True},
-        {"emphasis": 4.0},
+        {"sharpen": 4.0},
         {"nice": 1.0},
         {"augself": 1.0},
         {"loss": "relativistic", "gradient_penalty": 0.5},
