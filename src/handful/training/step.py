@@ -90,7 +90,8 @@ class Step:
         config, seed, step = self.config, self.config.seed, self.state.step
         with sharing(self.ranks), parting(self.accumulate.count):
             now, coming = (
-                share(torch.tensor(batch_indices(seed, at, config.whole_batch, self.members))) for at in (step, step + 1)
+                share(torch.tensor(batch_indices(seed, at, config.whole_batch, self.members)))
+                for at in (step, step + 1)
             )
             self.batch.copy_(self.read_batch(now, coming), non_blocking=True)
             self.labels.copy_(sent(self.all_labels[now], self.labels.device))

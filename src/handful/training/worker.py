@@ -87,7 +87,7 @@ def receive(ranks: Ranks) -> Worker:
     distance: Distance = absolute_difference
     if config.perceptual == "vgg16":
         distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
-    images = mapped(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
+    images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     backbone = EfficientNet() if config.discriminator == "projected" else None
     ranks.hand([*([] if file else [images]), *weights(distance), *weights(backbone)])
     return Worker(config, device, place(images, device), distance, backbone, classes, labels)
