@@ -3,13 +3,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-more check bench clean
 
 demo: .venv/installed
 	$(BIN)/handful demo
 
 test: .venv/installed
 	$(BIN)/pytest -n auto
+
+# What make test leaves out: tests that compile networks or start several processes.
+test-more: .venv/installed
+	$(BIN)/pytest -n auto -m 'compile or processes'
 
 check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks experiments

@@ -1,16 +1,12 @@
 """Shapes and types in the annotations of handful are checked at each call while the tests run."""
 
-import dataclasses
 import os
-import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from jaxtyping import install_import_hook
-
-from few import FEW, QUICK
 
 # The tests run in several processes; more threads than cores would slow all of them down.
 torch.set_num_threads(1)
@@ -37,24 +33,25 @@ def no_cache_of_this_machine(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def usual_pictures() -> Iterator[dict[str, object]]:
-    """Have few pictures drawn beside the steps, and give the numbers that users have, by the name of their constant."""
+def small_budget() -> Iterator[None]:
+    """Draw few pictures beside the steps."""
+    from few import QUICK, SMALL
+    from handful.config import budget
     from handful.metrics.protocol import PROTOCOLS
 
-    usual = {name: pkgutil.resolve_name(name) for name in FEW}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in FEW.items():
-            patch.setattr(name, value)
-        patch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], **QUICK))
-        yield usual
+        patch.setattr(budget, "current", SMALL)
+        patch.setitem(PROTOCOLS, "quick", QUICK)
+        yield
 
 
 @pytest.fixture(scope="module")
-def all_pictures(usual_pictures) -> Iterator[None]:
-    """Have as many drawn as users have, in a file of tests that judges what is measured over them."""
+def full_budget() -> Iterator[None]:
+    """Draw as many as users have, for tests that judge what is measured over them."""
+    from handful.config import budget
+
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in usual_pictures.items():
-            patch.setattr(name, value)
+        patch.setattr(budget, "current", budget.Budget())
         yield
 
 

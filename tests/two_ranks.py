@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from few import draw_few
+from few import spend_little
 from handful.cli import main as cli
 from handful.compute.processes import join
 from handful.compute.shared_batch import average_gradients, share, sharing
@@ -66,7 +66,7 @@ def penalty(rank: int, count: int) -> dict[str, torch.Tensor]:
 
 
 def main(folder: Path, ports: list[str]) -> None:
-    draw_few()
+    spend_little()
     for (module, name), value in HURRY.items():
         setattr(module, name, value)
     Perceptual.pretrained = lpips

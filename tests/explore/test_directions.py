@@ -21,7 +21,7 @@ from handful.sampling.directions import along, load_directions, moved
 from handful.sampling.latents import Latents, load_latents, read_latents
 from handful.sampling.model import Model
 
-pytestmark = pytest.mark.usefixtures("all_pictures")
+pytestmark = pytest.mark.usefixtures("full_budget")
 ENOUGH = 400
 """Examples after which a direction is known well."""
 

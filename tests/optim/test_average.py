@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from handful.config import budget
 from handful.config.generator import GeneratorConfig
 from handful.networks import latent
-from handful.networks.calibrate import CALIBRATION_IMAGES, CALIBRATION_SEED, calibrate
+from handful.networks.calibrate import CALIBRATION_SEED, calibrate
 from handful.networks.generator import Generator, initialise
 from handful.optim.average import blend, decay
 
 CONFIG = GeneratorConfig(size=32, width=8)
-pytestmark = pytest.mark.usefixtures("all_pictures")
+pytestmark = pytest.mark.usefixtures("full_budget")
 
 
 def generator(seed: int = 0) -> Generator:
@@ -44,7 +45,7 @@ def test_calibrated_statistics_are_those_of_all_calibration_images():
     calibrate(average, batch=32)
     seen = []
     average.first.norm.register_forward_pre_hook(lambda norm, inputs: seen.append(inputs[0]))
-    seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + CALIBRATION_IMAGES)
+    seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + budget.current.calibration_images)
     average(*latent.from_seeds(seeds, 256, average.noise_shapes, torch.device("cpu")))
     values = seen[0].transpose(0, 1).flatten(1)
     assert torch.allclose(average.first.norm.running_mean, values.mean(1), atol=1e-6)

@@ -6,11 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from handful.config import budget
 from handful.networks import latent
 from handful.networks.generator import Generator
-
-CALIBRATION_IMAGES = 256
-
 
 CALIBRATION_SEED = 2**40
 """First of the seeds of the calibration images, far from those that people choose."""
@@ -33,12 +31,12 @@ def calibrate(average: Generator, batch: int = 16) -> None:
 
     def gather(norm: nn.Module, inputs: tuple[Float[Tensor, "b c h w"]]) -> None:
         variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3), correction=0)
-        moments[norm] += torch.stack([mean, variance + mean.square()]) / (CALIBRATION_IMAGES // batch)
+        moments[norm] += torch.stack([mean, variance + mean.square()]) / (budget.current.calibration_images // batch)
 
     hooks = [norm.register_forward_pre_hook(gather) for norm in norms]
     average.train()
     try:
-        for start in range(0, CALIBRATION_IMAGES, batch):
+        for start in range(0, budget.current.calibration_images, batch):
             seeds = range(CALIBRATION_SEED + start, CALIBRATION_SEED + start + batch)
             device = next(average.parameters()).device
             z, noise = latent.from_seeds(seeds, average.config.latent, average.noise_shapes, device)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from handful.compute.memory import most_compared
+from handful.config import budget
 from handful.config.text import option
 from handful.config.train import size_in_words
 from handful.data.dataset import Dataset, load_folder
@@ -39,10 +40,6 @@ from handful.reporting.charts import Curve, Series
 from handful.reporting.page import Moment, Page, Pair, render
 from handful.sampling.model import Model, load
 
-SAMPLES = range(36)
-"""Seeds of the pictures shown."""
-
-
 OF_CLASS = range(8)
 """Seeds of the pictures of a class."""
 
@@ -57,10 +54,6 @@ TOLD = ("images", "of_class", "kid", "recall", "copies")
 
 WALKS = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))
 """Seeds that each of the walks goes round."""
-
-
-WALK_STEPS = 14
-"""Pictures from one seed to the next."""
 
 
 MOMENTS = 12
@@ -140,8 +133,8 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
         warnings=[f"At step {history[-1].step:,}: {each}" for each in warnings(history).values()],
         data_sheet=contact_sheet(dataset) if dataset is not None else None,
         data_notes=data_notes(settings, dataset),
-        samples=grid(list(model.sample(SAMPLES))),
-        samples_caption=f"Seeds {SAMPLES[0]} to {SAMPLES[-1]}, none picked out, drawn by the generator of {which}.",
+        samples=grid(list(model.sample(budget.current.grid_seeds))),
+        samples_caption=f"Seeds {budget.current.grid_seeds[0]} to {budget.current.grid_seeds[-1]}, none picked out, drawn by the generator of {which}.",
         classes=[kind(name, model, scores) for name in model.config.classes[:CLASSES]],
         walk=frames(model),
         pairs=pairs(model, dataset, scores) if dataset is not None and scores is not None else [],
@@ -240,7 +233,7 @@ def frames(model: Model) -> list[Image.Image]:
     for place, seeds in enumerate(WALKS):
         column: list[Tensor] = []
         for start, end in zip(seeds, (*seeds[1:], seeds[0]), strict=True):
-            column += list(walk(model, (start, end), WALK_STEPS, noise_of=seeds[0], class_of=place))[:-1]
+            column += list(walk(model, (start, end), budget.current.walk_steps, noise_of=seeds[0], class_of=place))[:-1]
         columns.append(column)
         advance("walking through the latent space", place + 1, len(WALKS))
     return [grid([picture[0] for picture in row], columns=len(WALKS)) for row in zip(*columns, strict=True)]

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from handful.config import budget
 from handful.errors import UsageError
 from handful.networks import latent
-from handful.networks.calibrate import CALIBRATION_IMAGES, CALIBRATION_SEED
+from handful.networks.calibrate import CALIBRATION_SEED
 from handful.networks.folded import Folded, Gates
 from handful.networks.layers import Labels
 
@@ -80,7 +81,7 @@ class Truncation:
         """Give the mean of each gate over many latents, of one class where there are some; measured once."""
         if label not in self.means:
             folded, device = self.folded, self.folded.to_image.weight.device
-            seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + CALIBRATION_IMAGES)
+            seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + budget.current.calibration_images)
             seen = []
             for first in range(0, len(seeds), AT_ONCE):
                 z, noise = latent.from_seeds(seeds[first : first + AT_ONCE], folded.latent, folded.noise_shapes, device)

@@ -18,6 +18,7 @@ from torch import Tensor
 from handful.compute.device import choose_device, hardware, place
 from handful.compute.memory import peak_memory
 from handful.compute.processes import ALONE, Ranks
+from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.data import cache
 from handful.data.classes import Classes, find_classes
@@ -46,10 +47,6 @@ from handful.training.setup import pretrained, resolve, tell
 from handful.training.state import State
 from handful.training.tensorboard import Tracker
 from handful.training.transfer import TrainedModel, begin, compare, trained_model
-
-SAMPLES = range(36)
-"""Seeds of the pictures in a sample grid."""
-
 
 SCORE_EVERY = 500
 """Steps between two scores, at least, where the run chooses."""
@@ -321,7 +318,7 @@ class Run:
 
     def show(self, state: State) -> None:
         """Write a grid of the same seeds' pictures as at the steps before."""
-        picture = grid(list(self.model(state).sample(SAMPLES)))
+        picture = grid(list(self.model(state).sample(budget.current.grid_seeds)))
         write_png(self.config.folder / layout.SAMPLES / f"{layout.step_name(state.step)}.png", picture)
         if self.tracker is not None:
             self.tracker.picture(state.step, picture)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.data.classes import in_proportion
 from handful.data.training_set import TrainingSet
@@ -28,10 +29,6 @@ from handful.progress import advance, note
 from handful.records.scores import Score
 from handful.sampling.model import Model
 from handful.seeds import Purpose, fold
-
-SAMPLES = range(256)
-"""Seeds of the pictures that are scored."""
-
 
 MOST_COMPARED = 5_000
 """Training images that are looked at for scores; of more, every second, third or so."""
@@ -85,10 +82,10 @@ class RunScorer:
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []
-        for batch in in_batches(model.stream(SAMPLES, class_name=self.like_training())):
+        for batch in in_batches(model.stream(budget.current.scored_seeds, class_name=self.like_training())):
             rows.append(self.extractor(batch))
             small.append(thumbnails(batch))
-            advance("scoring", sum(map(len, rows)), len(SAMPLES))
+            advance("scoring", sum(map(len, rows)), len(budget.current.scored_seeds))
         features = torch.cat(rows)
         matches = reference.match(features, torch.cat(small))
         distance, error = kid(features, reference.features)
@@ -110,7 +107,9 @@ class RunScorer:
         """Name a class for each sample, each as often as it is among the images that are trained on."""
         if not self.classes:
             return None
-        return in_proportion([self.classes[number] for number in self.labels.tolist()], len(SAMPLES))
+        return in_proportion(
+            [self.classes[number] for number in self.labels.tolist()], len(budget.current.scored_seeds)
+        )
 
     @torch.no_grad()
     def accuracies(
