@@ -124,6 +124,7 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
     if dataset is not None:
         judge = partial(evaluate, run, config.images, fit=config.fit, weights=config.weights, device=device)
         scores = attempt("the scores and the memorisation sheet", missing, judge)
+    shown = budget.current.grid_seeds
     return Page(
         title=printable(run.resolve().name),
         verdict=sentences,
@@ -133,8 +134,8 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
         warnings=[f"At step {history[-1].step:,}: {each}" for each in warnings(history).values()],
         data_sheet=contact_sheet(dataset) if dataset is not None else None,
         data_notes=data_notes(settings, dataset),
-        samples=grid(list(model.sample(budget.current.grid_seeds))),
-        samples_caption=f"Seeds {budget.current.grid_seeds[0]} to {budget.current.grid_seeds[-1]}, none picked out, drawn by the generator of {which}.",
+        samples=grid(list(model.sample(shown))),
+        samples_caption=f"Seeds {shown[0]} to {shown[-1]}, none picked out, drawn by the generator of {which}.",
         classes=[kind(name, model, scores) for name in model.config.classes[:CLASSES]],
         walk=frames(model),
         pairs=pairs(model, dataset, scores) if dataset is not None and scores is not None else [],
