@@ -2,7 +2,7 @@
 
     model = handful.train(handful.TrainConfig(images="photos", run="runs/photos", size=256))
     model = handful.load("runs/photos")
-    pictures = model.images(seeds=range(16))
+    pictures = model.images()
 
 Names are imported when first used, so ``import handful`` does not wait for torch.
 """
@@ -10,6 +10,7 @@ Names are imported when first used, so ``import handful`` does not wait for torc
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from handful.explore.project import Effort, Projection, project
     from handful.explore.study import Study, study
     from handful.metrics.evaluation import Evaluation, evaluate
+    from handful.records.run_folder import RunFolder
     from handful.reporting.build import report
+    from handful.sampling.directions import Directions, load_directions
     from handful.sampling.generate import generate
-    from handful.sampling.latents import Latents, load_latents, read_latents
-    from handful.sampling.model import Model, load
+    from handful.sampling.latents import Latents, load_latents
+    from handful.sampling.load import load
+    from handful.sampling.model import Model
     from handful.training.benchmark import Benchmark, bench
     from handful.training.forecast import Forecast
     from handful.training.loop import train
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 HOME = {
     "Benchmark": "training.benchmark",
     "Checkup": "data.checkup.examine",
+    "Directions": "sampling.directions",
     "Effort": "explore.project",
     "Evaluation": "metrics.evaluation",
     "Forecast": "training.forecast",
@@ -44,6 +49,7 @@ HOME = {
     "Neighbourhood": "explore.neighbours",
     "Latents": "sampling.latents",
     "Projection": "explore.project",
+    "RunFolder": "records.run_folder",
     "Study": "explore.study",
     "TrainConfig": "config.train",
     "TrainingError": "errors",
@@ -55,14 +61,14 @@ HOME = {
     "evaluate": "metrics.evaluation",
     "generate": "sampling.generate",
     "interpolate": "explore.interpolate",
-    "load": "sampling.model",
+    "load": "sampling.load",
+    "load_directions": "sampling.directions",
     "load_latents": "sampling.latents",
     "mix": "explore.mix",
     "neighbours": "explore.neighbours",
     "paper": "config.presets",
     "preflight": "training.preflight",
     "project": "explore.project",
-    "read_latents": "sampling.latents",
     "report": "reporting.build",
     "study": "explore.study",
     "tiny": "config.presets",
@@ -71,6 +77,7 @@ HOME = {
 __all__ = [
     "Benchmark",
     "Checkup",
+    "Directions",
     "Effort",
     "Evaluation",
     "Forecast",
@@ -79,6 +86,7 @@ __all__ = [
     "Model",
     "Neighbourhood",
     "Projection",
+    "RunFolder",
     "Study",
     "TrainConfig",
     "TrainingError",
@@ -93,13 +101,13 @@ __all__ += [
     "generate",
     "interpolate",
     "load",
+    "load_directions",
     "load_latents",
     "mix",
     "neighbours",
     "paper",
     "preflight",
     "project",
-    "read_latents",
     "report",
     "study",
     "tiny",
@@ -108,6 +116,8 @@ __all__ += [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("handful")
     if name not in HOME:
         raise AttributeError(f"module 'handful' has no attribute {name!r}")
     return getattr(import_module(f"handful.{HOME[name]}"), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from html import escape
 from importlib import import_module
 from time import monotonic
@@ -261,3 +262,9 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def as_html(text: str, png: bytes | None = None) -> str:
+    """Return text with a picture below it, as a notebook shows an object."""
+    picture = f'<br><img src="data:image/png;base64,{b64encode(png).decode()}">' if png else ""
+    return f"<div>{escape(text)}{picture}</div>"

@@ -17,8 +17,8 @@ from handful.explore.editing import blended, write_latents
 from handful.explore.strips import read_scores, write_directions
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
-from handful.sampling.directions import along, load_directions, moved
-from handful.sampling.latents import Latents, load_latents, read_latents
+from handful.sampling.directions import load_directions, move, move_along
+from handful.sampling.latents import load_latents
 from handful.sampling.model import Model
 
 pytestmark = pytest.mark.usefixtures("full_budget")
@@ -76,7 +76,7 @@ def test_noise_in_the_maps_hides_no_direction_of_the_latent(axis):
 
 
 def test_examples_teach_the_direction_along_which_their_scores_rise(model, axis):
-    latents = Latents.of_seeds(model, range(1000, 1000 + ENOUGH))
+    latents = model.latents(range(1000, 1000 + ENOUGH))
     scores = (5 + 2 * (latents.z @ axis)).tolist()
     found = from_examples(model, latents, scores, "mine")
     assert found.names == ("mine",)
@@ -86,7 +86,7 @@ def test_examples_teach_the_direction_along_which_their_scores_rise(model, axis)
 
 
 def test_two_lists_teach_it_too_and_few_do_where_low_maps_answer(model, axis):
-    latents = Latents.of_seeds(model, range(1000, 1012))
+    latents = model.latents(range(1000, 1012))
     high = (latents.z @ axis) > 0
     scores = [1.0 if each else -1.0 for each in high]
     with_maps = float(from_examples(model, latents, scores, "-").vectors[0] @ axis)
@@ -97,7 +97,7 @@ def test_two_lists_teach_it_too_and_few_do_where_low_maps_answer(model, axis):
 
 def test_scores_that_latents_know_nothing_of_are_told_to_be_that(model):
     random = torch.Generator().manual_seed(0)
-    latents = Latents.of_seeds(model, range(100))
+    latents = model.latents(range(100))
     assert from_examples(model, latents, torch.randn(100, generator=random).tolist(), "-").measures[0] < 0.1
 
 
@@ -125,13 +125,13 @@ def test_what_is_told_of_examples_left_out_is_what_leaving_them_out_gives():
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3), st.floats(-20, 20))
 def test_moved_latents_keep_their_length_and_go_the_right_way(model, seeds, strength):
-    latents = Latents.of_seeds(model, seeds)
+    latents = model.latents(seeds)
     vector = from_weights(model, 1).vectors[0]
-    there = moved(latents, vector, strength)
+    there = move(latents, vector, strength)
     assert torch.allclose(there.z.norm(dim=1), latents.z.norm(dim=1), rtol=1e-5)
     assert (((there.z - latents.z) @ vector) * strength >= -1e-4).all()
     assert (there.names, there.noise) == (latents.names, latents.noise)
-    assert moved(latents, vector, 0.0) is latents
+    assert move(latents, vector, 0.0) is latents
 
 
 def test_a_file_of_directions_keeps_them_and_knows_its_model(model, tmp_path):
@@ -151,22 +151,22 @@ def test_moves_are_read_and_add_up(model, tmp_path):
     found = from_weights(model, 2)
     found.save(tmp_path / "w.safetensors", model)
     found.pick(1).save(tmp_path / "two.safetensors", model)
-    latents = Latents.of_seeds(model, [0, 1])
-    both = along(latents, [f"{tmp_path}/w.safetensors:1=2", f"{tmp_path}/two.safetensors=-1.5"], model)
+    latents = model.latents([0, 1])
+    both = move_along(latents, [f"{tmp_path}/w.safetensors:1=2", f"{tmp_path}/two.safetensors=-1.5"], model)
     step = 2 * found.vectors[0] - 1.5 * found.vectors[1]
-    assert torch.allclose(both.z, moved(latents, step, 1.0).z, atol=1e-6)
-    assert along(latents, [], model) is latents
+    assert torch.allclose(both.z, move(latents, step, 1.0).z, atol=1e-6)
+    assert move_along(latents, [], model) is latents
     for text, error in {
         "=2": "must be FILE",
         f"{tmp_path}/two.safetensors": "must be FILE",
         f"{tmp_path}/two.safetensors=far": "must be FILE",
         f"{tmp_path}/two.safetensors=inf": "must be FILE",
-        f"{tmp_path}/w.safetensors=1": "holds 2 directions; say which, as in .*w.safetensors:1",
-        f"{tmp_path}/w.safetensors:smile=1": "nothing in that file has this name; there are 1, 2",
-        f"{tmp_path}/none.safetensors=1": "is not there; give a file of directions",
+        f"{tmp_path}/w.safetensors=1": "has 2 directions; name one, as in .*w.safetensors:1",
+        f"{tmp_path}/w.safetensors:smile=1": "the file has no such name; it has 1, 2",
+        f"{tmp_path}/none.safetensors=1": "does not exist; give a file of directions",
     }.items():
         with pytest.raises(UsageError, match=error):
-            along(latents, [text], model)
+            move_along(latents, [text], model)
 
 
 KINDS = ({"channels": 1, "size": "48x32"}, {"channels": 4, "classes": ("cats", "dogs")}, {"normalised_latent": True})
@@ -183,7 +183,7 @@ def test_the_command_writes_strips_of_every_kind_of_model(options, tmp_path, cap
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["maps-1.png", "maps-2.png", "maps.png", "maps.safetensors"]
     found = load_directions(tmp_path / "out" / "maps.safetensors", model)
-    drawn = model.picture(moved(Latents.of_seeds(model, [0]), found.vectors[1], 2.0))
+    drawn = model.sample(move(model.latents([0]), found.vectors[1], 2.0))
     height, width = model.config.shape
     times = math.ceil(112 / width)
     with Image.open(tmp_path / "out" / "maps-2.png") as strip:
@@ -217,7 +217,7 @@ def test_the_command_learns_from_examples_and_others_use_what_it_wrote(model, tm
     assert cli.main(["latents", source, *latents, "--device", "cpu"]) == 0
     latents = load_latents(tmp_path / "p.safetensors", model)
     assert latents.names == ("anna", "ben")
-    assert torch.equal(latents.z, along(Latents.of_seeds(model, [4, 5]), [move], model).z)
+    assert torch.equal(latents.z, move_along(model.latents([4, 5]), [move], model).z)
     again = ["--seeds", f"{tmp_path}/p.safetensors", "--grid", str(tmp_path / "again.png"), "--device", "cpu"]
     assert cli.main(["generate", source, *again]) == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "grid.png").read_bytes()
@@ -225,7 +225,7 @@ def test_the_command_learns_from_examples_and_others_use_what_it_wrote(model, tm
 
 def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
     path = tmp_path / "scores.txt"
-    Latents.of_seeds(model, [9]).save(tmp_path / "nine.safetensors", model)
+    model.latents([9]).save(tmp_path / "nine.safetensors", model)
     path.write_text(f"0-2 1\n\n# all\n{tmp_path}/nine.safetensors -0.5\n")
     latents, scores = read_scores(path, model)
     assert latents.names == ("0", "1", "2", "9")
@@ -234,7 +234,7 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
         "0": "line 1: '0' is not a seed, a space and a score",
         "0 1\n1 high": "line 2: '1 high' is not a seed",
         "0 nan": "line 1: '0 nan' is not a seed",
-        "x 1": "line 1: x: 'x' is no number",
+        "x 1": "line 1: x: 'x' is not a number",
         "# none": "has no scores in it",
     }.items():
         path.write_text(text)
@@ -255,11 +255,11 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
         ({"more": "0"}, "less: is needed too"),
         ({"less": "0"}, "more: is needed too"),
         ({"more": "0", "less": "1", "scores": "s.txt"}, "scores: takes the place of more and less"),
-        ({"more": "x", "less": "1"}, "more x: 'x' is no number"),
+        ({"more": "x", "less": "1"}, "more x: 'x' is not a number"),
         ({"name": "a/b"}, "name a/b: must be fit for a file"),
         ({"name": "a:b"}, "name a:b: must be fit for a file"),
         ({"seeds": ""}, "seeds : '' is not a number"),
-        ({"class_name": "cats"}, "class_name cats: is no class of this model"),
+        ({"class_name": "cats"}, "class_name cats: the model has no such class"),
         ({"seeds": "0-299", "steps": 99}, "is too large"),
     ],
 )
@@ -276,7 +276,7 @@ def test_options_for_directions_without_examples_are_refused_with_them(capsys):
 
 
 def test_examples_that_say_nothing_are_refused(model):
-    latents = Latents.of_seeds(model, [0, 1])
+    latents = model.latents([0, 1])
     for some, scores in ((latents, [1.0, 1.0]), (latents.pick([0]), [1.0])):
         with pytest.raises(UsageError, match="two or more are needed, and not all of the same score"):
             from_examples(model, some, scores, "-")
@@ -287,7 +287,7 @@ def test_examples_that_say_nothing_are_refused(model):
 
 
 def test_a_blend_lies_between_and_is_as_long(model):
-    latents = Latents.of_seeds(model, [1, 2, 3])
+    latents = model.latents([1, 2, 3])
     one = blended(latents, [1.0, 1.0, 2.0])
     assert one.names == ("1+2+3",)
     lengths = latents.z.norm(dim=1)
@@ -310,9 +310,9 @@ def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
         write_latents(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
     arguments = ["--seeds", "0,1", "--blend", "1", "3", "--class", "dogs", "--names", "mean", "--out", str(out)]
     assert cli.main(["latents", str(tmp_path / "model"), *arguments, "--device", "cpu"]) == 0
-    latents = read_latents(f"{out}:mean", model)
+    latents = model.latents(f"{out}:mean")
     assert latents.labels.tolist() == [1]
-    assert torch.equal(latents.z, blended(Latents.of_seeds(model, [0, 1], "dogs"), [1.0, 3.0]).z)
+    assert torch.equal(latents.z, blended(model.latents([0, 1], "dogs"), [1.0, 3.0]).z)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
         ({"names": ["a", " "]}, "names  : must be a name of its own"),
         ({"out": "p.png"}, r"p.png: must end in \.safetensors"),
         ({"out": "a,b.safetensors"}, "must have no comma"),
-        ({"seeds": "none.safetensors"}, "none.safetensors: is not there"),
+        ({"seeds": "none.safetensors"}, "none.safetensors: does not exist"),
     ],
 )
 def test_senseless_latents_are_refused_and_nothing_is_written(model, tmp_path, options, text):

@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
-from test_latents import made
 
 from handful.cli import main as cli
 from handful.config.presets import tiny
@@ -23,10 +22,12 @@ from handful.networks.latent import slerp
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet
 from handful.sampling.latents import Latents
-from handful.sampling.model import Model, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
 from handful.training import checkpoint
 from handful.training import state as at_state
 from handful.training.timelapse import film_of_run
+from support.models import made
 
 CPU = torch.device("cpu")
 KINDS = ({}, {"size": "48x32", "channels": 1}, {"channels": 4, "classes": ("cats", "dogs", "newts")})
@@ -64,7 +65,7 @@ def own(model, seed) -> np.ndarray:
 @pytest.mark.parametrize("truncation", [1.0, 0.6])
 def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, truncation):
     seeds = [4, 9, 2]
-    walk = Walk(any_model, Latents.of_seeds(any_model, seeds), loop, truncation=truncation)
+    walk = Walk(any_model, any_model.latents(seeds), loop, truncation=truncation)
     moments = plain_moments(walk.legs, 2 * walk.legs, "smooth")
     pictures = torch.cat([walk.picture(moment) for moment in moments])
     assert torch.equal(pictures[::2][:3], any_model.sample(seeds, truncation=truncation))
@@ -80,17 +81,17 @@ def test_a_walk_is_at_its_points_bit_for_bit_and_a_loop_closes(any_model, loop, 
 
 
 def test_fixed_noise_is_that_of_the_first_point(model):
-    latents = Latents.of_seeds(model, [1, 2])
+    latents = model.latents([1, 2])
     walk = Walk(model, latents, noise="fixed")
     assert torch.equal(walk.picture(0.0), model.sample([1]))
     with_first = Latents(latents.z, [maps[[0, 0]] for maps in latents.noise], None, latents.names)
-    assert torch.equal(walk.picture(1.0), model.picture(with_first)[1:])
+    assert torch.equal(walk.picture(1.0), model.sample(with_first)[1:])
     assert not torch.equal(walk.picture(1.0), model.sample([2]))
 
 
 def test_classes_blend_on_the_way():
     model = made(classes=("cats", "dogs"), noise=0.0)
-    latents = Latents.of_seeds(model, [0, 1])
+    latents = model.latents([0, 1])
     same_z = Latents(latents.z[[0, 0]], [maps[[0, 0]] for maps in latents.noise], latents.labels, latents.names)
     walk = Walk(model, same_z)
     seen = [walk.picture(moment).float() for moment in (0.0, 0.02, 0.5, 0.98, 1.0)]
@@ -130,7 +131,7 @@ def variation(steps) -> float:
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
-    walk, measure = Walk(model, Latents.of_seeds(model, [1, 2, 3]), loop), measure_of("features", CPU)
+    walk, measure = Walk(model, model.latents([1, 2, 3]), loop), measure_of("features", CPU)
     plain = plain_moments(walk.legs, 24)
     even = even_moments(walk, 24, measure, lambda done, of: None)
     assert (even[0], even[-1]) == (0.0, float(walk.legs))
@@ -148,7 +149,7 @@ def test_steps_can_be_measured_by_lpips(any_model, monkeypatch):
 
 
 def test_a_walk_on_which_nothing_changes_is_walked_plainly(model):
-    walk, measure = Walk(model, Latents.of_seeds(model, [1, 1])), measure_of("features", CPU)
+    walk, measure = Walk(model, model.latents([1, 1])), measure_of("features", CPU)
     assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, of: None) == plain_moments(1, 4)
 
 
@@ -226,10 +227,10 @@ def test_a_random_loop_says_its_seeds_and_is_the_same_again(source, tmp_path):
         ({"seeds": "5"}, "seeds: 1 cannot be gone through; a walk needs two or more"),
         ({"seeds": "1-5", "grid": 2}, "5 cannot be gone through in 2 walks of the same length"),
         ({"seeds": []}, "no seeds"),
-        ({"seeds": "1,two"}, "'two' is no number"),
+        ({"seeds": "1,two"}, "'two' is not a number"),
         ({"ease": "smooth", "speed": "features"}, "ease smooth and speed features: one makes steps uneven"),
         ({"random": -1}, "random -1"),
-        ({"class_name": "cats"}, "class_name cats: is no class"),
+        ({"class_name": "cats"}, "class_name cats: the model has no such class"),
         ({"truncation": 2.0}, "truncation 2"),
     ],
 )
@@ -297,7 +298,7 @@ def test_the_film_of_a_run_needs_checkpoints_and_takes_no_options_of_walks(sourc
 
 
 def test_the_command_makes_films_from_seeds_and_latent_files(model, source, run, tmp_path, capsys):
-    Latents.of_seeds(model, [8]).save(tmp_path / "face.safetensors", model)
+    model.latents([8]).save(tmp_path / "face.safetensors", model)
     seeds = f"3,{tmp_path / 'face.safetensors'}"
     common = ["--device", "cpu", "--json", "--out"]
     film = tmp_path / "a.webp"
@@ -308,5 +309,5 @@ def test_the_command_makes_films_from_seeds_and_latent_files(model, source, run,
 
 
 def test_walks_divide_points_in_their_order(model):
-    walks = divided(model, Latents.of_seeds(model, range(6)), 2, False, "moving", 1.0)
+    walks = divided(model, model.latents(range(6)), 2, False, "moving", 1.0)
     assert [walk.latents.names for walk in walks] == [("0", "1", "2"), ("3", "4", "5")]

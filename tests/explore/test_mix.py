@@ -13,7 +13,6 @@ from handful.errors import UsageError
 from handful.explore.mix import mix, write_mixes
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
-from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 
 
@@ -42,21 +41,21 @@ def model() -> Model:
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=3), st.sampled_from([(), (64,), (128,)]))
 def test_a_picture_in_its_own_style_is_itself_bit_for_bit(model, seeds, levels):
-    latents = Latents.of_seeds(model, seeds)
+    latents = model.latents(seeds)
     mixed, own = mix(model, latents, latents, levels), model.sample(seeds)
     for place in range(len(seeds)):
         assert torch.equal(mixed[place, place], own[place])
 
 
 def test_a_picture_in_its_own_style_is_itself_under_truncation_too(model):
-    latents = Latents.of_seeds(model, [3, 4])
-    mixed, own = mix(model, latents, latents, truncation=0.5), model.picture(latents, 0.5)
+    latents = model.latents([3, 4])
+    mixed, own = mix(model, latents, latents, truncation=0.5), model.sample(latents, truncation=0.5)
     assert torch.equal(mixed[0, 0], own[0])
     assert torch.equal(mixed[1, 1], own[1])
 
 
 def test_another_style_changes_the_picture_and_each_level_its_part(model):
-    content, style = Latents.of_seeds(model, [0]), Latents.of_seeds(model, [1])
+    content, style = model.latents([0]), model.latents([1])
     whole, first, second = (mix(model, content, style, levels)[0, 0] for levels in ((), (64,), (128,)))
     own = model.sample([0])[0]
     pictures = [own, whole, first, second]
@@ -70,7 +69,7 @@ def test_the_style_enters_through_the_gates_alone(model):
     with torch.no_grad():
         for gate in still.network.gates.values():
             gate.excite.weight.zero_()
-    latents = Latents.of_seeds(still, [0, 1, 2])
+    latents = still.latents([0, 1, 2])
     mixed = mix(still, latents, latents)
     assert torch.equal(mixed[0, 1], mixed[0, 2])
     assert torch.equal(mixed[0, 1], still.sample([0])[0])
@@ -78,15 +77,15 @@ def test_the_style_enters_through_the_gates_alone(model):
 
 def test_the_noise_and_the_class_of_the_style_count_for_its_gates():
     model = generator(64, classes=("cats", "dogs"))
-    content = Latents.of_seeds(model, [0])
-    cats, dogs = (Latents.of_seeds(model, [5], class_name) for class_name in ("cats", "dogs"))
+    content = model.latents([0])
+    cats, dogs = (model.latents([5], class_name) for class_name in ("cats", "dogs"))
     assert not torch.equal(mix(model, content, cats), mix(model, content, dogs))
 
 
 @pytest.mark.parametrize("options", [{"channels": 1}, {"channels": 4}, {"size": "96x64"}, {"normalised_latent": True}])
 def test_every_kind_of_model_mixes(options):
     model = generator(**options)
-    latents = Latents.of_seeds(model, [0, 1])
+    latents = model.latents([0, 1])
     mixed = mix(model, latents, latents)
     assert mixed.shape == (2, 2, model.config.channels, *model.config.shape)
     assert torch.equal(mixed[1, 1], model.sample([1])[0])
@@ -94,13 +93,13 @@ def test_every_kind_of_model_mixes(options):
 
 def test_the_sheet_has_content_style_and_mixes_in_their_places(model, tmp_path):
     model.save(tmp_path / "model")
-    Latents.of_seeds(model, [9]).save(tmp_path / "nine.safetensors", model)
+    model.latents([9]).save(tmp_path / "nine.safetensors", model)
     out = tmp_path / "mix.png"
     arguments = ["mix", tmp_path / "model", "--content", "0,1", "--style", f"2,{tmp_path}/nine.safetensors"]
     assert cli.main([*map(str, arguments), "--out", str(out), "--device", "cpu"]) == 0
     with Image.open(out) as image:
         pixels = np.asarray(image).transpose(2, 0, 1)
-    content, style = (Latents.of_seeds(model, seeds) for seeds in ([0, 1], [2, 9]))
+    content, style = (model.latents(seeds) for seeds in ([0, 1], [2, 9]))
     mixed = mix(model, content, style)
 
     def cell(row, column):
@@ -119,12 +118,12 @@ def test_the_sheet_has_content_style_and_mixes_in_their_places(model, tmp_path):
     ("options", "text"),
     [
         ({"levels": [32]}, "levels 32: the model has gates at 64 128; choose from these"),
-        ({"content": "x"}, "content x: 'x' is no number"),
+        ({"content": "x"}, "content x: 'x' is not a number"),
         ({"style": ""}, "style : '' is not a number"),
-        ({"style": "none.safetensors"}, "none.safetensors: is not there"),
+        ({"style": "none.safetensors"}, "none.safetensors: does not exist"),
         ({"content": "0-999", "style": "0-999"}, "too large: "),
         ({"truncation": 2.0}, "truncation 2: must be from 0"),
-        ({"class_name": "cats"}, "class_name cats: is no class of this model"),
+        ({"class_name": "cats"}, "class_name cats: the model has no such class"),
     ],
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(model, tmp_path, options, text):

@@ -129,7 +129,7 @@ def test_every_kind_of_model_can_be_looked_at(photos, tmp_path, options):
         ({"count": 0}, "count 0: must be at least 1"),
         ({"show": 0}, "show 0: must be at least 1"),
         ({"count": 13}, "count 13: .* holds 12 images; give fewer"),
-        ({"class_name": "cats"}, "class_name cats: is no class of this model"),
+        ({"class_name": "cats"}, "class_name cats: the model has no such class"),
     ],
 )
 def test_senseless_requests_are_refused_and_nothing_is_written(source, photos, tmp_path, options, text):

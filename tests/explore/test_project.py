@@ -28,7 +28,7 @@ from handful.networks.generator import Generator, initialise
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet, shown_on
 from handful.records.settings import read_settings
-from handful.sampling.latents import Latents, load_latents, read_latents
+from handful.sampling.latents import Latents, load_latents
 from handful.sampling.model import Model
 from notes import Notes
 
@@ -78,11 +78,11 @@ def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)
     near, recovered = [], []
     for seed in range(10):
-        latents = Latents.of_seeds(model, [seed])
+        latents = model.latents([seed])
         bare = Latents(latents.z, [torch.zeros_like(maps) for maps in latents.noise], latents.labels, latents.names)
-        target = model.picture(latents)[0]
+        target = model.sample(latents)[0]
         stages = project(model, target, "x", effort=effort).stages
-        near.append(stages[0].psnr - psnr(model.picture(bare)[0], target))
+        near.append(stages[0].psnr - psnr(model.sample(bare)[0], target))
         recovered.append(stages[1].psnr)
     assert sum(each > -0.5 for each in near) >= 9, near
     assert sum(each > 34 for each in recovered) >= 9, recovered
@@ -92,9 +92,9 @@ def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(
     done = write_projections(source, [photos], tmp_path, QUICK, film=True, progress=Quiet(), device="cpu")
     assert [each.name for each in done] == ["0", "1", "2"]
     for each in done:
-        latents = read_latents(str(tmp_path / f"{each.name}.safetensors"), model)
+        latents = model.latents(str(tmp_path / f"{each.name}.safetensors"))
         assert latents.names == (each.name,)
-        picture = model.picture(latents)[0]
+        picture = model.sample(latents)[0]
         assert torch.equal(picture, each.stages[-1].picture)
         with Image.open(tmp_path / f"{each.name}.png") as image:
             assert np.array_equal(np.asarray(image).transpose(2, 0, 1), picture.numpy())
@@ -139,7 +139,7 @@ def test_without_its_stage_the_noise_stays_zero_and_maps_are_shown_only(model):
     made = project(model, model.sample([3])[0], "x", effort=Effort(2, 0, 3, 2, 4))
     assert [stage.name for stage in made.stages] == ["latent", "maps"]
     assert all(not maps.any() for maps in made.latents.noise)
-    assert torch.equal(model.picture(made.latents)[0], made.stages[0].picture)
+    assert torch.equal(model.sample(made.latents)[0], made.stages[0].picture)
 
 
 @settings(max_examples=25, deadline=None)
@@ -208,7 +208,7 @@ def test_every_kind_of_model_can_be_projected_to(photos, tmp_path, options):
     model.save(tmp_path / "model")
     done = write_projections(tmp_path / "model", [photos / "0.png"], tmp_path, QUICK, progress=Quiet(), device="cpu")
     latents = load_latents(tmp_path / "0.safetensors", model)
-    assert torch.equal(model.picture(latents)[0], done[0].stages[-1].picture)
+    assert torch.equal(model.sample(latents)[0], done[0].stages[-1].picture)
     assert (latents.labels is None) == (not model.config.classes)
 
 

@@ -30,7 +30,8 @@ from handful.networks.pretrained import weights
 from handful.networks.pretrained.inception import Inception
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet, shown_on
-from handful.sampling.model import Model, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
 
 KEYS = "samples reference protocol features kid kid_error fid precision recall density coverage"
 KEYS += " diversity swd copies novelty"

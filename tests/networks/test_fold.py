@@ -7,29 +7,9 @@ import pytest
 import torch
 
 from handful.compute.precision import layout
-from handful.config.generator import GeneratorConfig
 from handful.networks import latent
-from handful.networks.calibrate import calibrate
 from handful.networks.folded import Folded
-from handful.networks.generator import Generator, initialise
-
-CPU = torch.device("cpu")
-
-
-def trained(size: int, sle: bool = True, width: int = 8, **options) -> Generator:
-    """A generator with noise, statistics, gains, shifts and classes that are not those of a fresh one."""
-    random = torch.Generator().manual_seed(0)
-    network = Generator(GeneratorConfig(size=size, width=width, sle=sle, **options))
-    initialise(network, random)
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            if value.ndim == 1:
-                value.copy_(torch.randn(value.shape, generator=random) * 0.3 + (0.0 if name.endswith("bias") else 0.7))
-        for table in network.classes.parameters():
-            table.normal_(0.0, 0.5, generator=random)
-        network.to_image.weight.mul_(20)
-    calibrate(network)
-    return network.requires_grad_(False)
+from support.models import CPU, trained
 
 
 @pytest.mark.parametrize(
@@ -114,7 +94,7 @@ assert 0 < (half - plain[:2]).abs().float().mean() < 1.5
 try:
     Model(network, "int8")
 except UsageError as error:
-    assert "--precision int8: choose one of fp32, bf16, fp16" in str(error)
+    assert "precision int8: choose one of fp32, bf16, fp16" in str(error)
     print("equal")
 """
 

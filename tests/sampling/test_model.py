@@ -12,25 +12,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import handful
-from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.images.grid import from_bytes, grid, to_bytes, write_png
 from handful.networks import latent
-from handful.networks.calibrate import calibrate
-from handful.networks.generator import Generator, initialise
 from handful.sampling.model import Model
+from support.models import made
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    network = Generator(GeneratorConfig(size=64, width=8))
-    initialise(network, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if "noise" in name:
-                parameter.fill_(0.3)
-    calibrate(network)
-    return Model(network)
+    return made(size=64)
 
 
 @settings(max_examples=10, deadline=None)
@@ -43,7 +34,7 @@ def test_a_seed_gives_the_same_pixels_whatever_comes_with_it(model, seeds, batch
 
 def test_not_even_the_last_bit_of_a_pixel_depends_on_the_batch(model, monkeypatch):
     """Before the rounding to bytes, which hides nearly all of what another batch size does to the arithmetic."""
-    monkeypatch.setattr("handful.sampling.model.to_bytes", lambda images: images)
+    monkeypatch.setattr("handful.sampling.model.finished", lambda images, name: images)
     together = torch.cat(list(model.stream(range(8), batch=8)))
     for seed in range(8):
         assert torch.equal(together[seed], next(model.stream([seed], batch=1))[0])
@@ -128,9 +119,9 @@ def test_saving_twice_gives_the_same_bytes(model, tmp_path):
 
 
 def test_what_is_not_a_model_is_refused_with_its_name(model, tmp_path):
-    with pytest.raises(UsageError, match=r"nowhere: is not there; give a run folder"):
+    with pytest.raises(UsageError, match=r"nowhere: does not exist; give a run folder"):
         handful.load(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match=r"no model.safetensors in it; if it is a run folder"):
+    with pytest.raises(UsageError, match=r"has no model.safetensors; if it is a run folder"):
         handful.load(tmp_path)
     model.save(tmp_path / "cut")
     file = tmp_path / "cut" / "model.safetensors"
@@ -138,7 +129,7 @@ def test_what_is_not_a_model_is_refused_with_its_name(model, tmp_path):
     with pytest.raises(UsageError, match=r"model.safetensors: cannot be read .* may be cut short"):
         handful.load(tmp_path / "cut")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UsageError, match=r"other.safetensors: was not written by handful"):
+    with pytest.raises(UsageError, match=r"other.safetensors: was not written by this version of handful"):
         handful.load(tmp_path / "other.safetensors")
 
 

@@ -6,8 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_fold import CPU, trained
-from test_latents import made
 
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
@@ -20,9 +18,9 @@ from handful.networks.folded import Folded
 from handful.networks.generator import Generator
 from handful.progress import Quiet
 from handful.sampling.generate import generate
-from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 from handful.sampling.truncation import Truncation
+from support.models import CPU, made, trained
 
 
 def spread(images) -> float:
@@ -45,7 +43,7 @@ def test_one_changes_no_bit_and_less_makes_pictures_more_alike(model):
 def test_a_truncated_picture_is_the_same_with_others_from_a_file_and_from_the_command(model, tmp_path):
     together = model.sample([3, 4, 5], truncation=0.5)
     assert torch.equal(together[1:2], model.sample([4], truncation=0.5))
-    assert torch.equal(together, model.picture(Latents.of_seeds(model, [3, 4, 5]), truncation=0.5))
+    assert torch.equal(together, model.sample(model.latents([3, 4, 5]), truncation=0.5))
     model.save(tmp_path / "model")
     sheets = [tmp_path / f"{share}.png" for share in (1.0, 0.5)]
     for sheet, share in zip(sheets, (1.0, 0.5), strict=True):
@@ -68,7 +66,7 @@ def test_gates_go_towards_their_mean_in_a_straight_line():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**40), st.floats(0, 1))
 def test_latents_keep_their_length_and_come_nearer_where_the_low_map_answers(model, seed, truncation):
-    z = Latents.of_seeds(model, [seed]).z
+    z = model.latents([seed]).z
     drawn = model.truncation.latents(z, truncation)
     assert float(drawn.norm()) == pytest.approx(float(z.norm()), rel=1e-5)
     directions = torch.linalg.eigh(model.response).eigenvectors.float()

@@ -16,7 +16,7 @@ from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.objective.losses import absolute_difference
 from handful.sampling.generate import generate
-from handful.sampling.model import load
+from handful.sampling.load import load
 from handful.training.checkpoint import every
 from handful.training.loop import train
 from handful.training.state import State

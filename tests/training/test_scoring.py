@@ -24,7 +24,9 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet
 from handful.records.scores import Score
 from handful.sampling.generate import generate
-from handful.sampling.model import Model, find_weights, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
+from handful.sampling.model_files import find_weights
 from handful.training.loop import train
 from handful.training.run import Run
 from handful.training.scoring import RunScorer
@@ -326,7 +328,7 @@ def test_numbers_and_pictures_of_a_run_reach_tensorboard(photos, tmp_path):
     assert tags["images"] == ["samples"]
 
 
-def test_a_run_folder_draws_from_its_best_generator_once_that_is_whole(scored, tmp_path, capsys):
+def test_a_run_folder_draws_from_its_best_generator_once_that_is_require_finite(scored, tmp_path, capsys):
     run = tmp_path / "run"
     shutil.copytree(scored.folder, run)
     best, newest = (run / name / "model.safetensors" for name in ("best", "model"))

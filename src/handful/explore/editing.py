@@ -12,9 +12,9 @@ from torch import Tensor
 
 from handful.errors import UsageError
 from handful.files import require_file
-from handful.sampling.directions import along
-from handful.sampling.latents import ENDING, Latents, read_latents
-from handful.sampling.model import load
+from handful.sampling.directions import move_along
+from handful.sampling.latents import SUFFIX, Latents
+from handful.sampling.load import load
 
 
 def write_latents(
@@ -44,13 +44,13 @@ def write_latents(
         UsageError: if something cannot be read or written, or a name cannot be one, or as ``blended``.
     """
     out = Path(out)
-    if out.suffix != ENDING:
-        raise UsageError(f"--out {out}: must end in {ENDING}, by which latent files are known among seeds")
+    if out.suffix != SUFFIX:
+        raise UsageError(f"--out {out}: must end in {SUFFIX}, by which latent files are known among seeds")
     if "," in str(out):
         raise UsageError(f"--out {out}: must have no comma, which stands between latent files; choose another name")
     require_file(out)
     model = load(source, device)
-    latents = along(read_latents(seeds, model, class_name), moves, model)
+    latents = move_along(model.latents(seeds, class_name), moves, model)
     if shares:
         latents = blended(latents, shares)
     if names is not None:

@@ -17,15 +17,17 @@ from torch import Tensor
 from handful.config.choices import Easing, NoiseMode, Spacing
 from handful.errors import UsageError
 from handful.images.grid import grid as sheet
-from handful.images.grid import to_bytes, to_image
+from handful.images.grid import to_image
 from handful.images.video import check_video, write_video
 from handful.metrics.features import load_extractor, pixels
 from handful.networks.latent import slerp
 from handful.networks.layers import Labels
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Progress, advance, note, shown_on
-from handful.sampling.latents import Latents, read_latents
-from handful.sampling.model import Model, load, whole
+from handful.sampling.latents import Latents
+from handful.sampling.load import load
+from handful.sampling.model import Model
+from handful.sampling.pictures import finished
 from handful.seeds import Purpose, fold
 
 ROUNDS = 4
@@ -87,7 +89,7 @@ class Walk:
         device = self.model.device
         where = [each.to(device) for each in noise], None if labels is None else labels.to(device)
         images = self.model.draw(z.to(device), *where, self.truncation)
-        return to_bytes(whole(images, f"{moment:g} of a walk")).cpu()
+        return finished(images, f"{moment:g} of a walk")
 
     def blended(
         self, start: Int64[Tensor, " 1"] | None, end: Int64[Tensor, " 1"] | None, share: float
@@ -227,7 +229,7 @@ def interpolate(
         if seeds is None:
             seeds, loop = random_stops(random, grid), True
             note(f"a random loop: --seeds {','.join(str(seed) for seed in seeds)} --loop")
-        walks = divided(model, latents_of(model, seeds, class_name), grid, loop, noise, truncation)
+        walks = divided(model, model.latents(seeds, class_name), grid, loop, noise, truncation)
         measure = None if speed == "plain" else measure_of(speed, model.device, weights)
         steps = frames if loop else frames - 1
         moments = []
@@ -244,15 +246,6 @@ def interpolate(
 
         write_video(Path(out), (to_image(each[0]) if grid == 1 else sheet(list(each)) for each in pictures()), fps)
     return Path(out)
-
-
-def latents_of(model: Model, seeds: str | Sequence[int] | Latents, class_name: str | None) -> Latents:
-    """Give points, in whichever way they were asked for."""
-    if isinstance(seeds, Latents):
-        return seeds
-    return (
-        read_latents(seeds, model, class_name) if isinstance(seeds, str) else Latents.of_seeds(model, seeds, class_name)
-    )
 
 
 def random_stops(number: int, walks: int) -> list[int]:

@@ -30,7 +30,8 @@ from handful.images.video import write_video
 from handful.metrics.evaluation import fit_of
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Progress, advance, shown_on
-from handful.sampling.model import Model, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
 
 SHEET = "projections"
 """Name of the sheet of all photos, and of the file of all figures."""
@@ -162,7 +163,7 @@ def open_file(path: Path) -> Photos:
 def write_one(out: Path, projection: Projection, model: Model) -> None:
     """Write the files of one photo."""
     projection.latents.save(out / f"{projection.name}.safetensors", model)
-    write_png(out / f"{projection.name}.png", to_image(model.picture(projection.latents)[0]))
+    write_png(out / f"{projection.name}.png", to_image(model.sample(projection.latents)[0]))
     if projection.film:
         target = over_checkerboard(to_image(projection.target))
         frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from handful.errors import UsageError
 from handful.files import require_file
-from handful.images.grid import to_bytes, to_image, write_png
+from handful.images.grid import to_image, write_png
 from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
-from handful.sampling.latents import Latents, read_latents
-from handful.sampling.model import Model, load, whole
+from handful.sampling.latents import Latents
+from handful.sampling.load import load
+from handful.sampling.model import Model
+from handful.sampling.pictures import finished
 
 
 def mix(
@@ -46,7 +48,7 @@ def mix(
         inputs = content.pick([place]).on(model.device)
         own = model.gates(*inputs, truncation)
         mixed = [model.draw(*inputs, truncation, own | {level: gates[level] for level in chosen}) for gates in styles]
-        rows.append(torch.cat([to_bytes(whole(image, name)).cpu() for image in mixed]))
+        rows.append(torch.cat([finished(image, name) for image in mixed]))
     return torch.stack(rows)
 
 
@@ -95,15 +97,15 @@ def write_mixes(
     require_file(Path(out))
     model = load(source, device)
     levels = levels_of(model, levels)
-    contents = read_latents(content, model, class_name, "--content")
-    styles = read_latents(style, model, class_name, "--style")
+    contents = model.latents(content, class_name, "--content")
+    styles = model.latents(style, class_name, "--style")
     height, width = model.config.shape
     check_sheet_size(len(contents) + 1, len(styles) + 1, (width, height))
     mixed = mix(model, contents, styles, levels, truncation)
     head, side = (
         [
             Cell(to_image(image), (f"{kind}: {seed_or_name(name)}",))
-            for image, name in zip(model.picture(latents, truncation), latents.names, strict=True)
+            for image, name in zip(model.sample(latents, truncation=truncation), latents.names, strict=True)
         ]
         for kind, latents in (("style", styles), ("content", contents))
     )

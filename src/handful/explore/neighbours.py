@@ -29,7 +29,6 @@ from handful.metrics.gather import in_batches
 from handful.metrics.reference import Reference
 from handful.metrics.sources import Source, drawn, open_source
 from handful.progress import Progress, advance, shown_on
-from handful.sampling.latents import read_latents
 
 LARGEST = 256
 """Pixels along a side of a picture on the sheet, at most."""
@@ -211,11 +210,11 @@ def chosen(
         return drawn(
             model, opened.label, range(samples), None if class_name is None else [class_name] * samples, truncation
         )
-    latents = read_latents(seeds, model, class_name)
+    latents = model.latents(seeds, class_name)
     return dataclasses.replace(
         opened,
         count=len(latents),
-        stream=lambda: (model.picture(latents.pick([place]), truncation) for place in range(len(latents))),
+        stream=lambda: (model.sample(latents.pick([place]), truncation=truncation) for place in range(len(latents))),
         name=lambda place: seed_or_name(latents.names[place]),
     )
 

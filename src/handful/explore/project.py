@@ -130,10 +130,10 @@ def project(
     with arithmetic(model.precision):
         search = Search(model, likeness, effort, class_name, progress, film=film)
         latents = search.latents(name, effort.steps, noise=False)
-        stages = [stage("latent", model.picture(latents)[0], target, likeness)]
+        stages = [stage("latent", model.sample(latents)[0], target, likeness)]
         if effort.noise_steps:
             latents = search.latents(name, effort.noise_steps, noise=True)
-            stages.append(stage("noise", model.picture(latents)[0], target, likeness))
+            stages.append(stage("noise", model.sample(latents)[0], target, likeness))
         if effort.map_steps:
             stages.append(stage("maps", search.maps(), target, likeness))
     return Projection(name, target, latents, tuple(stages), search.film)

@@ -13,9 +13,10 @@ from handful.files import require_folder
 from handful.images.grid import to_image, write_png
 from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
 from handful.progress import Progress, advance, shown_on
-from handful.sampling.directions import Directions, moved, number
-from handful.sampling.latents import Latents, read_latents
-from handful.sampling.model import Model, load
+from handful.sampling.directions import Directions, move, parse_number
+from handful.sampling.latents import Latents
+from handful.sampling.load import load
+from handful.sampling.model import Model
 
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on a sheet, at most."""
@@ -76,7 +77,7 @@ def write_directions(
         raise UsageError(f"--name {name}: must be fit for a file, without slash, comma and colon")
     require_folder(out)
     model = load(source, device)
-    shown = read_latents(seeds, model, class_name)
+    shown = model.latents(seeds, class_name)
     height, width = model.config.shape
     check_sheet_size(len(shown), steps, (width, height), LARGEST_SHOWN)
     if by_example:
@@ -106,7 +107,7 @@ def strip(
     """Draw a point moved along a direction, from the first strength to the last."""
     cells = []
     for strength in strengths:
-        picture = model.picture(moved(point, direction.vectors[0], strength), truncation)[0]
+        picture = model.sample(move(point, direction.vectors[0], strength), truncation=truncation)[0]
         cells.append(Cell(to_image(picture), (f"{strength:+.3g}" if strength else "0",)))
     return with_title(cells, seed_or_name(point.names[0]))
 
@@ -130,7 +131,7 @@ def examples(
         return read_scores(Path(scores), model)
     if more is None or less is None:
         raise UsageError(f"--{'less' if less is None else 'more'}: is needed too; a direction has two ends")
-    ends = read_latents(more, model, option="--more"), read_latents(less, model, option="--less")
+    ends = model.latents(more, option="--more"), model.latents(less, option="--less")
     return Latents.join(ends), [1.0] * len(ends[0]) + [-1.0] * len(ends[1])
 
 
@@ -150,10 +151,10 @@ def read_scores(path: Path, model: Model) -> tuple[Latents, list[float]]:
         if not text:
             continue
         which, _, score = text.replace("\t", " ").rpartition(" ")
-        value = number(score)
+        value = parse_number(score)
         if not which or value is None:
             raise UsageError(f"{place} {text!r} is not a seed, a space and a score, as in 17 0.5")
-        latents = read_latents(which.strip(), model, option=place)
+        latents = model.latents(which.strip(), option=place)
         found.append(latents)
         scores += [value] * len(latents)
     if not found:

@@ -23,7 +23,8 @@ from handful.images.grid import write_png
 from handful.metrics.evaluation import fit_of
 from handful.progress import Progress, shown_on
 from handful.records.settings import read_settings
-from handful.sampling.model import Model, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
 
 FILE = "study"
 

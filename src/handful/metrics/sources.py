@@ -23,7 +23,9 @@ from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import printable
-from handful.sampling.model import Model, find_weights, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
+from handful.sampling.model_files import find_weights
 from handful.sampling.truncation import check_truncation
 
 BATCH = 16

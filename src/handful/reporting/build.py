@@ -38,7 +38,8 @@ from handful.records.verdict import verdict, warnings
 from handful.reporting import page as words
 from handful.reporting.charts import Curve, Series
 from handful.reporting.page import Moment, Page, Pair, render
-from handful.sampling.model import Model, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
 
 OF_CLASS = range(8)
 """Seeds of the pictures of a class."""

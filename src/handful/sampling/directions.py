@@ -1,4 +1,4 @@
-"""Moving latents along directions."""
+"""Directions of the latent space: moving latents along them, and their files."""
 
 from __future__ import annotations
 
@@ -13,36 +13,43 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful.errors import UsageError
-from handful.sampling.latents import ENDING, Latents, chosen, read_tensors, write_tensors
-from handful.sampling.model import Model
+from handful.sampling.latents import SUFFIX, Fingerprinted, Latents, find_name, read_tensors, write_tensors
 
 FORMAT = "handful directions 1"
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Directions:
     """Directions in the latent space of a model, on the CPU."""
 
     vectors: Float[Tensor, "n z"]
-    """Of length 1, so that a strength is in standard deviations of latents."""
+    """Unit vectors, so a strength counts standard deviations of latents."""
     names: tuple[str, ...]
     measures: tuple[float, ...]
-    """How many times as far as a random direction it moves what it was found in; or, from examples, the share of the
-    scores' variance that it tells of examples left out: below 0 it tells less than their mean."""
+    """How strong each direction is. Found without examples: its effect divided by that of a random direction, on what
+    it was found in. From examples: the share of the scores' variance that it explains on held-out examples; below 0 it
+    explains less than guessing the mean."""
 
-    def pick(self, place: int) -> Directions:
-        """Give one of them."""
-        return Directions(self.vectors[place : place + 1], (self.names[place],), (self.measures[place],))
+    def __len__(self) -> int:
+        return len(self.names)
 
-    def save(self, path: Path | str, model: Model) -> None:
-        """Write a file of directions, whole or not at all."""
+    def __repr__(self) -> str:
+        pairs = zip(self.names, self.measures, strict=True)
+        return f"Directions({', '.join(f'{name}: {measure:.2f}' for name, measure in pairs)})"
+
+    def pick(self, index: int) -> Directions:
+        """Return one of them."""
+        return Directions(self.vectors[index : index + 1], (self.names[index],), (self.measures[index],))
+
+    def save(self, path: Path | str, model: Fingerprinted) -> None:
+        """Write a file of directions, for ``load_directions`` and for ``--along``."""
         tensors = {"vectors": self.vectors, "measures": torch.tensor(self.measures)}
         write_tensors(Path(path), tensors, FORMAT, model, self.names)
 
 
-def load_directions(path: Path | str, model: Model) -> Directions:
-    """Read a file of directions.
+def load_directions(path: Path | str, model: Fingerprinted) -> Directions:
+    """Load a file of directions.
 
     Raises:
         UsageError: as ``load_latents``.
@@ -51,16 +58,17 @@ def load_directions(path: Path | str, model: Model) -> Directions:
     return Directions(tensors["vectors"], names, tuple(tensors["measures"].tolist()))
 
 
-def moved(latents: Latents, vector: Float[Tensor, " z"], strength: float) -> Latents:
-    """Move points along a direction, and keep their latents as long as they were; 0 leaves them, bit for bit.
+def move(latents: Latents, vector: Float[Tensor, " z"], strength: float) -> Latents:
+    """Move latents along a direction and scale them back to their length. Strength 0 returns them unchanged.
 
-    Noise and classes stay. The strength is in standard deviations of latents: 3 goes far, 10 to where all are alike.
+    Noise and classes stay. The strength counts standard deviations of latents: 3 goes far, and at 10 all pictures are
+    alike.
 
     Raises:
         UsageError: if the strength is not a finite number.
     """
     if not math.isfinite(strength):
-        raise UsageError(f"strength {strength}: must be a number, such as 2 or -1.5")
+        raise UsageError(f"--strength {strength}: must be a finite number, such as 2 or -1.5")
     if strength == 0:
         return latents
     z = latents.z + strength * vector
@@ -68,24 +76,24 @@ def moved(latents: Latents, vector: Float[Tensor, " z"], strength: float) -> Lat
     return Latents(z, latents.noise, latents.labels, latents.names)
 
 
-def along(latents: Latents, moves: Sequence[str], model: Model) -> Latents:
-    """Move points along directions, each told as ``FILE=STRENGTH`` or ``FILE:NAME=STRENGTH``.
+def move_along(latents: Latents, moves: Sequence[str], model: Fingerprinted) -> Latents:
+    """Move latents along directions, each given as ``FILE=STRENGTH`` or ``FILE:NAME=STRENGTH``.
 
     Raises:
         UsageError: if one cannot be read, or as ``load_directions``.
     """
-    step = torch.zeros(model.config.latent)
+    step = torch.zeros(latents.z.shape[1])
     for text in moves:
-        place, _, strength = text.rpartition("=")
-        times = number(strength)
-        if not place or times is None:
-            raise UsageError(f"--along {text}: must be FILE{ENDING}:NAME=STRENGTH, as in smile{ENDING}=2")
-        step += times * direction(place, model)
-    return moved(latents, step, 1.0) if step.any() else latents
+        file, _, strength = text.rpartition("=")
+        factor = parse_number(strength)
+        if not file or factor is None:
+            raise UsageError(f"--along {text}: must be FILE{SUFFIX}:NAME=STRENGTH, as in smile{SUFFIX}=2")
+        step += factor * load_direction(file, model)
+    return move(latents, step, 1.0) if step.any() else latents
 
 
-def number(text: str) -> float | None:
-    """Read a finite number; None if the text is none."""
+def parse_number(text: str) -> float | None:
+    """Parse a finite number; None if the text is not one."""
     try:
         value = float(text)
     except ValueError:
@@ -93,10 +101,14 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def direction(text: str, model: Model) -> Float[Tensor, " z"]:
-    """Read the one direction of a file, or that of ``FILE:NAME``."""
-    stem, _, name = text.partition(f"{ENDING}:")
-    found = load_directions(stem + ENDING if name else text, model)
-    if not name and len(found.names) > 1:
-        raise UsageError(f"{text}: holds {len(found.names)} directions; say which, as in {text}:{found.names[0]}")
-    return found.vectors[chosen(found.names, name, text)[0] if name else 0]
+def load_direction(text: str, model: Fingerprinted) -> Float[Tensor, " z"]:
+    """Load the only direction of a file, or the one that ``FILE:NAME`` names.
+
+    Raises:
+        UsageError: if the file has several and none is named, or as ``load_directions``.
+    """
+    stem, _, name = text.partition(f"{SUFFIX}:")
+    directions = load_directions(stem + SUFFIX if name else text, model)
+    if not name and len(directions) > 1:
+        raise UsageError(f"{text}: has {len(directions)} directions; name one, as in {text}:{directions.names[0]}")
+    return directions.vectors[find_name(directions.names, name, text)[0] if name else 0]

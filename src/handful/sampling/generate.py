@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,36 +16,38 @@ from torch import Tensor
 from handful.compute.precision import best_precision
 from handful.config.choices import Format, SamplingPrecision
 from handful.errors import UsageError
-from handful.images import grid as images
+from handful.images.grid import grid as lay_out
+from handful.images.grid import to_image, write_png, write_webp
 from handful.progress import Progress, advance, note, shown_on
-from handful.records import layout
-from handful.sampling.directions import along
-from handful.sampling.latents import Latents, read_latents
-from handful.sampling.model import WEIGHTS, Model, find_weights, load
+from handful.records.layout import BEST, MODEL
+from handful.sampling.directions import move_along
+from handful.sampling.latents import Latents, Seeds
+from handful.sampling.load import load
+from handful.sampling.model import SEEDS, Model
 
 LARGEST_GRID = 300_000_000
-"""Pixels; a larger grid takes more memory than most viewers have."""
+"""Pixels. Most viewers have not enough memory for a larger grid."""
 
 
 WRITERS = 4
-"""Threads that encode and write; Pillow lets others run while it compresses."""
+"""Threads that encode and write; Pillow releases the GIL while it compresses."""
 
 
 IN_FLIGHT = 32
 """Pictures that wait to be written, at most."""
 
 
-ENOUGH_TO_TELL = 64
-"""Pictures from which on the rate is worth a word."""
+MIN_TIMED = 64
+"""Pictures from which on the rate is reported."""
 
 
-WAITING = 0.1
-"""Share of the time spent waiting for files, above which writing is what limits."""
+WAITING_SHARE = 0.1
+"""Share of the time spent waiting for files, above which writing is the bottleneck."""
 
 
 def generate(
     source: Path | str,
-    seeds: Sequence[int] | str,
+    seeds: Seeds = SEEDS,
     out: Path | str | None = None,
     grid: Path | str | None = None,
     batch: int | None = None,
@@ -58,14 +60,14 @@ def generate(
     moves: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write one file a seed into ``out``, one grid of them all to ``grid``, or both; existing files are replaced.
+    """Write one file per seed into ``out``, one grid of them all to ``grid``, or both. Existing files are replaced.
 
-    While one picture is computed those before it are encoded and written.
+    Pictures are encoded and written while the next ones are computed.
 
     Args:
         source: A run folder, a model folder or a ``.safetensors`` file.
-        seeds: Pictures to draw: numbers from 0 up, or a text with seeds, ranges and latent files, such as
-            ``0-63,face.safetensors``.
+        seeds: Pictures to draw: numbers from 0 up, latents, or a text with seeds, ranges and latent files, such
+            as ``0-63,face.safetensors``.
         out: Folder for one file a picture: ``seed-000042.png``, or the name of a latent. Existing files are
             replaced.
         grid: File (PNG) for one grid of all pictures, in the order of the seeds.
@@ -87,76 +89,84 @@ def generate(
 
     Raises:
         UsageError: if there is no model in ``source``, nothing to write to, or an option makes no sense.
-        OSError: if a file cannot be written; those before it are there.
+        OSError: if a file cannot be written. The files before it are there.
     """
     if out is None and grid is None:
-        raise UsageError("nowhere to write to: give --out DIR for one file a seed, --grid FILE for one grid, or both")
+        raise UsageError("nowhere to write to: give --out DIR for one file per seed, --grid FILE for one grid, or both")
     model = load(source, device, precision, compile)
-    names: list[int | str]
-    stream: Iterator[Tensor]
-    if isinstance(seeds, str) or moves:
-        latents = (
-            read_latents(seeds, model, class_name)
-            if isinstance(seeds, str)
-            else Latents.of_seeds(model, seeds, class_name)
-        )
-        latents = along(latents, moves, model)
-        names = file_names(latents.names)
-        stream = (model.picture(latents.pick([place]), truncation) for place in range(len(latents)))
-    else:
-        model.labels([], class_name)
-        names, stream = list(seeds), model.stream(seeds, batch, class_name, truncation)
-    pixels = math.prod(model.config.shape)
-    if grid is not None and len(names) * pixels > LARGEST_GRID:
-        most = LARGEST_GRID // pixels
-        raise UsageError(f"--grid of {len(names)} images at {model.config.size} px is too large: {most} at most")
+    drawn = model.resolve(seeds, class_name)
+    if moves:
+        drawn = move_along(model.latents(drawn, class_name), moves, model)
+    names = file_names(drawn.names) if isinstance(drawn, Latents) else list(drawn)
+    model.labels([], class_name)  # an unknown class is refused before a folder is made
+    if grid is not None:
+        require_grid_fits(len(names), model)
     with shown_on(progress):
-        best = Path(source) / layout.BEST
-        if find_weights(Path(source)) == best / WEIGHTS:
-            note(f"drawing from {best}, the best by the run's scores; the newest is {Path(source) / layout.MODEL}")
-        kept: list[Tensor] = []
-        with Writer(Path(out) if out is not None else None, format) as writer:
+        note_source(model)
+        writer = Writer(Path(out) if out is not None else None, format, keep=grid is not None)
+        with writer:
             following = iter(names)
-            for drawn in stream:
-                for image, name in zip(drawn, following, strict=False):
+            for images in model.stream(drawn, batch, class_name, truncation):
+                for image, name in zip(images, following, strict=False):
                     writer.take(name, image)
-                    if grid is not None:
-                        kept.append(image)
                 advance("generating", writer.taken, len(names))
-        if len(names) >= ENOUGH_TO_TELL and out is not None:
-            note(writer.pace(model))
+        if len(names) >= MIN_TIMED and out is not None:
+            note(writer.rate(model))
     if grid is None:
         return list(writer.written)
-    images.write_png(Path(grid), images.grid(kept))
+    write_png(Path(grid), lay_out(writer.kept))
     return [*writer.written, Path(grid)]
 
 
+def require_grid_fits(count: int, model: Model) -> None:
+    """Check that a grid of so many pictures is not too large.
+
+    Raises:
+        UsageError: if it is.
+    """
+    most = LARGEST_GRID // math.prod(model.config.shape)
+    if count > most:
+        raise UsageError(f"--grid of {count} images at {model.config.size} px is too large; {most} images fit")
+
+
+def note_source(model: Model) -> None:
+    """Tell the user which of a run's models is used, if it is not the newest."""
+    if model.run is not None and model.source == model.run.folder / BEST:
+        note(f"drawing from {model.source}, the best by the run's scores; the newest is {model.run.folder / MODEL}")
+
+
 def file_names(names: Sequence[str]) -> list[int | str]:
-    """Give what files of points are named by: seeds, or names in which a file name may not have all.
+    """Return what the files of latents are named by: the seed, or the name with unsafe characters replaced.
 
     Raises:
         UsageError: if two have the same name.
     """
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"--seeds: two of the latents are called {name}; draw them one after the other")
+            raise UsageError(f"--seeds: two of the latents are named {name}; draw them one after the other")
     return [int(name) if re.fullmatch(r"\d+", name) else re.sub(r"[^\w.-]", "_", name) for name in names]
 
 
 class Writer:
-    """Encodes and writes pictures beside the work of the thread that hands them over; memory holds only a few.
+    """Encodes and writes pictures in threads of its own, with a bounded number of them in memory.
 
-    An error in writing is raised at the next picture, or at the end, and nothing more is written.
+    An error in writing is raised at the next picture, or at the end. Nothing more is written then.
+
+    Args:
+        folder: Where to write; None: nowhere.
+        format: png or webp.
+        keep: Whether to keep the pictures, in ``kept``, for a grid.
     """
 
-    def __init__(self, folder: Path | None, format: Format = "png") -> None:
-        self.folder, self.format = folder, format
+    def __init__(self, folder: Path | None, format: Format = "png", keep: bool = False) -> None:
+        self.folder, self.format, self.keep = folder, format, keep
+        self.kept: list[UInt8[Tensor, "c h w"]] = []
         self.pool = ThreadPoolExecutor(WRITERS)
         self.pending: deque[Future[None]] = deque()
         self.written: dict[Path, None] = {}  # in order, each once
         self.taken = 0
         self.waited = 0.0
-        self.first = time.perf_counter()
+        self.began = time.perf_counter()
 
     def __enter__(self) -> Writer:
         return self
@@ -164,43 +174,44 @@ class Writer:
     def __exit__(self, *error: object) -> None:
         try:
             while self.pending and error[0] is None:
-                self.settle()
+                self.wait_for_oldest()
         finally:
             self.pool.shutdown(cancel_futures=True)
 
     def take(self, name: int | str, image: UInt8[Tensor, "c h w"]) -> None:
-        """Have a picture written, as soon as there is room; a number is a seed's."""
+        """Queue a picture for writing, and wait while too many are queued. A number is a seed."""
         if self.taken == 0:
-            self.first = time.perf_counter()
+            self.began = time.perf_counter()
         self.taken += 1
+        if self.keep:
+            self.kept.append(image)
         if self.folder is None:
             return
         while self.pending and (len(self.pending) >= IN_FLIGHT or self.pending[0].done()):
-            self.settle()
+            self.wait_for_oldest()
         path = self.folder / f"{f'seed-{name:06d}' if isinstance(name, int) else name}.{self.format}"
-        if path in self.written:  # the same picture, which two threads would be writing under one name
+        if path in self.written:  # the same picture; two threads would be writing under one name
             return
-        write = images.write_webp if self.format == "webp" else images.write_png
-        self.pending.append(self.pool.submit(write, path, images.to_image(image)))
+        write = write_webp if self.format == "webp" else write_png
+        self.pending.append(self.pool.submit(write, path, to_image(image)))
         self.written[path] = None
 
-    def settle(self) -> None:
-        """Wait for the oldest picture, and raise what went wrong with it."""
+    def wait_for_oldest(self) -> None:
+        """Wait for the oldest picture in the queue, and raise the error it ended with."""
         since = time.perf_counter()
         self.pending.popleft().result()
         self.waited += time.perf_counter() - since
 
-    def pace(self, model: Model) -> str:
-        """Say how fast it went, what it waited for, and what would help."""
-        seconds = time.perf_counter() - self.first
+    def rate(self, model: Model) -> str:
+        """Describe the rate, what limited it, and what would raise it."""
+        seconds = time.perf_counter() - self.began
         rate = f"{(self.taken - 1) / seconds:.1f} images/s"
-        if self.waited > WAITING * seconds:
-            return (
-                f"{rate}, limited by writing files: {self.waited / seconds:.0%} of the time was spent waiting for them"
-            )
-        ways = []
+        if self.waited > WAITING_SHARE * seconds:
+            return f"{rate}, limited by writing files, which took {self.waited / seconds:.0%} of the time"
+        options = []
         if model.precision == "fp32" and best_precision(model.device) == "bf16":
-            ways.append("--precision bf16")
+            options.append("--precision bf16")
         if not model.compile:
-            ways.append("--compile")
-        return f"{rate}, limited by computing" + (f"; faster, and rounded otherwise: {' '.join(ways)}" if ways else "")
+            options.append("--compile")
+        faster = f"; faster with slightly different rounding: {' '.join(options)}" if options else ""
+        return f"{rate}, limited by computing{faster}"

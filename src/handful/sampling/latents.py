@@ -1,17 +1,18 @@
-"""Points of a latent space: all that a picture is drawn from, and latent files, which keep them.
+"""Latents: all that pictures are drawn from, in memory and in latent files.
 
-A latent file is a safetensors file: ``z``, ``noise.0`` and so on, ``labels`` where the model has classes; names and the
-model's fingerprint stand in its header. It means nothing to another model, nor to the same one trained further.
+A latent file is a safetensors file with ``z``, ``noise.0`` and so on, and ``labels`` if the model has classes. Its
+header holds names and the model's fingerprint, since another model draws other pictures from the same latents.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -22,40 +23,40 @@ from torch import Tensor
 from handful.config.text import parse_seeds
 from handful.errors import UsageError
 from handful.files import replacing
-from handful.networks import latent
-from handful.sampling.model import ClassName, Model
 
 FORMAT = "handful latents 1"
 
 
-ENDING = ".safetensors"
+SUFFIX = ".safetensors"
+
+
+SHOWN_NAMES = 8
+"""Names in a ``repr``, at most."""
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A model, as far as its files are concerned."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digits that no other model has."""
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Latents:
-    """What pictures are drawn from, on the CPU: a latent, noise maps, a class where there are some, and a name each."""
+    """What n pictures are drawn from, on the CPU. ``Model.latents`` makes them."""
 
     z: Float[Tensor, "n z"]
     noise: list[Float[Tensor, "n 1 _ _"]]
     labels: Int64[Tensor, " n"] | None
+    """The index of each picture's class; None for a model without classes."""
     names: tuple[str, ...]
 
     @classmethod
-    def of_seeds(cls, model: Model, seeds: Sequence[int], class_name: ClassName = None) -> Latents:
-        """Give the points of seeds, each named by its number; ``of`` is a class, see ``Model.sample``.
-
-        Raises:
-            UsageError: as ``Model.sample``.
-        """
-        latent.check_seeds(seeds)
-        labels = model.labels(seeds, class_name)
-        z, noise = latent.from_seeds(seeds, model.config.latent, model.network.noise_shapes, torch.device("cpu"))
-        return cls(z, noise, None if labels is None else labels.cpu(), tuple(str(seed) for seed in seeds))
-
-    @classmethod
     def join(cls, parts: Sequence[Latents]) -> Latents:
-        """Put points of one model together, in order."""
+        """Concatenate latents of one model."""
         labels = [part.labels for part in parts if part.labels is not None]
         return cls(
             torch.cat([part.z for part in parts]),
@@ -67,118 +68,125 @@ class Latents:
     def __len__(self) -> int:
         return len(self.names)
 
-    def pick(self, places: Sequence[int]) -> Latents:
-        """Give the points at these places, in their order."""
-        chosen = list(places)
+    def __repr__(self) -> str:
+        more = ", ..." if len(self) > SHOWN_NAMES else ""
+        return f"Latents({len(self)} of {self.z.shape[1]} numbers: {', '.join(self.names[:SHOWN_NAMES])}{more})"
+
+    def pick(self, indices: Sequence[int]) -> Latents:
+        """Return the latents at these indices, in their order."""
+        chosen = list(indices)
         labels = None if self.labels is None else self.labels[chosen]
-        names = tuple(self.names[place] for place in chosen)
+        names = tuple(self.names[index] for index in chosen)
         return Latents(self.z[chosen], [maps[chosen] for maps in self.noise], labels, names)
+
+    def renamed(self, names: Sequence[str]) -> Latents:
+        """Return the same latents under other names."""
+        return dataclasses.replace(self, names=tuple(names))
 
     def on(
         self, device: torch.device
     ) -> tuple[Float[Tensor, "n z"], list[Float[Tensor, "n 1 _ _"]], Int64[Tensor, " n"] | None]:
-        """Give latents, noise and classes on a device, as ``Model.draw`` takes them."""
+        """Return latents, noise maps and labels on a device, as ``Model.draw`` takes them."""
         labels = None if self.labels is None else self.labels.to(device)
         return self.z.to(device), [maps.to(device) for maps in self.noise], labels
 
-    def save(self, path: Path | str, model: Model) -> None:
-        """Write a latent file, whole or not at all, for ``load_latents`` and for ``--seeds``."""
+    def save(self, path: Path | str, model: Fingerprinted) -> None:
+        """Write a latent file, for ``load_latents`` and for ``--seeds``."""
         tensors = {"z": self.z} | {f"noise.{site}": maps for site, maps in enumerate(self.noise)}
         if self.labels is not None:
             tensors["labels"] = self.labels
         write_tensors(Path(path), tensors, FORMAT, model, self.names)
 
 
-def load_latents(path: Path | str, model: Model) -> Latents:
-    """Read a latent file.
+Seeds = int | str | Sequence[int] | Latents
+"""Which pictures: the first so many seeds, a text such as ``0-3,7,face.safetensors``, numbers, or latents."""
+
+
+def load_latents(path: Path | str, model: Fingerprinted) -> Latents:
+    """Load a latent file.
 
     Raises:
-        UsageError: if it is not there, cannot be read, is no latent file, or was made with another model.
+        UsageError: if it is missing, unreadable, not a latent file, or belongs to another model.
     """
     tensors, names = read_tensors(Path(path), FORMAT, model, "a latent file")
-    noise = [tensors[f"noise.{site}"] for site in range(len(model.network.noise_shapes))]
+    sites = sum(name.startswith("noise.") for name in tensors)
+    noise = [tensors[f"noise.{site}"] for site in range(sites)]
     return Latents(tensors["z"], noise, tensors.get("labels"), names)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], format: str, model: Model, names: Sequence[str]) -> None:
-    """Write tensors that mean something to one model alone, whole or not at all."""
-    about = {"format": format, "model": model.fingerprint, "names": names}
-    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"handful": json.dumps(about)})
-
-
-def read_tensors(path: Path, format: str, model: Model, kind: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Read what ``write_tensors`` wrote: tensors and names.
+def load_named(text: str, model: Fingerprinted) -> Latents:
+    """Load a latent file, or from ``file.safetensors:name`` only the latents of that name.
 
     Raises:
-        UsageError: if it is not there, cannot be read, is not of this kind, or was made with another model.
+        UsageError: as ``load_latents``; or if the file has no such name.
+    """
+    stem, _, name = text.partition(f"{SUFFIX}:")
+    if not name:
+        return load_latents(text, model)
+    latents = load_latents(stem + SUFFIX, model)
+    return latents.pick(find_name(latents.names, name, text))
+
+
+def find_name(names: Sequence[str], name: str, text: str) -> list[int]:
+    """Return the indices of a name among those of a file; ``text`` is what the user asked for.
+
+    Raises:
+        UsageError: if it is not among them.
+    """
+    indices = [index for index, other in enumerate(names) if other == name]
+    if not indices:
+        raise UsageError(f"{text}: the file has no such name; it has {', '.join(names)}")
+    return indices
+
+
+def split_seeds(text: str, option: str = "--seeds") -> list[list[int] | str]:
+    """Split ``0-3,7,face.safetensors`` at its commas into numbers and latent files, in order.
+
+    Raises:
+        UsageError: if a part is neither; the message begins with ``option``.
+    """
+    parts: list[list[int] | str] = []
+    for part in (piece.strip() for piece in text.split(",")):
+        if SUFFIX in part:
+            parts.append(part)
+        elif re.fullmatch(r"[\d\s-]*", part):
+            parts.append(parse_seeds(part, option))
+        else:
+            raise UsageError(
+                f"{option} {text}: {part!r} is not a number, a range like 0-63, or a latent file ({SUFFIX})"
+            )
+    return parts
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], format: str, model: Fingerprinted, names: Sequence[str]
+) -> None:
+    """Write tensors that mean something to one model only."""
+    header = {"format": format, "model": model.fingerprint, "names": names}
+    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"handful": json.dumps(header)})
+
+
+def read_tensors(path: Path, format: str, model: Fingerprinted, kind: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Read tensors and names that ``write_tensors`` wrote.
+
+    Raises:
+        UsageError: if the file is missing, unreadable, of another kind, or belongs to another model.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("handful", "{}"))
+            header = json.loads((file.metadata() or {}).get("handful", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: is not there; give {kind} that handful wrote") from error
+        raise UsageError(f"{path}: does not exist; give {kind} that handful wrote") from error
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{path}: cannot be read as {kind} ({error}); it may be cut short") from error
-    if about.get("format") != format:
-        raise UsageError(f"{path}: is not {kind} of this version of handful ({format!r} is wanted)")
-    if about["model"] != model.fingerprint:
+    if header.get("format") != format:
+        raise UsageError(f"{path}: is not {kind} of this version of handful (expected {format!r})")
+    if header["model"] != model.fingerprint:
         raise UsageError(
-            f"{path}: belongs to model {about['model']}, and this is model {model.fingerprint}; latents mean nothing "
-            "to another model, nor to a run that was trained on since: give the model it was made with"
+            f"{path}: belongs to model {header['model']}, and this is model {model.fingerprint}. Another model, or "
+            "the same run trained further, draws other pictures from it; give the model it was made with"
         )
-    return tensors, tuple(about["names"])
-
-
-def read_latents(text: str, model: Model, class_name: ClassName = None, option: str = "--seeds") -> Latents:
-    """Read a list of seeds, ranges and latent files, such as ``0-3,7,face.safetensors``.
-
-    ``face.safetensors:anna`` is the one of that name in a file with several. Neither may have a comma in it.
-
-    Args:
-        text: The list; its order is kept.
-        model: Whose points they are.
-        class_name: The class of all of them, or one for each, in place of their own.
-        option: Where the list was given, for messages.
-
-    Raises:
-        UsageError: if something in the list cannot be read, or as ``load_latents`` and ``Model.labels``.
-    """
-    parts = []
-    for part in (each.strip() for each in text.split(",")):
-        if ENDING in part:
-            parts.append(named(part, model))
-        elif re.fullmatch(r"[\d\s-]*", part):
-            parts.append(Latents.of_seeds(model, parse_seeds(part, option)))
-        else:
-            raise UsageError(
-                f"{option} {text}: {part!r} is no number, no range like 0-63, and no latent file ({ENDING})"
-            )
-    latents = Latents.join(parts)
-    if class_name is None:
-        return latents
-    labels = model.labels(range(len(latents)), class_name)
-    return Latents(latents.z, latents.noise, None if labels is None else labels.cpu(), latents.names)
-
-
-def named(text: str, model: Model) -> Latents:
-    """Read a latent file, or of ``file.safetensors:name`` the points of that name."""
-    stem, _, name = text.partition(f"{ENDING}:")
-    if not name:
-        return load_latents(text, model)
-    latents = load_latents(stem + ENDING, model)
-    return latents.pick(chosen(latents.names, name, text))
-
-
-def chosen(names: Sequence[str], name: str, text: str) -> list[int]:
-    """Give the places of a name among those of a file, which ``text`` asked for.
-
-    Raises:
-        UsageError: if it is not there.
-    """
-    places = [place for place, each in enumerate(names) if each == name]
-    if not places:
-        raise UsageError(f"{text}: nothing in that file has this name; there are {', '.join(names)}")
-    return places
+    return tensors, tuple(header["names"])

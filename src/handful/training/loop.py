@@ -21,6 +21,7 @@ from handful.compute.precision import arithmetic
 from handful.compute.processes import ALONE, Ranks, join
 from handful.config.train import TrainConfig
 from handful.progress import Progress, note, shown_on
+from handful.records.layout import MODEL
 from handful.sampling.model import Model
 from handful.training.run import Run
 from handful.training.state import State
@@ -68,7 +69,9 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
                 continue
             state.step += 1
             run.report(state, losses)
-        return run.finish(state)
+        model = run.finish(state)
+        model.source = run.config.folder / MODEL
+        return model
 
 
 def begun(run: Run | Worker, ranks: Ranks = ALONE) -> State:

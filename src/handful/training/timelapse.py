@@ -16,7 +16,8 @@ from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator
 from handful.progress import Progress, advance, shown_on
 from handful.records import layout
-from handful.sampling.model import Model, load
+from handful.sampling.load import load
+from handful.sampling.model import Model
 from handful.training import checkpoint
 
 

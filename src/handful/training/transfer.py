@@ -25,7 +25,8 @@ from handful.networks.generator import Generator, small_size
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.progress import note
 from handful.records import layout
-from handful.sampling.model import WEIGHTS, find_weights, load
+from handful.sampling.load import load
+from handful.sampling.model_files import WEIGHTS, find_weights
 from handful.training import checkpoint
 from handful.training.state import State
 

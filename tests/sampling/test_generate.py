@@ -8,25 +8,19 @@ import pytest
 import torch
 from PIL import Image
 
-from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.images import grid as images
-from handful.networks.calibrate import calibrate
-from handful.networks.generator import Generator, initialise
+from handful.images.grid import to_image, write_png
 from handful.progress import Quiet
-from handful.sampling import generate as sample
 from handful.sampling.generate import IN_FLIGHT, WRITERS, generate
 from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 from notes import Notes
+from support.models import made
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    network = Generator(GeneratorConfig(size=32, width=8))
-    initialise(network, torch.Generator().manual_seed(0))
-    calibrate(network)
-    return Model(network)
+    return made()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +50,7 @@ def test_a_seed_that_is_asked_for_twice_is_written_once_and_stands_twice_in_the_
 
 
 def test_latent_files_are_drawn_too_and_their_files_have_their_names(model, source, tmp_path):
-    latents = Latents.of_seeds(model, [7, 8])
+    latents = model.latents([7, 8])
     Latents(latents.z, latents.noise, None, ("anna/1", "8")).save(tmp_path / "a.safetensors", model)
     text = f"5,{tmp_path / 'a.safetensors'}"
     written = generate(source, text, tmp_path / "out", tmp_path / "grid.png", progress=Quiet(), device="cpu")
@@ -64,12 +58,12 @@ def test_latent_files_are_drawn_too_and_their_files_have_their_names(model, sour
     for path, pixels in zip(written, model.sample([5, 7, 8]), strict=False):
         with Image.open(path) as image:
             assert np.array_equal(np.asarray(image).transpose(2, 0, 1), pixels.numpy())
-    with pytest.raises(UsageError, match="two of the latents are called 8; draw them one after the other"):
+    with pytest.raises(UsageError, match="two of the latents are named 8; draw them one after the other"):
         generate(source, f"8,{tmp_path / 'a.safetensors'}", tmp_path / "out", progress=Quiet(), device="cpu")
 
 
 def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypatch):
-    usual, begun = images.write_png, []
+    usual, begun = write_png, []
 
     def full(path, image):
         begun.append(path.name)
@@ -77,7 +71,7 @@ def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypa
             raise OSError(28, "No space left on device", str(path))
         usual(path, image)
 
-    monkeypatch.setattr(images, "write_png", full)
+    monkeypatch.setattr("handful.sampling.generate.write_png", full)
     with pytest.raises(OSError, match="No space left on device"):
         generate(source, range(500), tmp_path, progress=Quiet(), device="cpu")
     assert len(begun) < 500
@@ -86,7 +80,7 @@ def test_a_file_that_cannot_be_written_stops_the_rest(source, tmp_path, monkeypa
 
 
 def test_an_error_in_the_last_file_is_not_lost(source, tmp_path, monkeypatch):
-    usual = images.write_png
+    usual = write_png
 
     def full(path, image):
         if path.name == "seed-000001.png":
@@ -94,7 +88,7 @@ def test_an_error_in_the_last_file_is_not_lost(source, tmp_path, monkeypatch):
             raise OSError("the disk is gone")
         usual(path, image)
 
-    monkeypatch.setattr(images, "write_png", full)
+    monkeypatch.setattr("handful.sampling.generate.write_png", full)
     with pytest.raises(OSError, match="the disk is gone"):
         generate(source, range(2), tmp_path, progress=Quiet(), device="cpu")
 
@@ -105,7 +99,7 @@ def blank(model, seeds, *how):
 
 def test_slow_writing_holds_the_computing_back_and_is_named(source, tmp_path, monkeypatch):
     waiting, most, lock = [0], [0], threading.Lock()
-    usual = images.to_image
+    usual = to_image
 
     def converted(image):
         with lock:
@@ -118,8 +112,8 @@ def test_slow_writing_holds_the_computing_back_and_is_named(source, tmp_path, mo
         with lock:
             waiting[0] -= 1
 
-    monkeypatch.setattr(images, "to_image", converted)
-    monkeypatch.setattr(images, "write_png", slow)
+    monkeypatch.setattr("handful.sampling.generate.to_image", converted)
+    monkeypatch.setattr("handful.sampling.generate.write_png", slow)
     monkeypatch.setattr(Model, "stream", blank)
     notes = Notes()
     generate(source, range(200), tmp_path, progress=notes, device="cpu")
@@ -129,13 +123,15 @@ def test_slow_writing_holds_the_computing_back_and_is_named(source, tmp_path, mo
 
 
 def test_slow_computing_is_named_with_what_helps(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "write_png", lambda path, image: None)
-    monkeypatch.setattr(sample, "best_precision", lambda device: "bf16")
+    monkeypatch.setattr("handful.sampling.generate.write_png", lambda path, image: None)
+    monkeypatch.setattr("handful.sampling.generate.best_precision", lambda device: "bf16")
     notes = Notes()
     generate(source, range(64), tmp_path, progress=notes, device="cpu")
-    assert "limited by computing; faster, and rounded otherwise: --precision bf16 --compile" in notes.lines[-1]
+    assert (
+        "limited by computing; faster with slightly different rounding: --precision bf16 --compile" in notes.lines[-1]
+    )
     generate(source, range(64), tmp_path, progress=notes, device="cpu", precision="bf16")
-    assert notes.lines[-1].endswith("rounded otherwise: --compile")
+    assert notes.lines[-1].endswith("different rounding: --compile")
     notes = Notes()
     generate(source, range(8), tmp_path, progress=notes, device="cpu")
     assert not any("limited" in line for line in notes.lines)

@@ -1,0 +1,117 @@
+"""A run folder as others read it: what a run has written so far, also while it is still training."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+from handful.config.train import TrainConfig
+from handful.displays import as_html
+from handful.errors import UsageError
+from handful.records import layout
+from handful.records.journal import Journal
+from handful.records.scores import Score, read_history
+from handful.records.settings import Settings, read_settings
+from handful.records.verdict import warnings
+
+
+@final
+class RunFolder:
+    """The folder of a run. Each property reads its file again, so a run that is still training may be followed.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        UsageError: if nobody has trained there.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        if not is_run(self.folder):
+            raise UsageError(f"{self.folder}: is not a run folder; give the folder of --run")
+
+    @classmethod
+    def of_model(cls, source: Path) -> RunFolder | None:
+        """Return the run that a model folder, or a file in one, belongs to; None if it belongs to none."""
+        folders = [source, source.parent] if source.name in (layout.MODEL, layout.BEST) else [source]
+        return next((cls(folder) for folder in folders if is_run(folder)), None)
+
+    def __repr__(self) -> str:
+        best = self.best
+        kept = "" if best is None else f", best {best.step:,} (KID {best.kid:.3f})"
+        return f"RunFolder({self.folder}, step {self.step:,} of {self.config.steps:,}{kept})"
+
+    def _repr_html_(self) -> str:
+        samples = list(self.samples.values())
+        return as_html(repr(self), samples[-1].read_bytes() if samples else None)
+
+    @property
+    def settings(self) -> Settings:
+        """Everything that the run's result depends on."""
+        settings = read_settings(self.folder)
+        assert settings is not None
+        return settings
+
+    @property
+    def config(self) -> TrainConfig:
+        """The options of the run, with its automatic choices."""
+        return self.settings.config
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of log.jsonl, oldest first."""
+        return Journal(self.folder / layout.LOG).read()
+
+    @property
+    def scores(self) -> list[Score]:
+        """The scores of the run, oldest first."""
+        return read_history(self.log)
+
+    @property
+    def step(self) -> int:
+        """The newest step in the log; 0 before the first report."""
+        log = self.log
+        return int(log[-1]["step"]) if log else 0
+
+    @property
+    def best(self) -> Score | None:
+        """The score of the model in ``best/``; None if none is kept there."""
+        try:
+            kept = json.loads((self.folder / layout.BEST / layout.SCORE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        names = {field.name for field in dataclasses.fields(Score)}
+        return Score(**{name: value for name, value in kept.items() if name in names})
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What went wrong at the newest score, and what to do about it."""
+        return list(warnings(self.scores).values())
+
+    @property
+    def samples(self) -> dict[int, Path]:
+        """The sample grids, by step."""
+        return layout.by_step(self.folder / layout.SAMPLES, ".png")
+
+    @property
+    def checkpoints(self) -> dict[int, Path]:
+        """The folders of the checkpoints that are kept, by step."""
+        return layout.by_step(self.folder / layout.CHECKPOINTS)
+
+    @property
+    def report(self) -> Path | None:
+        """The run's page, report.html; None before the run ends."""
+        path = self.folder / layout.REPORT
+        return path if path.is_file() else None
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds the options of a run. A model folder also has a config.json."""
+    try:
+        return "options" in json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
