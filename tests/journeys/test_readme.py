@@ -205,7 +205,7 @@ def explored(workplace) -> Iterator[Path]:
     for name in ("a", "b", "c", "others"):
         (workplace / "runs" / name).symlink_to(workplace / "runs" / "photos")
     model = handful.load("runs/photos")
-    latents = dataclasses.replace(handful.Latents.of_seeds(model, [5]), names=("anna",))
+    latents = dataclasses.replace(model.latents([5]), names=("anna",))
     latents.save("face.safetensors", model)
     (workplace / "smiles.txt").write_text("".join(f"{seed} {seed % 3}\n" for seed in range(20)))
     return workplace
