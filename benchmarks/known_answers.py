@@ -1,9 +1,9 @@
-"""Spoil a folder of images in known ways, score each version against the other half of it, and print a table.
+"""Degrade a folder of images in known ways, score each version against the other half, and print a table.
 
     .venv/bin/python benchmarks/known_answers.py PHOTOS [--size 64] [--features efficientnet]
 
-The even images of the folder are the training images, the odd ones are what a perfect generator would give. Each row
-spoils the odd ones, but for the first and the last rows, which are made of the training images themselves.
+Images with even numbers are the training images; those with odd numbers are what a perfect generator would draw. The
+first rows degrade the odd ones. The last rows are made from the training images themselves: copies.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from torch import Tensor
 from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
 from handful.images.grid import to_image, write_png
-from handful.metrics.evaluation import Evaluation, evaluate
+from handful.metrics.evaluation import evaluate
+from handful.metrics.scores import Scores
 from handful.progress import Quiet
 
 Images = Float[Tensor, "n 3 h w"]
 
 
 def noised(strength: float) -> Callable[[Images], Images]:
-    """Add noise of this deviation, in grey levels."""
+    """Add noise of this standard deviation, in grey levels."""
     return lambda images: images + strength * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
 
 
 def blurred(times: int) -> Callable[[Images], Images]:
-    """Average areas of ``times`` x ``times`` pixels and enlarge them again."""
+    """Shrink by ``times`` and enlarge again."""
     return lambda images: F.interpolate(F.avg_pool2d(images, times), images.shape[-1], mode="bilinear")
 
 
 def recoloured(share: float) -> Callable[[Images], Images]:
-    """Move this share of each colour into the next one."""
+    """Mix this share of each colour into the next one."""
     return lambda images: (1 - share) * images + share * images.roll(1, dims=1)
 
 
 def shifted(pixels: int) -> Callable[[Images], Images]:
-    """Move images down and to the right, around the edge."""
+    """Shift images down and to the right; what leaves at one edge enters at the other."""
     return lambda images: images.roll((pixels, pixels), dims=(2, 3))
 
 
@@ -81,25 +82,27 @@ def main() -> None:
     training, fresh = images[::2], images[1::2]
     print(f"| {options.photos.name}, {options.size} px, {options.features} | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
-    with tempfile.TemporaryDirectory() as place:
-        write(training, Path(place) / "training")
+    with tempfile.TemporaryDirectory() as temporary:
+        write(training, Path(temporary) / "training")
         for source, changes in ((fresh, FRESH), (training, COPIED)):
             for name, change in changes.items():
-                spoiled = change(source.float()).round().clamp(0, 255).to(torch.uint8)
-                samples = write(spoiled, Path(place) / name.replace("/", " in "))
-                scores = evaluate(samples, Path(place) / "training", features=options.features, progress=Quiet())
-                print(f"| {name} | " + " | ".join(cells(scores)) + " |", flush=True)
+                degraded = change(source.float()).round().clamp(0, 255).to(torch.uint8)
+                samples = write(degraded, Path(temporary) / name.replace("/", " in "))
+                evaluation = evaluate(
+                    samples, Path(temporary) / "training", features=options.features, progress=Quiet()
+                )
+                print(f"| {name} | " + " | ".join(cells(evaluation.scores)) + " |", flush=True)
 
 
 def write(images: Tensor, folder: Path) -> Path:
     """Write images as PNG files."""
-    for place, image in enumerate(images):
-        write_png(folder / f"{place:04d}.png", to_image(image))
+    for index, image in enumerate(images):
+        write_png(folder / f"{index:04d}.png", to_image(image))
     return folder
 
 
-def cells(scores: Evaluation) -> list[str]:
-    """Write a row of figures."""
+def cells(scores: Scores) -> list[str]:
+    """Return the scores of a row."""
     numbers = [scores.precision, scores.recall, scores.density, scores.coverage, scores.spread]
     return [
         f"{scores.kid:.3f} ± {scores.kid_error:.3f}",

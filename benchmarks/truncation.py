@@ -41,8 +41,9 @@ def main() -> None:
     found = []
     for truncation in TRUNCATIONS:
         how = {"features": given.features, "truncation": truncation, "progress": Quiet()}
-        scores = evaluate(given.source, given.images, **how)
-        found.append(scores)
+        evaluation = evaluate(given.source, given.images, **how)
+        found.append(evaluation)
+        scores = evaluation.scores
         shown = " | ".join(f"{getattr(scores, name):.2f}" for name in SHOWN)
         print(
             f"| {truncation:g} | {scores.kid:.3f} ± {scores.kid_error:.3f} | {shown} | {scores.copies:.0%} |",
@@ -55,7 +56,9 @@ def main() -> None:
 def drawn(found: list[Evaluation]) -> str:
     """Draw the scores over the truncation as one SVG file."""
     rising = found[::-1]
-    series = [Series(name, [(100 * each.truncation, getattr(each, name)) for each in rising]) for name in SHOWN]
+    series = [
+        Series(name, [(100 * each.setup.truncation, getattr(each.scores, name)) for each in rising]) for name in SHOWN
+    ]
     svg = str(chart(Curve("Scores by truncation", "", "", series)))
     head, rest = svg.split(">", 1)
     return f'{head} xmlns="http://www.w3.org/2000/svg">{STYLE}{rest}\n'

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from handful.explore.neighbours import Neighbourhood, neighbours
     from handful.explore.project import Effort, Projection, project
     from handful.explore.study import Study, study
-    from handful.metrics.evaluation import Evaluation, evaluate
+    from handful.metrics.evaluation import evaluate
+    from handful.metrics.results import Evaluation
     from handful.records.run_folder import RunFolder
     from handful.reporting.build import report
     from handful.sampling.directions import Directions, load_directions
@@ -42,7 +43,7 @@ HOME = {
     "Checkup": "data.checkup.examine",
     "Directions": "sampling.directions",
     "Effort": "explore.project",
-    "Evaluation": "metrics.evaluation",
+    "Evaluation": "metrics.results",
     "Forecast": "training.forecast",
     "GeneratorConfig": "config.generator",
     "Model": "sampling.model",

@@ -19,7 +19,7 @@ from handful.data.dataset import load_folder
 from handful.data.sources import open_photos
 from handful.data.survey import choose_channels, read_shapes
 from handful.errors import UsageError
-from handful.metrics.sources import open_source
+from handful.metrics.samples import open_samples
 
 SMALL = Geometry((8, 8))
 
@@ -137,7 +137,7 @@ def test_archives_do_wherever_folders_do(folder):
     archive = packed(folder)
     assert read_shapes(archive) == read_shapes(folder) == [(16, 24)] * 3
     assert choose_channels(archive) == choose_channels(folder)
-    source = open_source(archive, 10, None, "crop", "cpu")
+    source = open_samples(archive, 10, None, "crop", "cpu")
     assert (source.count, source.shape) == (3, (16, 24))
     assert torch.cat(list(source.stream())).shape == (3, 3, 16, 24)
 

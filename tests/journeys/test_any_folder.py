@@ -131,14 +131,14 @@ def load_bytes(folder):
 
 
 def test_runs_of_any_kind_are_scored_and_reported(trained):
-    scores = evaluate(trained.folder, trained.images, device="cpu", progress=Quiet())
-    assert scores.kid is not None
-    assert scores.copies is not None
+    result = evaluate(trained.folder, trained.images, device="cpu", progress=Quiet())
+    assert result.scores.kid is not None
+    assert result.scores.copies is not None
     html = report(trained.folder, "cpu", Quiet()).read_text(encoding="utf-8")
     assert "Not on this page" not in html
     if trained.labels == "folders":
-        assert sorted(scores.classes) == ["class 0", "class 1"]
-        for score in scores.classes.values():
+        assert sorted(result.classes) == ["class 0", "class 1"]
+        for score in result.classes.values():
             assert 0 <= score["of_class"] <= 1
         assert "Class by class" in html
 

@@ -13,10 +13,6 @@ from handful.metrics.features import load_extractor
 from handful.metrics.reference import Reference
 
 
-def quiet(done, total):
-    pass
-
-
 def space(rows: torch.Tensor) -> Space:
     return Space(rows, rows + 1000)
 
@@ -121,7 +117,7 @@ def test_on_real_images_spoiled_copies_are_copies_and_fresh_images_are_not(data,
     images = load_folder(data / name, Geometry((64, 64))).images[:120]
     training, fresh = images[::2], images[1::2]
     extractor = load_extractor("random", torch.device("cpu"))
-    reference = Reference.of(training, extractor, quiet)
+    reference = Reference.of(training, extractor)
 
     def share(samples):
         return reference.match(torch.cat([extractor(part) for part in samples.split(16)]), thumbnails(samples)).share

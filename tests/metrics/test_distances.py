@@ -174,7 +174,7 @@ def test_the_nearest_targets_are_found_with_their_distances(k, block):
 def test_a_row_is_not_its_own_neighbour_but_its_equal_is(k, block):
     rows = cloud(40, 8)
     rows[7] = rows[30]
-    found, indices = nearest(rows, rows, k, block, own=True)
+    found, indices = nearest(rows, rows, k, block, exclude_self=True)
     expected = exact_distances(rows, rows).fill_diagonal_(torch.inf).sort(dim=1).values
     assert torch.allclose(found, expected[:, :k], rtol=1e-12, atol=0)
     assert (indices != torch.arange(40)[:, None]).all()
@@ -195,7 +195,7 @@ def test_a_query_among_the_targets_is_at_distance_zero(sets, scale):
 def test_neighbours_too_close_for_the_matrix_product_are_told_apart():
     # Squared, these distances are far below the rounding of |x|^2, and all 60 rows look equally near.
     rows = 1 + 1e-9 * cloud(60, 32)
-    found, indices = nearest(rows, rows, 3, own=True)
+    found, indices = nearest(rows, rows, 3, exclude_self=True)
     expected, order = exact_distances(rows, rows).fill_diagonal_(torch.inf).sort(dim=1)
     assert torch.equal(indices, order[:, :3])
     assert torch.allclose(found, expected[:, :3], rtol=1e-12, atol=0)

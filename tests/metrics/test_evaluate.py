@@ -76,15 +76,17 @@ def model(tmp_path) -> Path:
 
 
 def test_a_folder_against_itself_is_at_no_distance_and_all_copies(photos):
-    scores = evaluate(photos, photos, progress=Quiet())
-    assert scores.fid == pytest.approx(0, abs=1e-9)
-    assert scores.swd == 0
-    assert scores.kid <= scores.kid_error  # below 0: each image meets itself, which two samples of a kind never do
-    assert (scores.precision, scores.recall, scores.coverage, scores.spread) == (1, 1, 1, 1)
-    assert scores.copies == 1
-    assert scores.novelty == 0
-    assert scores.copies_among_training < 0.2
-    assert [each["sample"] for each in scores.closest] == [each["training"] for each in scores.closest]
+    result = evaluate(photos, photos, progress=Quiet())
+    assert result.scores.fid == pytest.approx(0, abs=1e-9)
+    assert result.scores.swd == 0
+    assert (
+        result.scores.kid <= result.scores.kid_error
+    )  # below 0: each image meets itself, which two samples of a kind never do
+    assert (result.scores.precision, result.scores.recall, result.scores.coverage, result.scores.spread) == (1, 1, 1, 1)
+    assert result.scores.copies == 1
+    assert result.scores.novelty == 0
+    assert result.copying.copies_among_training < 0.2
+    assert [each["sample"] for each in result.copying.closest] == [each["training"] for each in result.copying.closest]
 
 
 def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp_path, monkeypatch):
@@ -94,10 +96,10 @@ def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp
         half.mkdir()
     for place, file in enumerate(sorted((data / "cells").iterdir())):
         (halves[place % 2] / file.name).symlink_to(file.resolve())
-    scores = evaluate(*halves, size=64, progress=Quiet())
-    assert abs(scores.kid) <= scores.kid_error
-    assert scores.copies <= 0.01
-    assert scores.spread == pytest.approx(1, abs=0.1)
+    result = evaluate(*halves, size=64, progress=Quiet())
+    assert abs(result.scores.kid) <= result.scores.kid_error
+    assert result.scores.copies <= 0.01
+    assert result.scores.spread == pytest.approx(1, abs=0.1)
 
 
 def test_a_user_gets_scores_through_a_network_that_has_seen_photos(photos):
@@ -145,17 +147,17 @@ def test_a_generator_and_the_folder_of_its_pictures_have_the_same_scores(model, 
     assert cli.main(["generate", str(model), "--seeds", "0-23", "--out", str(out)]) == 0
     drawn, taken = (evaluate(source, photos, progress=Quiet()) for source in (model, out))
     for key in ("kid", "fid", "precision", "recall", "density", "coverage", "swd", "copies", "novelty"):
-        assert getattr(drawn, key) == pytest.approx(getattr(taken, key), rel=1e-9)
-    assert taken.path_length is None
+        assert getattr(drawn.scores, key) == pytest.approx(getattr(taken.scores, key), rel=1e-9)
+    assert taken.scores.path_length is None
     assert taken.why["path_length"] == "a folder of images has no latent space"
 
 
 def test_a_held_out_folder_shows_what_a_perfect_generator_could_reach(photos, tmp_path):
     unseen = draw_folder(tmp_path / "unseen", 15, first=100)
     held = evaluate(photos, photos, holdout=unseen, progress=Quiet()).holdout
-    assert held["images"] == 15
-    assert held["copies"] < 0.2
-    assert abs(held["kid_to_training"]) < 4 * held["kid_to_training_error"]
+    assert held.images == 15
+    assert held.copies < 0.2
+    assert abs(held.kid_to_training) < 4 * held.kid_to_training_error
 
 
 def test_a_missing_weight_file_costs_the_scores_that_need_it_and_no_others(photos, tmp_path, monkeypatch):
@@ -163,15 +165,15 @@ def test_a_missing_weight_file_costs_the_scores_that_need_it_and_no_others(photo
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
-    scores = evaluate(photos, photos, protocol="5k-train", progress=Quiet())
+    result = evaluate(photos, photos, protocol="5k-train", progress=Quiet())
     for key in ("kid", "fid", "precision", "recall", "density", "coverage", "diversity"):
-        assert getattr(scores, key) is None
-    assert "pt_inception-2015-12-05-6726825d.pth" in scores.why["fid"]
-    assert "--weights" in scores.why["kid"]
-    assert "vgg16" in scores.why["diversity"]
-    assert scores.swd == 0
-    assert scores.copies == 1
-    assert scores.copies_seen_in == ["pixels"]
+        assert getattr(result.scores, key) is None
+    assert "pt_inception-2015-12-05-6726825d.pth" in result.why["fid"]
+    assert "--weights" in result.why["kid"]
+    assert "vgg16" in result.why["diversity"]
+    assert result.scores.swd == 0
+    assert result.scores.copies == 1
+    assert result.copying.copies_seen_in == ["pixels"]
 
 
 def test_a_damaged_weight_file_is_an_error(photos, tmp_path):
@@ -183,9 +185,9 @@ def test_a_damaged_weight_file_is_an_error(photos, tmp_path):
 
 
 def test_a_quick_evaluation_downloads_nothing(photos):
-    scores = evaluate(photos, photos, progress=Quiet())
-    assert scores.diversity is None
-    assert "downloads are off" in scores.why["diversity"]
+    result = evaluate(photos, photos, progress=Quiet())
+    assert result.scores.diversity is None
+    assert "downloads are off" in result.why["diversity"]
 
 
 def make_bad(kind: str, folder: Path) -> Path:
@@ -205,7 +207,7 @@ def make_bad(kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("few", r"holds 9 images, but scores need 10 or more"),
+        ("few", r"has 9 images, but scores need at least 10"),
         ("sizes", r"12 of 32 x 32 \(such as 000.png\), 1 of 40 x 40 \(such as other.png\); give size"),
         ("broken", r"003.png"),
         ("empty", r"neither a trained generator nor images"),
@@ -218,18 +220,18 @@ def test_samples_that_do_not_do_are_refused(kind, message, photos, tmp_path):
 
 def test_images_of_several_sizes_are_compared_at_the_size_that_is_given(photos, tmp_path):
     mixed = make_bad("sizes", tmp_path / "mixed")
-    scores = evaluate(mixed, photos, size=16, progress=Quiet())
-    assert scores.size == 16
-    assert scores.samples == 13
+    result = evaluate(mixed, photos, size=16, progress=Quiet())
+    assert result.setup.size == 16
+    assert result.setup.samples == 13
 
 
 def test_images_that_are_too_small_to_compare_are_refused(photos):
-    with pytest.raises(UsageError, match="images of 8 px are too small; 16 px are needed"):
+    with pytest.raises(UsageError, match="images of 8 px are too small to score; use at least 16 px"):
         evaluate(photos, photos, size=8, progress=Quiet())
 
 
 def test_too_few_training_images_are_refused(photos, tmp_path):
-    with pytest.raises(UsageError, match="holds 9 images"):
+    with pytest.raises(UsageError, match="has 9 images"):
         evaluate(photos, draw_folder(tmp_path / "nine", 9), progress=Quiet())
 
 
@@ -248,14 +250,14 @@ def test_a_generator_with_numbers_that_are_not_finite_is_refused(tmp_path, photo
 
 def test_of_a_large_folder_images_are_taken_evenly(photos, tmp_path):
     many = draw_folder(tmp_path / "many", 48, first=200)
-    scores = evaluate(many, photos, progress=Quiet())
-    assert scores.samples == 24
-    names = {each["sample"] for each in scores.closest}
+    result = evaluate(many, photos, progress=Quiet())
+    assert result.setup.samples == 24
+    names = {each["sample"] for each in result.copying.closest}
     assert names == {f"{200 + 2 * place}.png" for place in range(24)}
 
 
 def test_only_a_few_images_are_in_memory_at_a_time(monkeypatch):
-    monkeypatch.setattr(gather, "KEPT", 8)
+    monkeypatch.setattr(gather, "KEPT_IMAGES", 8)
     usual = gather.in_batches
     alive: weakref.WeakSet = weakref.WeakSet()
     most = 0
@@ -271,7 +273,7 @@ def test_only_a_few_images_are_in_memory_at_a_time(monkeypatch):
         return watched(torch.randint(256, (1, 3, 32, 32), dtype=torch.uint8) for _ in range(400))
 
     monkeypatch.setattr(gather, "in_batches", lambda images: watched(usual(images)))
-    kept = gather.accumulate_grads(stream(), 400, (3, 32, 32), None, lambda done, total: None).kept
+    kept = gather.gather(stream(), 400, (3, 32, 32), None, "looking").kept
     assert kept.shape == (8, 3, 32, 32)
     # Two batches of single images and of joined ones, of 25.
     assert most <= 4 * gather.BATCH * 3 * 32 * 32
@@ -296,35 +298,35 @@ def test_features_of_training_images_are_looked_up_the_next_time(photos, monkeyp
     counted.clear()
     again = evaluate(photos, photos, progress=Quiet())
     assert cost - sum(counted) == 40  # 20 images and their mirror images
-    assert again.kid == first.kid
+    assert again.scores.kid == first.scores.kid
 
 
 def test_a_cache_is_of_the_pixels_the_network_and_nothing_else(tmp_path):
     images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     extractor = load_extractor("random", CPU)
-    path = reference.cached(images, extractor)
-    assert path == reference.cached(images.clone(), extractor)
-    assert path != reference.cached(images.flip(-1), extractor)
-    assert path != reference.cached(images.view(4, 3, 16, 64), extractor)
+    path = reference.cache_file(images, extractor)
+    assert path == reference.cache_file(images.clone(), extractor)
+    assert path != reference.cache_file(images.flip(-1), extractor)
+    assert path != reference.cache_file(images.view(4, 3, 16, 64), extractor)
     changed = load_extractor("random", CPU)
     other = type(changed)(changed.name, lambda pictures: changed.function(pictures) + 1, CPU)
-    assert path != reference.cached(images, other)
+    assert path != reference.cache_file(images, other)
 
 
 def test_a_damaged_cache_is_made_anew(tmp_path):
     images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     extractor = load_extractor("random", CPU)
-    rows = reference.look(images, extractor, lambda done, total: None)
-    path = reference.cached(images, extractor)
+    rows = reference.cached_features(images, extractor)
+    path = reference.cache_file(images, extractor)
     path.write_bytes(path.read_bytes()[:100])
-    again = reference.look(images, extractor, lambda done, total: None)
+    again = reference.cached_features(images, extractor)
     assert torch.equal(rows["mirrored"], again["mirrored"])
     assert path.stat().st_size > 1000
 
 
 def test_the_table_has_every_choice_behind_a_figure(photos):
-    scores = evaluate(photos, photos, progress=Quiet())
-    text = "\n".join(str(part) for part in table([scores]))
+    result = evaluate(photos, photos, progress=Quiet())
+    text = "\n".join(str(part) for part in table([result]))
     for words in (
         "protocol quick",
         "20 samples",
@@ -332,7 +334,7 @@ def test_the_table_has_every_choice_behind_a_figure(photos):
         "none mirrored",
         "32 px",
         "features random",
-        "look at pictures",
+        "look at images",
     ):
         assert words in text
 
@@ -362,15 +364,15 @@ def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(mode
     digest = hashlib.sha256((folder / weights.INCEPTION).read_bytes()).hexdigest()
     entry = weights.TABLE[weights.INCEPTION]
     monkeypatch.setitem(weights.TABLE, weights.INCEPTION, dataclasses.replace(entry, sha256=digest))
-    scores = evaluate(model, photos, features="inception", resize="clean", weights=folder, progress=Quiet())
-    assert scores.features == "inception (clean)"
+    result = evaluate(model, photos, features="inception", resize="clean", weights=folder, progress=Quiet())
+    assert result.setup.features == "inception (clean)"
     extractor = load_extractor("inception", CPU, folder, "clean")
     drawn = load(model).sample(range(10))
     taken = load_folder(photos, Geometry((32, 32))).images
     rows = [torch.cat([extractor(part) for part in images.split(8)]) for images in (drawn, taken)]
-    assert scores.fid == pytest.approx(fid(*rows), rel=1e-4)
-    assert scores.kid == pytest.approx(kid(*rows)[0], rel=1e-4)
-    assert scores.kid_error > 0
+    assert result.scores.fid == pytest.approx(fid(*rows), rel=1e-4)
+    assert result.scores.kid == pytest.approx(kid(*rows)[0], rel=1e-4)
+    assert result.scores.kid_error > 0
 
 
 def test_diversity_is_lpips_of_samples_over_that_of_training_images(photos, tmp_path, monkeypatch):
@@ -379,5 +381,5 @@ def test_diversity_is_lpips_of_samples_over_that_of_training_images(photos, tmp_
     same.mkdir()
     for index in range(12):
         (same / f"{index}.png").write_bytes((photos / "000.png").read_bytes())
-    assert evaluate(same, photos, progress=Quiet()).diversity == 0
-    assert evaluate(photos, photos, progress=Quiet()).diversity == pytest.approx(1)
+    assert evaluate(same, photos, progress=Quiet()).scores.diversity == 0
+    assert evaluate(photos, photos, progress=Quiet()).scores.diversity == pytest.approx(1)

@@ -10,7 +10,7 @@ from handful.config.generator import GeneratorConfig
 from handful.errors import MissingWeightsError
 from handful.metrics import diversity, features
 from handful.metrics.features import Extractor, RandomNetwork, load_extractor, pixels, statistics, vgg16
-from handful.metrics.latents import STEPS, path_length, walk
+from handful.metrics.path_length import STEPS, path_length, walk
 from handful.networks.generator import Generator, initialise
 from handful.networks.latent import from_seeds, slerp
 from handful.networks.pretrained import weights
@@ -23,10 +23,6 @@ CPU = torch.device("cpu")
 def images(count: int, size: int = 32, seed: int = 0) -> torch.Tensor:
     random = torch.Generator().manual_seed(seed)
     return torch.randint(256, (count, 3, size, size), dtype=torch.uint8, generator=random)
-
-
-def quiet(done, total):
-    pass
 
 
 @pytest.mark.parametrize(("size", "bands"), [(16, 1), (32, 2), (64, 3), (96, 3), (50, 2)])
@@ -136,16 +132,16 @@ def test_the_published_heads_of_lpips_are_found_in_torchmetrics(monkeypatch, tmp
 def test_mean_distance_is_that_of_the_pairs_it_draws_and_no_image_is_paired_with_itself():
     perceptual = Perceptual()
     same = images(1).expand(6, -1, -1, -1)
-    assert diversity.mean_distance(perceptual, same, 10, quiet) == 0
+    assert diversity.mean_lpips(perceptual, same, 10, "pairs") == 0
     two = images(2)
     apart = float(perceptual(two[:1] / 127.5 - 1, two[1:] / 127.5 - 1))
-    assert diversity.mean_distance(perceptual, two, 20, quiet) == pytest.approx(apart, rel=1e-5)
+    assert diversity.mean_lpips(perceptual, two, 20, "pairs") == pytest.approx(apart, rel=1e-5)
 
 
 def test_spread_is_the_mean_squared_distance_of_two_rows():
     rows = torch.randn(7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     pairs = [float((one - other).square().sum()) for place, one in enumerate(rows) for other in rows[:place]]
-    assert diversity.spread(rows) == pytest.approx(sum(pairs) / len(pairs))
+    assert diversity.mean_squared_distance(rows) == pytest.approx(sum(pairs) / len(pairs))
     assert diversity.relative_spread(2 * rows, rows) == pytest.approx(2)
 
 
@@ -157,7 +153,7 @@ def model() -> Model:
 
 
 def test_a_walk_begins_and_ends_at_the_pictures_of_its_seeds(model):
-    frames = list(walk(model, (3, 4), 5, noise_of=3))
+    frames = list(walk(model, (3, 4), 5, noise_seed=3))
     assert len(frames) == 6
     assert (frames[0].int() - model.sample([3]).int()).abs().max() <= 1
 
@@ -170,8 +166,8 @@ def given(path: torch.Tensor) -> Extractor:
 def test_an_even_straight_path_has_length_one_and_a_single_jump_has_one_for_each_step(model):
     even = torch.linspace(0, 3, STEPS + 1)[:, None]
     jump = torch.tensor([0.0] * 4 + [3.0] * (STEPS - 3))[:, None]
-    assert path_length(model, given(even), 2, 9.0, quiet) == pytest.approx(1)
-    assert path_length(model, given(jump), 2, 9.0, quiet) == pytest.approx(STEPS)
+    assert path_length(model, given(even), 2, 9.0) == pytest.approx(1)
+    assert path_length(model, given(jump), 2, 9.0) == pytest.approx(STEPS)
 
 
 def test_slerp_keeps_to_the_arc():

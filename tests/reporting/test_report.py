@@ -14,8 +14,8 @@ from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.progress import Quiet
-from handful.reporting import build
 from handful.reporting.build import report
+from handful.reporting.curves import curves
 from handful.training.loop import train
 
 
@@ -43,11 +43,11 @@ def words(page: Path) -> str:
 def test_what_only_some_runs_have_is_drawn_where_there_is_some():
     plain = {"step": 1, "discriminator": 1.0, "generator": 0.0, "reconstruction": 1.0}
     plain |= {"accuracy_real": 0.5, "accuracy_fake": 0.5}
-    titles = [curve.title for curve in build.curves([plain], [])]
+    titles = [curve.title for curve in curves([plain], [])]
     assert titles == ["Losses", "Discriminator in training"]
-    *_, strength, losses = build.curves([plain | {"augment_probability": 0.25, "lecam": 0.5, "nice": 0.125}], [])
+    *_, strength, penalties = curves([plain | {"augment_probability": 0.25, "spectrum": 0.5, "lattice": 0.125}], [])
     assert [(series.name, series.points) for series in strength.series] == [("augment probability", [(1, 0.25)])]
-    assert [series.name for series in losses.series] == ["lecam", "nice"]
+    assert [series.name for series in penalties.series] == ["spectrum", "lattice"]
 
 
 def test_training_ends_with_a_page(trained):
@@ -55,7 +55,7 @@ def test_training_ends_with_a_page(trained):
     assert "32 x 32 px" in text
     assert "44" in text
     assert "protocol quick: 24 samples, seeds 0-23" in text
-    for part in ("KID", "Copies", "Novelty", "Losses", "held-back images", "--reconstruction-weight", "step 4"):
+    for part in ("KID", "Copies", "Novelty", "Losses", "held-out images", "--reconstruction-weight", "step 4"):
         assert part in text, part
     assert "no scores" not in text
 
@@ -81,7 +81,7 @@ def test_without_the_training_images_the_page_says_what_is_missing(trained, tmp_
     config = (run / "config.json").read_text().replace(str(trained.images), str(tmp_path / "gone"))
     (run / "config.json").write_text(config)
     text = words(report(run, "cpu", Quiet()))
-    assert "the training images: image folder" in text
+    assert "training images: image folder" in text
     assert "gone" in text
     assert "Losses" in text
 

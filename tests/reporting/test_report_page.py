@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from handful.reporting.charts import chart, log_ticks, short, ticks
-from handful.reporting.page import Curve, Kind, Moment, Page, Pair, Score, Series, render
+from handful.reporting.axes import log_ticks, short, ticks
+from handful.reporting.charts import Curve, Series, chart
+from handful.reporting.page import ClassRow, Moment, Page, Pair, ScoreRow, render
 
 VOID = {"br", "img", "input", "link", "meta", "source"}
 NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) > 1e-12)
@@ -49,11 +50,11 @@ def full(text="words"):
         data_notes=[text],
         samples=picture(400),
         samples_caption=text,
-        classes=[Kind(text, picture(64, 16), text)],
+        classes=[ClassRow(text, picture(64, 16), text)],
         walk=[picture(32, seed=seed) for seed in range(8)],
         pairs=[Pair(picture(16), picture(16), ratio, text, ratio == 2, ratio == 0) for ratio in (0.5, 2, 0)],
         pairs_caption=text,
-        scores=[Score(text, text, text, None), Score(text, "", text, text)],
+        scores=[ScoreRow(text, text, text, None), ScoreRow(text, "", text, text)],
         protocol=text,
         curves=[Curve(text, text, text, [Series(text, [(100, 1), (200, 2.5)], [0.1, 0.2])], (text, 2), log=True)],
         best_step=200,
@@ -232,7 +233,7 @@ def test_the_nearest_pairs_come_first(html):
 
 
 def test_a_score_without_a_value_tells_why():
-    scores = [Score("FID", "", "Distance.", "no weights file")]
+    scores = [ScoreRow("FID", "", "Distance.", "no weights file")]
     text = Checker(render(dataclasses.replace(EMPTY, scores=scores))).text
     assert re.search(r"FID\s+not measured\s+Distance\.\s+no weights file", text)
 

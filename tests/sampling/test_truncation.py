@@ -115,13 +115,13 @@ def test_scores_and_neighbours_are_those_of_truncated_pictures(model, tmp_path, 
     model.save(tmp_path / "model")
     generate(tmp_path / "model", range(100, 112), tmp_path / "photos", device="cpu", progress=Quiet())
     generate(tmp_path / "model", range(24), tmp_path / "drawn", device="cpu", truncation=0.5, progress=Quiet())
-    scores = evaluate(tmp_path / "model", tmp_path / "photos", truncation=0.5, device="cpu", progress=Quiet())
+    result = evaluate(tmp_path / "model", tmp_path / "photos", truncation=0.5, device="cpu", progress=Quiet())
     of_files = evaluate(tmp_path / "drawn", tmp_path / "photos", device="cpu", progress=Quiet())
     for name in ("kid", "precision", "recall", "swd", "novelty"):
-        assert getattr(scores, name) == pytest.approx(getattr(of_files, name), abs=1e-6)
-    assert (scores.truncation, of_files.truncation) == (0.5, None)
-    assert scores.path_length is None
-    assert "leave --truncation out" in scores.why["path_length"]
+        assert getattr(result.scores, name) == pytest.approx(getattr(of_files.scores, name), abs=1e-6)
+    assert (result.setup.truncation, of_files.setup.truncation) == (0.5, None)
+    assert result.scores.path_length is None
+    assert "leave --truncation out" in result.why["path_length"]
 
     def ratios(source, truncation):
         how = {"samples": 4, "show": 4, "device": "cpu", "truncation": truncation, "progress": Quiet()}

@@ -180,7 +180,7 @@ def test_a_run_that_has_begun_goes_on_and_cannot_change_its_source(photos, sourc
     train(config, Quiet())
     for options in ({"from_": source / "model"}, {"from_": None}, {"freeze": 1}):
         name = "--freeze" if "freeze" in options else "--from"
-        assert f"cannot go on with other options: {name} was" in refused(dataclasses.replace(config, **options))
+        assert f"cannot be resumed with other options: {name} was" in refused(dataclasses.replace(config, **options))
     plain = small(photos, tmp_path / "plain", steps=1)
     train(plain, Quiet())
     assert f"--from was None and is now {source}" in refused(dataclasses.replace(plain, from_=source))

@@ -27,9 +27,9 @@ from handful.files import printable, require_folder, write_json
 from handful.images.grid import over_checkerboard, side_by_side, to_image, write_png
 from handful.images.sheet import MAX_SHEET_PIXELS, Cell, sheet, shown_size
 from handful.images.video import write_video
-from handful.metrics.evaluation import fit_of
 from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Progress, advance, shown_on
+from handful.records.settings import fit_of_run
 from handful.sampling.load import load
 from handful.sampling.model import Model
 
@@ -101,7 +101,7 @@ def write_projections(
     require_folder(out)
     with shown_on(progress):
         model = load(source, device)
-        geometry = Geometry(model.config.shape, model.config.channels, fit_of(Path(source)))
+        geometry = Geometry(model.config.shape, model.config.channels, fit_of_run(Path(source)))
         targets = read_photos([Path(photo) for photo in photos], geometry)
         perceptual = load_distance(distance, weights, model.device)
         done = []

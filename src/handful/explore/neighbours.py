@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -23,12 +22,13 @@ from handful.files import printable, require_file
 from handful.images.grid import to_image, write_png
 from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
 from handful.metrics.copying import COPY, thumbnails
-from handful.metrics.evaluation import fit_of, load_images
 from handful.metrics.features import Extractor, load_extractor
 from handful.metrics.gather import in_batches
 from handful.metrics.reference import Reference
-from handful.metrics.sources import Source, drawn, open_source
+from handful.metrics.samples import Samples, from_model, open_samples
+from handful.metrics.training_images import load_images
 from handful.progress import Progress, advance, shown_on
+from handful.records.settings import fit_of_run
 
 LARGEST = 256
 """Pixels along a side of a picture on the sheet, at most."""
@@ -137,13 +137,12 @@ def neighbours(
         opened = chosen(Path(source), seeds, samples, class_name, device, truncation)
         height, width = opened.shape
         check_sheet_size(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
-        training = load_images(Path(images), Geometry(opened.shape, opened.channels, fit_of(Path(source))))
+        training = load_images(Path(images), Geometry(opened.shape, opened.channels, fit_of_run(Path(source))))
         if count > len(training.images):
             raise UsageError(f"--count {count}: {printable(images)} holds {len(training.images)} images; give fewer")
 
         extractor = load_extractor(features, choose_device(device), weights)
-        looking = partial(advance, "looking at the training images")
-        reference = Reference.of(training.images, extractor, looking)
+        reference = Reference.of(training.images, extractor)
         search = Search(training, reference, extractor, count, None if seeds is not None else show)
         for batch in in_batches(opened.stream()):
             search.take(batch, opened.name)
@@ -192,13 +191,13 @@ class Search:
 
 def chosen(
     source: Path, seeds: str | None, samples: int, class_name: str | None, device: str, truncation: float
-) -> Source:
+) -> Samples:
     """Open the pictures that are to be looked at.
 
     Raises:
         UsageError: if there are none, or seeds or a class are asked of a folder of images.
     """
-    opened = open_source(source, samples, None, fit_of(source), device, truncation)
+    opened = open_samples(source, samples, None, fit_of_run(source), device, truncation)
     model = opened.model
     if model is None:
         if seeds is not None or class_name is not None:
@@ -207,7 +206,7 @@ def chosen(
         return opened
     if seeds is None:
         model.labels([], class_name)
-        return drawn(
+        return from_model(
             model, opened.label, range(samples), None if class_name is None else [class_name] * samples, truncation
         )
     latents = model.latents(seeds, class_name)

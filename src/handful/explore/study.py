@@ -20,9 +20,8 @@ from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection
 from handful.files import printable, require_folder, write_json
 from handful.images.grid import write_png
-from handful.metrics.evaluation import fit_of
 from handful.progress import Progress, shown_on
-from handful.records.settings import read_settings
+from handful.records.settings import fit_of_run, read_settings
 from handful.sampling.load import load
 from handful.sampling.model import Model
 
@@ -119,7 +118,7 @@ def both_sets(source: Path, images: Path, holdout: Path | str | None, model: Mod
     Raises:
         UsageError: as ``study``.
     """
-    geometry = Geometry(model.config.shape, model.config.channels, fit_of(source))
+    geometry = Geometry(model.config.shape, model.config.channels, fit_of_run(source))
 
     def read(folder: Path) -> Dataset:
         return load_folder(folder, geometry, f"reading {printable(folder)}")

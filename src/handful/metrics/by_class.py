@@ -9,70 +9,64 @@ from torch import Tensor
 
 from handful.data.classes import class_names_of, in_proportion
 from handful.metrics.copying import COPY, Matches
-from handful.metrics.distances import kid
-from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers
-from handful.metrics.sources import Source, drawn
-
-FEWEST = 10
-"""Images; of fewer no score says anything."""
+from handful.metrics.measure import scores_of_few
+from handful.metrics.samples import Samples, from_model
+from handful.metrics.training_images import MIN_IMAGES
 
 
-def drawn_like(source: Source, training: Sequence[str]) -> Source:
-    """Have a generator draw each class as often as it is among the training images, which have these names.
+def like_training(samples: Samples, training: Sequence[str]) -> Samples:
+    """Draw each class as often as it occurs among the training images, which have these names.
 
-    Otherwise that it draws all as often would count as a fault. Other samples, and those of a generator that was
-    trained on other folders, stay as they are.
+    Drawing all classes equally often would count against the generator. Samples of a folder stay as they are, and so
+    do those of a generator whose classes are not all among these training images.
     """
-    if source.model is None or not source.model.config.classes:
-        return source
-    known = [name for name in class_names_of(training, source.model.config.classes) if name is not None]
-    if len(set(known)) < len(source.model.config.classes):
-        return source
-    share = in_proportion(known, source.count)
-    return drawn(source.model, source.label, range(source.count), share, source.truncation)
+    if samples.model is None or not samples.model.config.classes:
+        return samples
+    known = [name for name in class_names_of(training, samples.model.config.classes) if name is not None]
+    if len(set(known)) < len(samples.model.config.classes):
+        return samples
+    classes = in_proportion(known, samples.count)
+    return from_model(samples.model, samples.label, range(samples.count), classes, samples.truncation)
 
 
 def scores_by_class(
-    source: Source,
+    samples: Samples,
     training: Sequence[str],
     matches: Matches,
-    samples: Float64[Tensor, "n d"] | None,
+    features: Float64[Tensor, "n d"] | None,
     reference: Float64[Tensor, "m d"] | None,
 ) -> dict[str, dict[str, float]]:
-    """Score the samples of each class against the training images of the same class.
+    """Score the samples of each class against the training images of that class.
 
-    ``of_class`` is the share of samples whose nearest training image is of the class that they are to be of.
+    Classes with fewer than 10 samples or training images are left out.
 
     Args:
-        source: The samples.
+        samples: The samples.
         training: Names of the training images.
         matches: The nearest training image of each sample.
-        samples: Vectors of the samples; without them fewer scores can be had.
-        reference: Vectors of the training images.
+        features: Of the samples; without them, fewer scores are returned.
+        reference: Features of the training images.
     """
-    names = [source.class_of(place) for place in range(source.count)]
-    known = sorted({name for name in names if name is not None})
-    theirs = class_names_of(training, known)
-    if len(set(theirs) - {None}) < 2:
+    sample_classes = [samples.class_of(index) for index in range(samples.count)]
+    names = sorted({name for name in sample_classes if name is not None})
+    training_classes = class_names_of(training, names)
+    if len(set(training_classes) - {None}) < 2:
         return {}
-    found = {}
-    for name in known:
-        mine = [place for place, each in enumerate(names) if each == name]
-        others = [place for place, each in enumerate(theirs) if each == name]
-        if min(len(mine), len(others)) < FEWEST:
+    scores = {}
+    for name in names:
+        own = [index for index, each in enumerate(sample_classes) if each == name]
+        real = [index for index, each in enumerate(training_classes) if each == name]
+        if min(len(own), len(real)) < MIN_IMAGES:
             continue
-        nearest = [theirs[place] == name for place in matches.index[mine].tolist()]
-        score = {
-            "samples": float(len(mine)),
-            "images": float(len(others)),
-            "of_class": sum(nearest) / len(mine),
-            "copies": float((matches.ratio[mine] < COPY).double().mean()),
-            "novelty": float(matches.ratio[mine].median()),
+        hits = [training_classes[index] == name for index in matches.index[own].tolist()]
+        scores[name] = {
+            "samples": float(len(own)),
+            "images": float(len(real)),
+            # Share of samples whose nearest training image is of their class.
+            "of_class": sum(hits) / len(own),
+            "copies": float((matches.ratio[own] < COPY).double().mean()),
+            "novelty": float(matches.ratio[own].median()),
         }
-        if samples is not None and reference is not None:
-            score["kid"], score["kid_error"] = kid(samples[mine], reference[others])
-            both = precision_recall_in_equal_numbers(samples[mine], reference[others])
-            score["precision"], score["recall"] = both
-            score["density"], score["coverage"] = density_coverage(samples[mine], reference[others])
-        found[name] = score
-    return found
+        if features is not None and reference is not None:
+            scores[name] |= scores_of_few(features[own], reference[real])
+    return scores

@@ -71,8 +71,8 @@ class Space:
         self.images, self.mirrored = images, mirrored
         self.count = len(images)
         k = min(NEIGHBOURS, self.count - 1)
-        plain = nearest(images, images, k, own=True)
-        turned = nearest(images, mirrored, k, own=True)
+        plain = nearest(images, images, k, exclude_self=True)
+        turned = nearest(images, mirrored, k, exclude_self=True)
         distances = torch.cat([plain[0], turned[0]], dim=1)
         indices = torch.cat([plain[1], turned[1]], dim=1)
         self.scale = distances.gather(1, _nearest_images(distances, indices, k)).median(dim=1).values

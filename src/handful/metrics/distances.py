@@ -98,7 +98,11 @@ def _kernel_sums(rows: Float64[Tensor, "n d"], others: Float64[Tensor, "m d"] | 
 
 
 def nearest(
-    queries: Float64[Tensor, "n d"], targets: Float64[Tensor, "m d"], k: int, block: int = BLOCK, own: bool = False
+    queries: Float64[Tensor, "n d"],
+    targets: Float64[Tensor, "m d"],
+    k: int,
+    block: int = BLOCK,
+    exclude_self: bool = False,
 ) -> tuple[Float64[Tensor, "n k"], Int64[Tensor, "n k"]]:
     """Return the Euclidean distances to the ``k`` nearest targets of each query, nearest first, and their indices.
 
@@ -109,16 +113,16 @@ def nearest(
 
     Args:
         queries: The rows to find neighbours for.
-        targets: The rows to find them among, ``k`` of them at least, or ``k + 1`` with ``own``.
+        targets: The rows to find them among, ``k`` of them at least, or ``k + 1`` with ``exclude_self``.
         k: How many neighbours.
         block: Queries handled at once.
-        own: The targets are the queries, and no row is its own neighbour. Its equals are.
+        exclude_self: The targets are the queries, and no row is its own neighbour. Its equals are.
     """
     found = []
     for start in range(0, len(queries), block):
         rows = queries[start : start + block]
         squared, error = _squared_distances(rows, targets)
-        if own:
+        if exclude_self:
             squared[:, start:].fill_diagonal_(torch.inf)
         found.append(_nearest(rows, targets, k, squared, error))
     distances, indices = zip(*found, strict=True)

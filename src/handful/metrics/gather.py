@@ -1,8 +1,8 @@
-"""Go through a set of samples once, and keep what the scores need of it: vectors, thumbnails, patches, a few images."""
+"""Go through a set of images once, and keep what the scores need: features, thumbnails, patches, a few images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import final
 
@@ -10,18 +10,20 @@ import torch
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
+from handful.data.order import evenly_spaced
 from handful.metrics.copying import thumbnails
 from handful.metrics.evenness import Detail
 from handful.metrics.features import Extractor
 from handful.metrics.periodicity import Spectrum
 from handful.metrics.wasserstein import Patches
+from handful.progress import advance
 
 BATCH = 16
-"""Images that a network looks at together."""
+"""Images that a network sees together."""
 
 
-KEPT = 256
-"""Images kept as images, spread evenly over the set."""
+KEPT_IMAGES = 256
+"""Images kept as images, evenly spaced over the set."""
 
 
 @final
@@ -43,11 +45,14 @@ def gather(
     count: int,
     shape: tuple[int, int, int],
     extractor: Extractor | None,
-    progress: Callable[[int, int], None],
+    task: str,
 ) -> Gathered:
-    """Go through ``count`` images of these channels, height and width, a batch in memory at a time."""
+    """Go through ``count`` images of these channels, height and width, with one batch in memory at a time.
+
+    ``task`` is what the progress bar says.
+    """
     patches, spectrum, detail = Patches(count, shape), Spectrum(shape[1:]), Detail()
-    wanted = {place * count // KEPT for place in range(KEPT)} if count > KEPT else range(count)
+    wanted = set(evenly_spaced(range(count), KEPT_IMAGES))
     features: list[Tensor] = []
     small: list[Tensor] = []
     kept: list[Tensor] = []
@@ -59,21 +64,21 @@ def gather(
         patches.add(batch)
         spectrum.add(batch)
         detail.add(batch)
-        kept += [image.clone() for place, image in enumerate(batch, start=done) if place in wanted]
+        kept += [image.clone() for index, image in enumerate(batch, start=done) if index in wanted]
         done += len(batch)
-        progress(done, count)
-    vectors = torch.cat(features) if features else None
-    return Gathered(vectors, torch.cat(small), patches, spectrum, detail, torch.stack(kept))
+        advance(task, done, count)
+    rows = torch.cat(features) if features else None
+    return Gathered(rows, torch.cat(small), patches, spectrum, detail, torch.stack(kept))
 
 
 def batches(images: UInt8[Tensor, "n c h w"], size: int = BATCH) -> Iterator[UInt8[Tensor, "b c h w"]]:
-    """Go through images in memory, ``size`` at a time."""
+    """Split images in memory into batches of ``size``."""
     for start in range(0, len(images), size):
         yield images[start : start + size]
 
 
 def in_batches(images: Iterable[UInt8[Tensor, "b c h w"]]) -> Iterator[UInt8[Tensor, "b c h w"]]:
-    """Join a stream's batches to full ones; a generator on a CPU gives one image at a time."""
+    """Join the batches of a stream to full ones; on a CPU, a generator gives one image at a time."""
     waiting: list[Tensor] = []
     for batch in images:
         waiting.append(batch)

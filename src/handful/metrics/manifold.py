@@ -79,5 +79,5 @@ def _inside(rows: Float64[Tensor, "n d"], others: Float64[Tensor, "m d"], k: int
 
 def _radii(rows: Float64[Tensor, "n d"], k: int) -> Float64[Tensor, " n"]:
     """Return each row's distance to the k-th nearest other row."""
-    distances, _ = nearest(rows, rows, k, own=True)
+    distances, _ = nearest(rows, rows, k, exclude_self=True)
     return distances[:, -1]

@@ -1,9 +1,8 @@
-"""The training images as the scores see them."""
+"""The training images as samples are compared with them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -18,100 +17,93 @@ from handful.files import cache_folder, replacing
 from handful.metrics.copying import Around, Matches, Space, nearer, thumbnails
 from handful.metrics.features import Extractor
 from handful.metrics.gather import BATCH, batches
+from handful.progress import advance
 
 
 @final
 @dataclass(frozen=True)
 class Reference:
-    """Training images, their vectors, and how near they are to each other."""
+    """Training images, their features, and how near they are to each other."""
 
     images: UInt8[Tensor, "n c h w"]
     features: Float64[Tensor, "n d"] | None
     """None without an extractor."""
     spaces: dict[str, Space]
-    """The ways in which a sample can be near a training image: ``pixels``, and ``features`` where there are some."""
+    """Where distances are measured: ``pixels``, and ``features`` with an extractor."""
 
     @classmethod
-    def of(
-        cls,
-        images: UInt8[Tensor, "n c h w"],
-        extractor: Extractor | None,
-        progress: Callable[[int, int], None],
-    ) -> Reference:
-        """Look at images and their mirror images.
+    def of(cls, images: UInt8[Tensor, "n c h w"], extractor: Extractor | None) -> Reference:
+        """Measure images and their mirror images.
 
         Args:
             images: All of them, in memory or mapped from a file.
-            extractor: Gives the features, which are kept in a cache; without one, samples are compared with the images
-                by their pixels alone.
-            progress: Told how many images of how many were looked at.
+            extractor: Computes features, which are cached. Without it, samples are compared by pixels alone.
         """
         small = [(thumbnails(batch), thumbnails(batch.flip(-1))) for batch in batches(images)]
-        spaces = {"pixels": Space(*(torch.cat(each) for each in zip(*small, strict=True)))}
+        spaces = {"pixels": Space(*(torch.cat(parts) for parts in zip(*small, strict=True)))}
         if extractor is None:
             return cls(images, None, spaces)
-        seen = look(images, extractor, progress)
-        spaces["features"] = Space(seen["images"], seen["mirrored"])
-        return cls(images, seen["images"], spaces)
+        rows = cached_features(images, extractor)
+        spaces["features"] = Space(rows["images"], rows["mirrored"])
+        return cls(images, rows["images"], spaces)
 
     @property
     def among(self) -> Matches:
-        """The nearest other training image of each training image."""
+        """Match each training image with the nearest other one."""
         return nearer([space.among for space in self.spaces.values()])
 
     def match(self, features: Float64[Tensor, "m d"] | None, thumbnails: Float64[Tensor, "m t"]) -> Matches:
-        """Find the nearest training image of each sample, in the space in which it is nearer."""
+        """Match each sample with its nearest training image, in the space in which that is nearer."""
         matches = [self.spaces["pixels"].match(thumbnails)]
         if features is not None:
             matches.append(self.spaces["features"].match(features))
         return nearer(matches)
 
     def around(self, features: Float64[Tensor, "m d"] | None, thumbnails: Float64[Tensor, "m t"], count: int) -> Around:
-        """Find the ``count`` nearest training images of each sample, all in the space in which the first is nearer."""
-        found = [self.spaces["pixels"].around(thumbnails, count)]
+        """Return the ``count`` nearest training images of each sample, in the space in which the first is nearer."""
+        spaces = [self.spaces["pixels"].around(thumbnails, count)]
         if features is not None:
-            found.append(self.spaces["features"].around(features, count))
-        which = torch.stack([each.ratio[:, 0] for each in found]).argmin(dim=0)
+            spaces.append(self.spaces["features"].around(features, count))
+        which = torch.stack([space.ratio[:, 0] for space in spaces]).argmin(dim=0)
         rows = torch.arange(len(which))
         ratio, index, mirrored = (
-            torch.stack([getattr(each, name) for each in found])[which, rows] for name in ("ratio", "index", "mirrored")
+            torch.stack([getattr(space, name) for space in spaces])[which, rows]
+            for name in ("ratio", "index", "mirrored")
         )
         return Around(ratio, index, mirrored)
 
 
-def look(
-    images: UInt8[Tensor, "n c h w"], extractor: Extractor, progress: Callable[[int, int], None]
-) -> dict[str, Float64[Tensor, "n d"]]:
-    """Give the features of images and of their mirror images, from the cache if they were looked at before."""
-    path = cached(images, extractor)
+def cached_features(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> dict[str, Float64[Tensor, "n d"]]:
+    """Return the features of images and of their mirror images, from the cache if they are there."""
+    path = cache_file(images, extractor)
     if path.is_file():
         try:
             return {name: rows.double() for name, rows in load_file(path).items()}
         except SafetensorError:
-            path.unlink()  # cut short by a full disk, say; made anew
-    seen: dict[str, list[Tensor]] = {"images": [], "mirrored": []}
+            path.unlink()  # cut short, by a full disk perhaps; computed again
+    parts: dict[str, list[Tensor]] = {"images": [], "mirrored": []}
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        seen["images"].append(extractor(batch))
-        seen["mirrored"].append(extractor(batch.flip(-1)))
-        progress(min(start + BATCH, len(images)), len(images))
-    rows = {name: torch.cat(batches) for name, batches in seen.items()}
+        parts["images"].append(extractor(batch))
+        parts["mirrored"].append(extractor(batch.flip(-1)))
+        advance("computing features of the training images", min(start + BATCH, len(images)), len(images))
+    rows = {name: torch.cat(chunks) for name, chunks in parts.items()}
     try:
         with replacing(path) as temporary:
             # Networks compute in float32, so nothing is lost.
-            save_file({name: each.float() for name, each in rows.items()}, temporary)
+            save_file({name: values.float() for name, values in rows.items()}, temporary)
     except OSError:
-        pass  # a home that cannot be written to only costs the time to look again
+        pass  # without a writable cache, they are computed again next time
     return rows
 
 
-def cached(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> Path:
-    """Say where features of images are kept: below ``$HANDFUL_CACHE``, or the user's cache folder."""
-    # A folder's fingerprint would not do: how files become pixels depends on size, fit and Pillow's version too.
+def cache_file(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> Path:
+    """Return where features of images are cached: below ``$HANDFUL_CACHE``, or the user's cache folder."""
+    # A fingerprint of the folder is not enough: pixels also depend on size, fit and Pillow's version.
     whole = hashlib.sha256(f"{extractor.name} {tuple(images.shape)}".encode())
-    for batch in batches(images):  # a copy of them all may not fit
+    for batch in batches(images):  # a copy of all may not fit into memory
         whole.update(batch.contiguous().numpy().data)
-    # Nor would the network's name: what it says of a ramp tells other weights and another version of it apart.
+    # The network's name is not enough: its features of a ramp also tell weights and versions apart.
     ramp = torch.arange(3 * 64 * 64).remainder(256).to(torch.uint8).view(1, 3, 64, 64)
     whole.update(extractor(ramp).float().numpy().data)
     return cache_folder() / "features" / f"{whole.hexdigest()}.safetensors"

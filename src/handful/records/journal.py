@@ -1,4 +1,4 @@
-"""Log.jsonl of a run folder."""
+"""The log of a run, ``log.jsonl``."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from handful.files import replacing
 
 
 class Journal:
-    """The log of a run, one JSON object a line."""
+    """Reads and writes a log with one JSON object a line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> list[dict[str, Any]]:
-        """Give all lines, but for one that is being written or was cut short."""
+        """Return all entries, without a last one that is cut short or being written."""
         entries: list[dict[str, Any]] = []
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
@@ -27,7 +27,7 @@ class Journal:
         return entries
 
     def cut(self, step: int) -> None:
-        """Drop the lines after a step, which a resumed run is going to write again, and a line that was cut short."""
+        """Drop the entries after a step, which a resumed run writes again, and one that is cut short."""
         if not self.path.exists():
             return
         kept = [json.dumps(entry) + "\n" for entry in self.read() if entry["step"] <= step]
@@ -35,6 +35,6 @@ class Journal:
             temporary.write_text("".join(kept), encoding="utf-8")
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Add a line."""
+        """Append an entry."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")

@@ -1,4 +1,4 @@
-"""What a run folder says about its run, and whether it may go on with what is asked now. Imports no torch."""
+"""The settings of a run, in ``config.json``, and whether it can be resumed with other ones. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from handful.config.choices import Fit
 from handful.config.text import option
 from handful.config.train import MAY_CHANGE, TrainConfig
 from handful.errors import UsageError
@@ -18,19 +19,19 @@ from handful.records.layout import CONFIG
 
 @dataclass(frozen=True)
 class Settings:
-    """What config.json holds: everything that a run's result depends on."""
+    """The contents of config.json: everything that a run's result depends on."""
 
     config: TrainConfig
     fingerprint: str
     images: int
     hardware: str = ""
-    """What the run was last trained on, in words."""
+    """The machine that trained last, in words."""
     start: dict[str, Any] | None = None
-    """What it took over from ``--from``, if it did; see ``start``."""
+    """What was taken over with ``--from``; see ``training.transfer``."""
 
 
 def read_settings(folder: Path) -> Settings | None:
-    """Read the config.json of a run folder; none if nobody has trained there.
+    """Read the config.json of a run folder; None if there is none.
 
     Raises:
         UsageError: if the file is not one of ours.
@@ -44,21 +45,33 @@ def read_settings(folder: Path) -> Settings | None:
         words = saved.get("hardware", ""), saved.get("start")
         return Settings(options, saved["fingerprint"], saved["images"], *words)
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not the settings of a run ({error!r}); choose another --run") from error
+        raise UsageError(f"{path}: does not hold the settings of a run ({error!r}); choose another --run") from error
+
+
+def fit_of_run(source: Path) -> Fit:
+    """Return how the run that ``source`` is, or lies in, fitted its images; ``crop`` if it is no run."""
+    for folder in (source, source.parent):
+        try:
+            settings = read_settings(folder)
+        except UsageError:
+            continue  # the config.json of a model folder, or of another tool
+        if settings is not None:
+            return settings.config.fit
+    return "crop"
 
 
 def settle(settings: Settings, saved: Settings | None) -> None:
-    """Write config.json, unless the run folder belongs to other images.
+    """Write config.json, unless the run was trained on other images.
 
     Raises:
-        UsageError: if it does.
+        UsageError: if it was.
     """
     folder = settings.config.folder
     if saved is not None and saved.fingerprint != settings.fingerprint:
         raise UsageError(
-            f"--run {folder}: was trained on other images than {settings.config.images} now holds ("
-            f"{saved.images} then, {settings.images} now, and the same number can hide a changed or renamed file); "
-            "give the images it was trained on, or another --run"
+            f"--run {folder}: was trained on other images than {settings.config.images} holds now "
+            f"({saved.images} then, {settings.images} now; a file may have been changed or renamed). "
+            "Give the images it was trained on, or another --run"
         )
     value = {"handful": version("handful"), "fingerprint": settings.fingerprint, "images": settings.images}
     value |= {"hardware": settings.hardware, "start": settings.start}
@@ -66,10 +79,10 @@ def settle(settings: Settings, saved: Settings | None) -> None:
 
 
 def reconcile(asked: TrainConfig, saved: TrainConfig) -> TrainConfig:
-    """Go on with a run's own options, taking over those that may change; what is automatic stays as it was chosen.
+    """Return the options of a saved run, with those taken from ``asked`` that may change.
 
     Raises:
-        UsageError: if an option was given that a resumed run cannot honour.
+        UsageError: if another option was changed; ``auto`` counts as unchanged.
     """
     clashes = []
     for name, old in vars(saved).items():
@@ -78,12 +91,12 @@ def reconcile(asked: TrainConfig, saved: TrainConfig) -> TrainConfig:
             clashes.append(f"{option(name)} was {spelled(old)} and is now {spelled(new)}")
     if clashes:
         raise UsageError(
-            f"--run {asked.folder}: cannot go on with other options: {'; '.join(clashes)}. "
+            f"--run {asked.folder}: cannot be resumed with other options: {'; '.join(clashes)}. "
             "Leave them as they were, or choose another --run"
         )
     return dataclasses.replace(saved, **{name: getattr(asked, name) for name in MAY_CHANGE})
 
 
 def spelled(value: object) -> str:
-    """Write an option's value as the command line has it."""
+    """Return an option's value as the command line spells it."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

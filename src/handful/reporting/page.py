@@ -1,4 +1,4 @@
-"""The report of a training run as one HTML file that needs nothing else: no network, no other file, no script."""
+"""Render the report of a run as one HTML file, which needs no other file, no network and no script."""
 
 from __future__ import annotations
 
@@ -13,46 +13,45 @@ from typing import Literal, NamedTuple, final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from handful.reporting.charts import Curve, Number, Series, chart
-
-__all__ = ["Curve", "Moment", "Page", "Pair", "Score", "Series", "render"]
-
+from handful.data.order import evenly_spaced
+from handful.reporting.axes import Number
+from handful.reporting.charts import Curve, chart
 
 SHEET, FRAME, SIDE = 3072, 1024, 384
-"""Pixels of the longest side of a sheet of images, a frame of the walk, an image of a pair: larger ones shrink."""
+"""Pixels of the longer side of a sheet of images, a frame of the walk, an image of a pair. Larger ones are shrunk."""
 
 
 SMALL = 2 * 128 * 128
-"""Pixels up to which nothing of an image is lost, since it is shown enlarged; nor of larger ones with few colours."""
+"""Pixels up to which an image is stored without loss, since it is shown enlarged."""
 
 
 QUALITY = 95
-"""Of WebP. At 90 there are halos to be seen on white where small images are enlarged."""
+"""Of WebP. At 90, halos show on white where small images are enlarged."""
 
 
 PACE = 90
-"""Milliseconds that a frame of the walk stays."""
+"""Milliseconds that each frame of the walk is shown."""
 
 
 STILLS = 6
-"""Frames of the walk that are shown beside it, for paper and for those who want nothing to move."""
+"""Frames of the walk that are shown beside it, for print and for readers who turn motion off."""
 
 
-# A file name may hold any of these: what no text should hold (UTF-8 cannot even write a lone surrogate), and the marks
-# that reverse the text after them.
+# File names may hold these: control characters, lone surrogates (which UTF-8 cannot encode), and marks that reverse
+# the text after them.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 
 @final
 @dataclass(frozen=True)
 class Pair:
-    """A generated image and the training image that is nearest to it."""
+    """A generated image and its nearest training image."""
 
     sample: Image.Image
     nearest: Image.Image
     """Already mirrored if ``mirrored``."""
     ratio: Number
-    """How far apart they are: 0 the same image, 1 as far as two different training images."""
+    """Their distance: 0 for the same image, 1 as far as two different training images."""
     label: str
     """Names the training image."""
     mirrored: bool
@@ -62,7 +61,7 @@ class Pair:
 @final
 @dataclass(frozen=True)
 class Moment:
-    """What the same latents gave at one step of the training."""
+    """The images of fixed seeds at one step of training."""
 
     step: int
     image: Image.Image
@@ -70,20 +69,20 @@ class Moment:
 
 @final
 @dataclass(frozen=True)
-class Score:
+class ScoreRow:
     """A row of the table of scores."""
 
     name: str
     value: str
     meaning: str
     why: str | None
-    """The reason if there is no value."""
+    """The reason if the value is missing."""
 
 
 @final
 @dataclass(frozen=True)
-class Kind:
-    """What a generator draws of one class."""
+class ClassRow:
+    """Generated images of one class."""
 
     name: str
     sheet: Image.Image
@@ -93,38 +92,38 @@ class Kind:
 @final
 @dataclass(frozen=True)
 class Page:
-    """All that the page shows. Whatever is empty leaves its section out."""
+    """Everything that the page shows. A section without content is left out."""
 
     title: str
     verdict: list[str]
-    """Short sentences that need no knowledge of the field, the most important first."""
+    """Short sentences without jargon, the most important first."""
     tone: Literal["good", "caution", "bad", "unknown"]
     made: str
-    """The date, and the version that made the page."""
+    """Date and version."""
     facts: list[tuple[str, str]]
     warnings: list[str]
     data_sheet: Image.Image | None
     data_notes: list[str]
     samples: Image.Image | None
     samples_caption: str
-    classes: Sequence[Kind]
+    classes: Sequence[ClassRow]
     walk: Sequence[Image.Image]
-    """Frames in order, the last followed by the first again."""
+    """Frames of a loop."""
     pairs: Sequence[Pair]
-    """In any order: the page shows the nearest first."""
+    """In any order; the page shows the nearest first."""
     pairs_caption: str
-    scores: Sequence[Score]
+    scores: Sequence[ScoreRow]
     protocol: str
     curves: Sequence[Curve]
     best_step: int | None
     moments: Sequence[Moment]
     options: list[tuple[str, str]]
     missing: list[str]
-    """Sections that could not be made, each with its reason."""
+    """What could not be made, each with its reason."""
 
 
 class Picture(NamedTuple):
-    """An image as the page holds it."""
+    """An image as a data URI."""
 
     uri: str
     width: int
@@ -132,10 +131,10 @@ class Picture(NamedTuple):
 
 
 def render(page: Page) -> str:
-    """Make the HTML of a page, ready to be written as UTF-8.
+    """Return the HTML of a page.
 
-    Takes about four seconds, and the file seven megabytes, for images of 256 px: 36 of them at 13 steps, 24 pairs and
-    40 frames; a tenth of the time and a fifth of the bytes at 64 px.
+    At 256 px this takes about four seconds and gives seven megabytes. At 64 px it takes a tenth of the time and a fifth
+    of the bytes.
     """
     last = max([0, *(moment.step for moment in page.moments), *_steps(page.curves)])
     template = _environment().get_template("page.html")
@@ -143,13 +142,13 @@ def render(page: Page) -> str:
         page=page,
         pairs=sorted(page.pairs, key=lambda pair: pair.ratio),
         charts=[(curve, chart(curve, page.best_step, last)) for curve in page.curves],
-        stills=_spread(page.walk, STILLS),
+        stills=evenly_spaced(page.walk, STILLS),
     )
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", html)
 
 
 def still(image: Image.Image, longest: int) -> Picture:
-    """Encode an image, shrunk to ``longest`` pixels if it is larger."""
+    """Encode an image, shrunk to ``longest`` pixels on its longer side if it is larger."""
     image = _fit(image, longest)
     file = io.BytesIO()
     if image.width * image.height <= SMALL or image.getcolors(256):
@@ -160,7 +159,7 @@ def still(image: Image.Image, longest: int) -> Picture:
 
 
 def moving(frames: Sequence[Image.Image]) -> Picture:
-    """Encode frames as one image that moves and begins again at its end. They take the size of the first."""
+    """Encode frames as one animated image that loops. All are resized to the first."""
     first = _fit(frames[0], FRAME).convert("RGB")
     others = [frame.convert("RGB").resize(first.size, Image.Resampling.LANCZOS) for frame in frames[1:]]
     file = io.BytesIO()
@@ -187,12 +186,6 @@ def _picture(file: io.BytesIO, kind: str, size: tuple[int, int]) -> Picture:
 
 def _steps(curves: Sequence[Curve]) -> list[Number]:
     return [step for curve in curves for series in curve.series for step, _ in series.points]
-
-
-def _spread(frames: Sequence[Image.Image], count: int) -> list[Image.Image]:
-    """Take frames at equal distances, the first among them."""
-    count = min(count, len(frames))
-    return [frames[index * len(frames) // count] for index in range(count)]
 
 
 @cache

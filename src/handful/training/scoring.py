@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import final
 
 import torch
@@ -77,8 +76,7 @@ class RunScorer:
             probability: How often the discriminator sees each change of augmentation; none for always.
         """
         if self.reference is None:
-            look = partial(advance, "looking at the images")
-            self.reference = Reference.of(self.compared, self.extractor, look)
+            self.reference = Reference.of(self.compared, self.extractor)
         reference = self.reference
         assert reference.features is not None
         rows, small = [], []

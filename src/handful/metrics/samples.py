@@ -1,4 +1,4 @@
-"""Where samples come from: a trained generator, or a folder of images that any tool wrote."""
+"""Where samples come from: a trained generator, or a folder of images that any tool made."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from handful.files import printable
 from handful.sampling.load import load
 from handful.sampling.model import Model
 from handful.sampling.model_files import find_weights
+from handful.sampling.model_files import find_weights
 from handful.sampling.truncation import check_truncation
 
 BATCH = 16
@@ -34,8 +35,8 @@ BATCH = 16
 
 @final
 @dataclass(frozen=True)
-class Source:
-    """A set of samples that can be gone through, a batch at a time."""
+class Samples:
+    """A set of images to score, read or drawn batch by batch."""
 
     label: str
     count: int
@@ -43,50 +44,50 @@ class Source:
     shape: Shape
     """Height and width, in pixels."""
     stream: Callable[[], Iterator[UInt8[Tensor, "b c h w"]]]
-    """Gives all images in order."""
+    """Returns all images in order."""
     name: Callable[[int], str]
-    """Says which image has a number."""
+    """Returns the name of the image with an index."""
     model: Model | None
-    """The generator behind the samples, if there is one."""
+    """The generator that draws the samples; None for a folder."""
     class_of: Callable[[int], str | None]
-    """Says of which class an image is to be; None where there are no classes."""
+    """Returns the class of the image with an index; None without classes."""
     truncation: float = 1.0
-    """With which a generator draws; see ``Model.sample``."""
+    """For a generator; see ``Model.sample``."""
 
 
-def open_source(path: Path, most: int, shape: Shape | None, fit: Fit, device: str, truncation: float = 1.0) -> Source:
-    """Open a run folder, a model folder, a model file or a folder or archive of images.
+def open_samples(path: Path, most: int, shape: Shape | None, fit: Fit, device: str, truncation: float = 1.0) -> Samples:
+    """Open a run folder, a model folder, a model file, or a folder or archive of images.
 
     Args:
         path: What to open.
-        most: Samples to take; a folder of images may have fewer.
-        shape: Height and width to bring the images of a folder to; their own if they all agree.
-        fit: How an image of a folder gets these proportions.
+        most: Number of samples; a folder may hold fewer.
+        shape: Height and width to which the images of a folder are brought. Default: their own, if all agree.
+        fit: How an image of a folder is brought to these proportions.
         device: Where a generator computes.
-        truncation: With which it draws.
+        truncation: For a generator.
 
     Raises:
-        UsageError: if it is none of these, or its images do not do, or a folder of them is to be truncated.
+        UsageError: if it is none of these, its images cannot be used, or truncation is asked of a folder.
     """
     if not is_photos(path) and (path.is_file() or find_weights(path) is not None):
         check_truncation(truncation)
         model = load(path, device)
         if shape not in (None, model.config.shape):
-            own = spelled(model.config.shape)
-            raise UsageError(f"--size {spelled(shape)}: {path} draws images of {own} px; leave --size out")
-        return drawn(model, str(path), range(most), truncation=truncation)
+            drawn = spelled(model.config.shape)
+            raise UsageError(f"--size {spelled(shape)}: {path} draws images of {drawn} px; leave --size out")
+        return from_model(model, str(path), range(most), truncation=truncation)
     if truncation != 1:
         raise UsageError(f"--truncation {truncation:g}: {path} is a folder of images, not a generator; leave it out")
-    return taken(path, most, shape, fit)
+    return from_folder(path, most, shape, fit)
 
 
-def drawn(
+def from_model(
     model: Model, label: str, seeds: Sequence[int], classes: Sequence[str] | None = None, truncation: float = 1.0
-) -> Source:
-    """Take the images of a generator, one a seed, of these classes, or of all its classes in turn."""
+) -> Samples:
+    """Return the images of a generator, one for each seed, of these classes or of all its classes in turn."""
     if classes is None and (numbers := model.labels(seeds)) is not None:
         classes = [model.config.classes[number] for number in numbers.tolist()]
-    return Source(
+    return Samples(
         label=label,
         count=len(seeds),
         channels=model.config.channels,
@@ -99,48 +100,50 @@ def drawn(
     )
 
 
-def taken(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Source:
-    """Take the images of a folder, in the order of their names; evenly spread ones if there are more than ``most``.
+def from_folder(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Samples:
+    """Return the images of a folder, sorted by name; evenly spaced ones if there are more than ``most``.
 
-    As RGB, over white where they are transparent: so are scores published.
+    They are read as RGB, transparent ones over white, as published scores are.
 
     Raises:
-        UsageError: if there are none, or they differ in size and no size was given.
+        UsageError: if there are none, or they differ in size and no shape was given.
     """
     photos = open_photos(folder)
     if not photos.files:
-        raise UsageError(f"{printable(folder)}: holds neither a trained generator nor images that can be scored")
+        raise UsageError(f"{printable(folder)}: has neither a trained generator nor images in it; check the path")
     files = evenly_spaced(photos.files, most)
-    if shape is None:
-        shape = common_size(photos, files)
-    geometry = Geometry(shape, 3, fit)
-
-    def stream() -> Iterator[UInt8[Tensor, "b c h w"]]:
-        for start in range(0, len(files), BATCH):
-            chunk = files[start : start + BATCH]
-            images, results = decode_files(photos, chunk, geometry)
-            for result in results:
-                if isinstance(result, SkippedFile):
-                    raise UsageError(
-                        f"{folder}: {result}; remove or repair it, since a score of the rest would mislead"
-                    )
-            yield images
-
-    kinds = class_folders([file.as_posix() for file in files])
-    return Source(
+    geometry = Geometry(shape if shape is not None else common_size(photos, files), 3, fit)
+    classes = class_folders([file.as_posix() for file in files])
+    return Samples(
         label=printable(folder),
         count=len(files),
         channels=3,
-        shape=shape,
-        stream=stream,
+        shape=geometry.shape,
+        stream=lambda: read(photos, files, geometry),
         name=lambda index: files[index].as_posix(),
         model=None,
-        class_of=lambda index: kinds[index],
+        class_of=lambda index: classes[index],
     )
 
 
+def read(photos: Photos, files: Sequence[Path], geometry: Geometry) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+    """Decode files, a batch at a time.
+
+    Raises:
+        UsageError: if one cannot be decoded.
+    """
+    for start in range(0, len(files), BATCH):
+        images, results = decode_files(photos, files[start : start + BATCH], geometry)
+        for result in results:
+            if isinstance(result, SkippedFile):
+                raise UsageError(
+                    f"{photos.label}: {result}; remove or repair it, since scores without it would be misleading"
+                )
+        yield images
+
+
 def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
-    """Read the size that all images have, without decoding them.
+    """Return the height and width that all images have, without decoding them.
 
     Raises:
         UsageError: if they differ, or one cannot be read.
@@ -159,8 +162,8 @@ def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
     if len(sizes) == 1:
         ((width, height),) = sizes
         return height, width
-    found = ", ".join(
+    counts = ", ".join(
         f"{count} of {width} x {height} (such as {printable(examples[width, height])})"
         for (width, height), count in sizes.most_common(3)
     )
-    raise UsageError(f"{photos.label}: images must be of one size, but there are {found}; give --size")
+    raise UsageError(f"{photos.label}: images must all have one size, but there are {counts}; give --size")

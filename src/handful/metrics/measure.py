@@ -1,0 +1,147 @@
+"""One function for each group of scores. Each returns, by name, the score or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from handful.data.dataset import Dataset
+from handful.errors import MissingWeightsError
+from handful.metrics import diversity
+from handful.metrics.copying import COPY, Matches
+from handful.metrics.distances import fid, kid
+from handful.metrics.evenness import excess_unevenness
+from handful.metrics.features import Extractor
+from handful.metrics.gather import Gathered, batches, gather
+from handful.metrics.manifold import density_coverage, precision_recall_in_equal_numbers
+from handful.metrics.path_length import path_length
+from handful.metrics.periodicity import excess_detail, excess_periodicity
+from handful.metrics.protocol import Protocol
+from handful.metrics.reference import Reference
+from handful.metrics.results import Copying, HeldOut
+from handful.metrics.samples import Samples
+from handful.metrics.scores import Outcome
+from handful.networks.pretrained.lpips import Perceptual
+
+CLOSEST_PAIRS = 24
+"""Pairs of samples and training images that are listed."""
+
+
+FEATURE_SCORES = ("kid", "kid_error", "fid", "precision", "recall", "density", "coverage", "spread")
+
+
+TOO_SMALL = "the images are too small to tell a grid from what they show"
+
+
+def feature_scores(samples: Gathered, reference: Reference, missing: str) -> dict[str, Outcome]:
+    """Compare features with those of the training images; ``missing`` is the reason if there are none."""
+    if samples.features is None or reference.features is None:
+        return dict.fromkeys(FEATURE_SCORES, missing)
+    return {
+        **scores_of_few(samples.features, reference.features),
+        "fid": fid(samples.features, reference.features),
+        "spread": diversity.relative_spread(samples.features, reference.features),
+    }
+
+
+def scores_of_few(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"]) -> dict[str, float]:
+    """Compare features by the scores that mean something even for the few images of one class."""
+    distance, error = kid(samples, reference)
+    precision, recall = precision_recall_in_equal_numbers(samples, reference)
+    density, coverage = density_coverage(samples, reference)
+    return {
+        "kid": distance,
+        "kid_error": error,
+        "precision": precision,
+        "recall": recall,
+        "density": density,
+        "coverage": coverage,
+    }
+
+
+def pixel_scores(samples: Gathered, training: Gathered, swd_levels: dict[int, float]) -> dict[str, Outcome]:
+    """Compare patches, spectra and where detail lies."""
+    periodicity = excess_periodicity(samples.spectrum, training.spectrum)
+    unevenness = excess_unevenness(samples.detail, training.detail)
+    return {
+        "swd": statistics.fmean(swd_levels.values()),
+        "periodicity": TOO_SMALL if periodicity is None else periodicity,
+        "unevenness": TOO_SMALL if unevenness is None else unevenness,
+        "detail": excess_detail(samples.spectrum, training.spectrum),
+    }
+
+
+def copy_scores(matches: Matches) -> dict[str, Outcome]:
+    """Say how near samples are to training images."""
+    return {"copies": matches.share, "novelty": matches.novelty}
+
+
+def path_score(
+    samples: Samples, extractor: Extractor | None, reference: Reference, paths: int, missing: str
+) -> dict[str, Outcome]:
+    """Walk between latents; ``missing`` is the reason if there are no features."""
+    if samples.model is None:
+        return {"path_length": "a folder of images has no latent space"}
+    if samples.truncation != 1:
+        return {"path_length": "is measured between whole latents; leave --truncation out to get it"}
+    if extractor is None or reference.features is None:
+        return {"path_length": missing}
+    unit = diversity.mean_squared_distance(reference.features)
+    return {"path_length": path_length(samples.model, extractor, paths, unit)}
+
+
+def diversity_score(
+    samples: Gathered, training: Gathered, protocol: Protocol, weights: Path | None, device: torch.device
+) -> dict[str, Outcome]:
+    """Return the mean LPIPS of two samples over that of two training images."""
+    try:
+        perceptual = Perceptual.pretrained(weights, protocol.fetch).to(device)
+    except MissingWeightsError as error:
+        return {"diversity": error.on_command_line}
+    distance = partial(diversity.mean_lpips, perceptual, pairs=protocol.pairs)
+    within = distance(images=samples.kept, task="diversity of the samples")
+    unit = distance(images=training.kept, task="diversity of the training images")
+    return {"diversity": within / unit if unit > 0 else math.inf}
+
+
+def held_out(unseen: Dataset, reference: Reference, samples: Gathered, extractor: Extractor | None) -> HeldOut:
+    """Score images that were not trained on as if they were samples."""
+    channels, height, width = unseen.images.shape[1:]
+    shape, count = (channels, height, width), len(unseen.images)
+    seen = gather(batches(unseen.images), count, shape, extractor, "measuring the held-out images")
+    matches = reference.match(seen.features, seen.thumbnails)
+    if samples.features is None or seen.features is None or reference.features is None:
+        return HeldOut(count, matches.share, matches.novelty)
+    to_samples, to_training = kid(samples.features, seen.features), kid(seen.features, reference.features)
+    return HeldOut(count, matches.share, matches.novelty, *to_samples, *to_training)
+
+
+def copying(reference: Reference, matches: Matches, samples: Samples, training: Sequence[str]) -> Copying:
+    """Say how near training images, of these names, are to each other, and list the samples nearest to one."""
+    among = reference.among
+    return Copying(among.share, among.novelty, list(reference.spaces), closest(matches, samples, training))
+
+
+def closest(matches: Matches, samples: Samples, training: Sequence[str]) -> list[dict[str, Any]]:
+    """List the samples nearest to a training image, nearest first."""
+    order = matches.ratio.argsort(stable=True)[:CLOSEST_PAIRS].tolist()
+    return [
+        {
+            "sample": samples.name(index),
+            "class": samples.class_of(index),
+            "training": training[int(matches.index[index])],
+            "mirrored": bool(matches.mirrored[index]),
+            "novelty": float(matches.ratio[index]),
+            "copy": bool(matches.ratio[index] < COPY),
+        }
+        for index in order
+        if matches.ratio[index].isfinite()
+    ]
