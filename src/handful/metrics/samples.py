@@ -26,7 +26,6 @@ from handful.files import printable
 from handful.sampling.load import load
 from handful.sampling.model import Model
 from handful.sampling.model_files import find_weights
-from handful.sampling.model_files import find_weights
 from handful.sampling.truncation import check_truncation
 
 BATCH = 16
