@@ -1,4 +1,4 @@
-"""A batch in parts: what one step of the whole batch computes; and what becomes of a step that runs out of memory."""
+"""Micro-batches add up to the step of the whole batch, and are halved where memory runs out."""
 
 import dataclasses
 import json
@@ -22,7 +22,8 @@ from handful.networks.layers import BatchNorm
 from handful.objective.losses import Objective, absolute_difference
 from handful.optim.spectral_adam import SpectralAdam
 from handful.progress import Quiet
-from handful.training import loop as training
+from handful.training import step as step_module
+from handful.training.accumulate import Accumulator
 from handful.training.checkpoint import every
 from handful.training.loop import train
 from handful.training.state import State
@@ -37,8 +38,7 @@ NO_MEMORY = RuntimeError(
 )
 PLAIN = {"size": 32, "width": 8, "channels": 3, "device": "cpu", "precision": "fp32", "compile": "off", "seed": 4}
 """Seed 0 has a LeakyReLU that turns over by rounding (see test_ranks.KINKS): 3e-4 where other seeds have 1e-7."""
-DIVIDED = {"normalisation": "chain", "augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
-WITHOUT_STATISTICS = EVERY_PART | {"normalisation": "batch", "augment": ("color", "translation", "zoom")}
+DIVIDED = {"augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +94,7 @@ def a_step(options: dict, micro_batch: int, state: State | None = None) -> tuple
 
 
 @pytest.mark.parametrize("micro_batch", [2, 4])
-@pytest.mark.parametrize("options", [{}, WITHOUT_STATISTICS, {"discriminator": "large", "average_widths": (0.1,)}])
+@pytest.mark.parametrize("options", [{}, EVERY_PART])
 def test_parts_compute_what_the_whole_batch_computes(options, micro_batch, without_statistics):
     losses, whole = a_step(options, 8)
     others, divided = a_step(options, micro_batch)
@@ -117,7 +117,7 @@ def test_batch_statistics_are_those_of_a_part():
 
 def test_weights_are_normalised_and_averaged_once_a_step_whatever_the_parts(monkeypatch):
     calls = []
-    for name in ("descend", "iterate", "write"):
+    for name in ("step", "iterate", "write"):
         usual = getattr(SpectralAdam, name)
         monkeypatch.setattr(
             SpectralAdam, name, lambda self, *names, usual=usual, name=name: calls.append(name) or usual(self, *names)
@@ -125,7 +125,7 @@ def test_weights_are_normalised_and_averaged_once_a_step_whatever_the_parts(monk
     state = a_step({}, 8)[1]
     calls.clear()
     a_step({}, 2, state)
-    assert calls == ["descend", "iterate", "write"] * 2
+    assert calls == ["step", "iterate", "write"] * 2
     assert state.controls.steps == 2
 
 
@@ -189,7 +189,7 @@ class Failing:
 
 
 PLACES = [
-    (Step, "drawn", 1, "anew"),
+    (Step, "draw", 1, "anew"),
     (Step, "generate", 1, "before"),
     (Objective, "discriminator", 1, "before"),
     (torch.autograd, "grad", 1, "before"),
@@ -198,7 +198,7 @@ PLACES = [
     (SpectralAdam, "pull_gradients", 1, "anew"),
     (SpectralAdam, "write", 1, "anew"),
     (SpectralAdam, "iterate", 2, "anew"),
-    (training, "blend", 1, "anew"),
+    (step_module, "blend", 1, "anew"),
 ]
 
 
@@ -208,17 +208,18 @@ def by_hand(photos, tmp_path_factory) -> dict[bool, TrainConfig]:
     runs = {}
     for between in (False, True):
         runs[between] = small(photos, tmp_path_factory.mktemp("by hand") / "run", **DIVIDED)
-        place = "gather" if between else "__call__"
-        usual = getattr(Step, place)
+        home = Accumulator if between else Step
+        usual = home.__call__
 
-        def divided(step, *arguments, between=between, usual=usual):
-            due = not between or arguments[1] is step.state.generator_optimizer
-            if due and step.state.step == 2 and step.parts == 1:
-                step.divide(NO_MEMORY)
-            return usual(step, *arguments)
+        def halved(self, *arguments, between=between, usual=usual):
+            accumulate = self if between else self.accumulate
+            due = not between or arguments[1] is self.state.generator_optimizer
+            if due and self.state.step == 2 and accumulate.count == 1:
+                accumulate.halve(NO_MEMORY)
+            return usual(self, *arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Step, place, divided)
+            patch.setattr(home, "__call__", halved)
             train(runs[between], Quiet())
     return runs
 
@@ -233,13 +234,13 @@ def test_a_step_that_ran_out_of_memory_is_that_of_a_run_divided_there_by_hand(
     failing = Failing(getattr(home, name), call, NO_MEMORY)
     notes, usual = Notes(), Step.__call__
 
-    def step_of(step, clock):
+    def armed(step):
         failing.armed = step.state.step == 2
-        return usual(step, clock)
+        return usual(step)
 
     with monkeypatch.context() as patch:
         patch.setattr(home, name, lambda *arguments, **named: failing(*arguments, **named))
-        patch.setattr(Step, "__call__", step_of)
+        patch.setattr(Step, "__call__", armed)
         train(config, notes)
     assert failing.left <= 0
     assert any(
@@ -286,7 +287,7 @@ def test_a_run_that_cannot_be_divided_further_stops_and_keeps_its_checkpoint(pho
         return usual(self, *arguments, **named)
 
     monkeypatch.setattr(Objective, "discriminator", greedy)
-    with pytest.raises(TrainingError, match=r"step 3: memory ran out with 2 images at once.*recompute"):
+    with pytest.raises(TrainingError, match=r"step 3: memory ran out with micro-batches of 2 images.*recompute"):
         train(config, Quiet())
     assert len(states) == 4  # four at once, then two
     assert every(config.folder / "checkpoints")[-1].name == "step-00000002"
@@ -307,14 +308,13 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(photos, tmp_path, monke
     assert ran_out(real.value)
 
 
-def test_several_processes_say_what_to_give(monkeypatch):
+def test_several_processes_say_what_to_give():
     config = tiny("-", **PLAIN)
-    step = Step(config, State.fresh(config, CPU), torch.zeros(4, 3, 32, 32, dtype=torch.uint8), absolute_difference)
-    step.ranks = Ranks(1, 2)
+    accumulate = Accumulator(config, State.fresh(config, CPU), Ranks(1, 2))
     error = MemoryError()
     with pytest.raises(MemoryError):
-        step.divide(error)
-    assert "with micro_batch 8; give a lower one" in error.__notes__[0]
+        accumulate.halve(error)
+    assert "--micro-batch 8; give a lower one" in error.__notes__[0]
 
 
 @given(batch=st.integers(2, 200), micro_batch=st.integers(2, 200))
@@ -327,11 +327,11 @@ def test_fewer_at_once_is_the_next_part_of_the_batch(batch, micro_batch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"micro_batch": 3}, "micro_batch 3: must divide batch 8"),
-        ({"micro_batch": 16}, "micro_batch 16: must divide batch 8"),
+        ({"micro_batch": 3}, "micro_batch 3: does not divide batch 8 evenly; use 2, 4 or 8"),
+        ({"micro_batch": 16}, "micro_batch 16: does not divide batch 8"),
         ({"micro_batch": 1}, "micro_batch 1: batch normalisation needs at least 2"),
         ({"batch": 1}, "batch 1: batch normalisation needs at least 2"),
-        ({"batch": "auto", "micro_batch": 5}, "micro_batch 5: must divide batch auto"),
+        ({"batch": "auto", "micro_batch": 5}, "micro_batch 5: does not divide batch auto"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(options, message):
