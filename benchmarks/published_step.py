@@ -6,7 +6,7 @@ Our own networks have the released ones' layers; here they are run the way the r
 operation by operation, each map enlarged before it is convolved, spectral norm by one power iteration at every forward
 pass, real and generated images passed backwards apart, the discriminator's weights not held still in the generator's
 step, the average taken parameter by parameter, LPIPS pair by pair, the allocator of glibc and the settings of cuDNN as
-they come. Nothing is taken from the released code; the facts are those of docs/method.md. Prints JSON.
+they come. Nothing is taken from the released code; the facts are those of docs/paper.md. Prints JSON.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from journeys.documents import DOCUMENTS, ROOT, blocks, commands, text_of, tiny
 COMMANDS = "bench check clean demo describe directions evaluate generate interpolate latents mix neighbours project"
 COMMANDS = [*COMMANDS.split(), "report", "train"]
 README_BYTES = 5_500
-NOT_RUN = ("hf:", "PHOTOS", "--protocol", "paper", "bench", "describe", "raccoons", "lpips")
+NOT_RUN = ("hf:", "PHOTOS", "--protocol", "paper", "bench", "describe", "raccoons", "lpips", "--levels")
 """What a command needs that is not here, or that takes minutes at any size."""
 
 
@@ -196,7 +196,7 @@ SMALL = {"size": 32, "steps": 2, "batch": 4, "device": "cpu", "report": False, "
 @pytest.fixture
 def explored(workplace) -> Iterator[Path]:
     """A folder with all that the commands of docs/ take."""
-    handful.train(handful.tiny("photos", run="runs/photos", keep=9, checkpoint_every=1, **SMALL))
+    handful.train(handful.tiny("photos", run="runs/photos", keep=9, checkpoint_every=1, **SMALL | {"size": 64}))
     for name in ("other-tool/samples", "other-tools-output", "unseen", "more-photos"):
         write_photos(workplace / name)
     for name in ("me.jpg", "you.jpg"):
@@ -219,7 +219,7 @@ def test_the_commands_of_a_document_run_one_after_the_other(explored, document):
             assert main(tiny(words)) == 0, shlex.join(words)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_the_torchrun_line_trains_one_run_in_two_processes(workplace):
     (words,) = [words for words in commands("docs/training.md") if words[0] == "torchrun"]
     place = words.index("--")

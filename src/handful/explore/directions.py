@@ -56,7 +56,7 @@ def from_examples(model: Model, latents: Latents, scores: Sequence[float], name:
 
     Regresses scores on latents. A latent has hundreds of numbers and there are tens of examples, so it matters what is
     believed beforehand: that scores change where low maps do (``Model.response``). Twenty examples then do what two
-    hundred would without (LOG.md, 2026-11-25). How much to believe it is decided by leaving out examples, one at a
+    hundred would without (dev/LOG.md, 2026-11-25). How much to believe it is decided by leaving out examples, one at a
     time.
 
     Args:

@@ -24,7 +24,7 @@ NEIGHBOURS = 5
 
 
 COPY = 0.4
-"""A sample nearer than this share of the scale is a copy; LOG.md shows where copies and fresh images lie."""
+"""A sample nearer than this share of the scale is a copy; dev/LOG.md shows where copies and fresh images lie."""
 
 
 @final

@@ -125,7 +125,7 @@ class RandomNetwork(nn.Module):
     fine detail is faint, and would not count beside brightness otherwise. The same numbers for everyone.
 
     Source: Naeem et al. 2020, section 5.2, who find random networks to rank generators well where ImageNet's do not
-    fit; bands, cells and logarithms are ours, chosen by how well KID follows the quality of a run (LOG.md).
+    fit; bands, cells and logarithms are ours, chosen by how well KID follows the quality of a run (dev/log-2026-11.md).
     """
 
     CHANNELS = (16, 32)

@@ -22,7 +22,7 @@ def calibrate(average: Generator, batch: int = 16) -> None:
     fixed seeds: the same weights give the same statistics. Means of squares rather than of variances are gathered,
     which keeps what the batches differ by.
 
-    Source: SWA (Izmailov et al. 2018), section 3.2; defects 1 to 3 in ``docs/method.md``.
+    Source: SWA (Izmailov et al. 2018), section 3.2; departures in ``docs/paper.md``.
     """
     norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d)]
     moments: dict[nn.Module, Float[Tensor, "2 c"]] = {

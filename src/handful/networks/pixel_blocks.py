@@ -1,9 +1,9 @@
 """Convolutions of few channels, computed on blocks of 2x2 pixels.
 
 A GPU's matrix units take sixteen channels and more at a time. Where a map has three or eight, most of them idle, and
-kernels for so few are poor: at 1024 px four such layers took half of a step (LOG.md, 2026-11-26). Four pixels laid side
-by side are four times the channels at half the height and width. What a layer computes stays the same: its kernel is
-laid out anew, with zeros where a block reaches further than the kernel did.
+kernels for so few are poor: at 1024 px four such layers took half of a step (dev/log-2026-11.md, 2026-11-26). Four
+pixels laid side by side are four times the channels at half the height and width. What a layer computes stays the same:
+its kernel is laid out anew, with zeros where a block reaches further than the kernel did.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def bounded(images: Float[Tensor, "b 3 h w"], shape: Shape) -> Float[Tensor, "b 
 def cropped(images: Float[Tensor, "b 3 h w"], window: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:
     """Cut out ``LARGEST`` rows and columns from a place that only the device needs to know.
 
-    Not to be compiled: PyTorch 2.13 writes past the end in its gradient (LOG.md, 2026-11-24).
+    Not to be compiled: PyTorch 2.13 writes past the end in its gradient (dev/LOG.md, 2026-11-24).
     """
     reach = torch.arange(LARGEST, device=images.device)
     return images.index_select(2, window[0] + reach).index_select(3, window[1] + reach)

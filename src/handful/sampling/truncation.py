@@ -32,7 +32,7 @@ class Truncation:
 
     A latent is drawn in only along the directions that low maps answer to, each by how much they do, and then brought
     back to its length: a shorter one, as plain scaling gives, the generator never saw, and what it makes of that is
-    blurred (LOG.md, 2026-11-25). Gates of Skip-Layer Excitation go in a straight line towards their mean.
+    blurred (dev/LOG.md, 2026-11-25). Gates of Skip-Layer Excitation go in a straight line towards their mean.
 
     Args:
         folded: The generator.

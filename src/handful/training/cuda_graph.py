@@ -25,8 +25,8 @@ def compile_networks(state: State, distance: Distance) -> None:
     """
     keep_compiled()
     state.generator.compile(dynamic=False)
-    # Of a projected one, PyTorch 2.13 compiles the gradient wrong on the CPU; no loss shows it (LOG.md, 2026-11-24).
-    # Nearly all of its time goes into plain convolutions anyway.
+    # Of a projected one, PyTorch 2.13 compiles the gradient wrong on the CPU; no loss shows it (dev/LOG.md,
+    # 2026-11-24). Nearly all of its time goes into plain convolutions anyway.
     if not isinstance(state.discriminator, ProjectedDiscriminator):
         state.discriminator.compile(dynamic=False)
     if state.discriminator.decoders is not None:

@@ -45,7 +45,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
         WeightsError: if ``--perceptual vgg16`` or ``--discriminator projected`` was asked for and its files cannot be
             had.
 
-    Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/method.md``.
+    Source: FastGAN (Liu et al. 2021), section 3.3; each departure is in ``docs/paper.md``.
     """
     with (
         shown_on(progress),

@@ -29,7 +29,7 @@ from handful.progress import note
 from handful.training import tensorboard as track
 
 NARROW = 32
-"""Width of networks whose steps are too cheap for compiling them to pay on a CPU (LOG.md, 2026-11-24)."""
+"""Width of networks whose steps are too cheap for compiling them to pay on a CPU (dev/LOG.md, 2026-11-24)."""
 
 
 NAMED = 20
