@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import handful
-from handful.config.train import PUBLISHED
+from handful.config.presets import PUBLISHED
 from handful.progress import Quiet
 
 COMMON: dict[str, Any] = {"size": 64, "width": 8, "steps": 6, "batch": 4, "device": "cpu", "compile": "off"}

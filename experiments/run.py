@@ -2,8 +2,8 @@
 
     python experiments/run.py experiments/parts.toml --sets emoji=PHOTOS/emoji cells=PHOTOS/cells --out runs/parts
 
-A table is a TOML file (parts.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` what
-each differs by; both are options of ``TrainConfig``, beside ``preset``. The first variant is what the others are
+A table is a TOML file (parts.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` those
+of one. Both are options of ``TrainConfig``, and ``preset`` and ``recipe``. The first variant is what the others are
 compared with. With ``minutes`` among the common options the comparison is at equal time, otherwise at equal steps.
 ``--with steps=8000 width=32`` runs a table with other common options, under another ``--out``.
 
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handful.config.presets import PRESETS
+from handful.config.presets import configure
 from handful.config.train import TrainConfig
 from handful.files import replacing, write_json
 
@@ -54,11 +54,7 @@ class Cell:
 
     def config(self) -> TrainConfig:
         """Give the options of the run."""
-        options = {name: tuple(value) if isinstance(value, list) else value for name, value in self.options.items()}
-        preset = options.pop("preset", "default")
-        if preset not in PRESETS:
-            raise ValueError(f"preset: {preset!r} is none of {', '.join(PRESETS)}")
-        return PRESETS[preset](self.images, run=self.folder, seed=self.seed, **options)
+        return configure(self.images, run=self.folder, seed=self.seed, **self.options)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,7 +129,7 @@ def plan(
                 cell = Cell(variant, Path(folder), name, seed, place, common | options, features)
                 try:
                     cell.config()  # a wrong option is found before hours have gone by
-                except (TypeError, ValueError) as error:
+                except ValueError as error:
                     raise SystemExit(f"{table}, {variant}: {error}") from None
                 cells.append(cell)
     return cells

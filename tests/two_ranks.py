@@ -96,7 +96,7 @@ def main(folder: Path, ports: list[str]) -> None:
         else:
             losses.discriminator_loss = spoiled if name == "spoiled" and rank == 1 else usual_loss
             try:
-                model = train(TrainConfig.from_json(options), Quiet())
+                model = train(TrainConfig.from_options(options), Quiet())
             except TrainingError as error:
                 (folder / f"{name}.{rank}.error").write_text(str(error))
                 continue

@@ -7,7 +7,13 @@ import re
 OPTION = re.compile(r"(?<![\w/-])--(no-)?([a-z]+(?:-[a-z]+)*)")
 
 
-ARGUMENTS = {"class": "class_name", "from": "from_", "size-of-batch": "batch", "nproc-per-node": "--nproc-per-node"}
+ARGUMENTS = {
+    "class": "class_name",
+    "from": "from_",
+    "along": "moves",
+    "blend": "shares",
+    "nproc-per-node": "--nproc-per-node",
+}
 """What Python calls an option, where that is not its name with underscores. The last is torchrun's."""
 
 

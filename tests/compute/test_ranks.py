@@ -24,8 +24,8 @@ from safetensors.torch import load_file
 import two_ranks
 from handful.compute import shared_batch as shares
 from handful.compute.processes import Ranks
-from handful.config.presets import tiny
-from handful.config.train import PUBLISHED, TrainConfig
+from handful.config.presets import PUBLISHED, tiny
+from handful.config.train import TrainConfig
 from handful.data.dataset import load_folder
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate

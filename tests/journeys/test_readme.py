@@ -22,7 +22,6 @@ from PIL import Image
 import handful
 from handful.cli import main as cli
 from handful.cli.main import main
-from handful.config.presets import default
 from handful.config.train import TrainConfig
 from journeys.documents import DOCUMENTS, ROOT, blocks, commands, text_of, tiny
 
@@ -48,7 +47,7 @@ def test_every_command_in_the_documents_is_one_that_its_program_knows(document, 
 
 
 def read_handful(words: list[str]) -> None:
-    cli.read(words[1:], default("-", preset="default"))
+    cli.find(words[1]).read(words[2:])
 
 
 def read_torchrun(words: list[str]) -> None:
@@ -98,7 +97,7 @@ def test_every_option_that_the_documents_name_exists():
 def help_of(command: str) -> str:
     out = StringIO()
     with redirect_stdout(out), pytest.raises(SystemExit):
-        main([command, "--help"])
+        main([command, "--help-all" if command == "train" else "--help"])
     return out.getvalue()
 
 

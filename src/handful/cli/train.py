@@ -1,141 +1,159 @@
-"""Train, check, report, clean, demo."""
+"""Commands around training: demo, check, train."""
 
 from __future__ import annotations
 
-import json as json_format
+import ast
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, get_args, get_type_hints
 
-import tyro
+from handful.cli.command import JSON, Answer, Call, Command, command
+from handful.cli.parser import Boxes
+from handful.cli.signature import REQUIRED, Option, fields_of, read_definition, spell
+from handful.config.choices import Recipe
+from handful.config.files import read_options
+from handful.config.options import ADVANCED, DataOptions, MachineOptions, RecipeOptions, RecordOptions
+from handful.config.presets import PRESETS, RECIPES, configure
+from handful.config.text import option
+from handful.config.train import TrainConfig, kinds
+from handful.records.settings import read_settings
 
-from handful.cli.output import Flag, answer_with
-from handful.config.choices import Channels, Fit
-from handful.config.train import TrainConfig
-from handful.errors import TrainingError
+GROUPS = {"data": DataOptions, "recipe": RecipeOptions, "machine": MachineOptions, "records": RecordOptions}
+
+
+HELP_ALL = Option("help_all", bool, False, "Show all options and exit.")
+
+
+RECIPE = Option(
+    "recipe",
+    Recipe | None,
+    None,
+    "What the networks are trained by. published: as in the paper. default: with what we found to be better. "
+    "Default: published with --preset paper, otherwise default.",
+)
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a generator on a folder of images. The same command goes on where it was stopped.
+class Train(Command):
+    """The command ``train``, whose options are those of ``TrainConfig``; their defaults depend on what is asked for."""
 
-    A run that exists goes on with its own options: the image folder and --run are enough to resume it.
+    @property
+    def options(self) -> dict[str, Option]:
+        """All options, with the defaults of the default preset."""
+        boxes = self.boxes(configure("-"), everything=True)
+        return {entry.name: entry for box in boxes.values() for entry in box}
+
+    def read(self, arguments: list[str]) -> dict[str, Any]:
+        """Return the values of all options, and the run's as a ``TrainConfig`` under ``options``.
+
+        Defaults are those of the preset, the recipe and the config file that the arguments name. If the run exists,
+        they are its own: resuming needs no options, and options that differ from the run's can be refused.
+        """
+        everything = "--help-all" in arguments or not {"--help", "-h"} & set(arguments)
+        arguments = ["--help" if argument == "--help-all" else argument for argument in arguments]
+        file = peek(arguments, "config")
+        given = read_options(file) if file is not None else {}
+        # A name that is none is left to the parser to refuse.
+        known = {"preset": PRESETS, "recipe": RECIPES}
+        given |= {name: value for name, names in known.items() if (value := peek(arguments, name)) in names}
+        values = self.parse(self.boxes(configure("-", **given), everything), arguments)
+        config = config_of(values)
+        saved = read_settings(config.folder)
+        if saved is not None:
+            recipe = RECIPES[given.pop("recipe")] if "recipe" in given else {}
+            preset = given.pop("preset", saved.config.preset)
+            defaults = TrainConfig.from_options(saved.config.to_json() | recipe | given)
+            config = config_of(self.parse(self.boxes(defaults, everything), arguments) | {"preset": preset})
+        return values | {"options": config}
+
+    def boxes(self, defaults: TrainConfig, everything: bool) -> Boxes:
+        """Return the options in their boxes, the advanced ones only with ``everything``."""
+        types = get_type_hints(TrainConfig)
+        names = {name: option(name) for name in (*kinds(), "recipe")}
+        boxes: dict[str, list[Option]] = {"": [*self.own.options.values(), JSON, HELP_ALL]}
+        for name, group in GROUPS.items():
+            definition = read_definition(f"config.options:{group.__name__}")
+            assert isinstance(definition, ast.ClassDef)
+            boxes[name] = []
+            for field, _, default, words in fields_of(definition):
+                if everything or ADVANCED not in get_args(kinds()[field]):
+                    value = REQUIRED if default is None else getattr(defaults, field)
+                    entry = Option(field, types[field], value, spell(words, names))
+                    boxes[name if default is not None else ""].append(entry)
+        boxes["recipe"].insert(1, RECIPE)
+        return boxes
+
+
+def peek(arguments: list[str], name: str) -> str | None:
+    """Return the value of an option before the command line is parsed, since defaults depend on it."""
+    found = None
+    for argument, value in pairwise([*arguments, None]):
+        if argument == f"--{name}":
+            found = value
+        elif argument is not None and argument.startswith(f"--{name}="):
+            found = argument.partition("=")[2]
+    return found
+
+
+def config_of(values: dict[str, Any]) -> TrainConfig:
+    """Return the options of a run among all values."""
+    return TrainConfig(**{name: values[name] for name in kinds()})
+
+
+@command("Train", "example.demo:demo", example="handful demo")
+def demo(call: Call) -> Answer:
+    """Train on a small set of drawn images, in minutes.
+
+    No pictures of your own are needed.
     """
-
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
-    forecast: Flag = False
-    """Only measure what the run would take, time and memory, in a few steps. Writes nothing."""
-    json: Flag = False
-    """Print what came out as one JSON object."""
-
-    def __call__(self) -> None:
-        """Train, and say where the result is."""
-        if self.forecast:
-            from handful.training.preflight import preflight
-
-            forecast = preflight(self.config)
-            answer_with(forecast.to_json(), str(forecast), json=self.json)
-            return
-        from handful.training.loop import train
-
-        train(self.config)
-        folder = self.config.folder
-        answer = {"run": str(folder), "model": str(folder / "model"), "samples": str(folder / "samples")}
-        answer_with(answer, f"model in {folder / 'model'}, samples in {folder / 'samples'}", json=self.json)
+    picture = call()
+    return Answer({"picture": str(picture)}, f"training images and generated pictures side by side in {picture}")
 
 
-@dataclass(frozen=True)
-class Check:
-    """Examine a folder of pictures before training: what would hurt, which files, what to do. Trains nothing."""
+@command("Train", "data.checkup.examine:check", example="handful check photos")
+def check(call: Call, html: Path | None = None, sheet: Path | None = None) -> Answer:
+    """Examine a folder of pictures before training.
 
-    images: Path
-    """The folder, searched as training does; or a zip archive, or a dataset of the Hub."""
-    size: int | str = 256
-    """What is to be trained at, in pixels: one number for squares, width x height as in 768x512, or auto."""
-    fit: Fit = "crop"
-    """How images get these proportions: crop or squash."""
-    channels: Literal["auto"] | Channels = "auto"
-    """1: grey, 3: RGB, 4: RGBA, or auto, as training has it."""
-    html: Path | None = None
-    """File for everything that was found, with pictures, as one page."""
-    sheet: Path | None = None
-    """File for one picture (PNG) of the images that lose most to the crop, with the crop drawn on them."""
-    json: Flag = False
-    """Print all findings, with all files, as one JSON object."""
+    Says what would hurt, in which files, and what to do. Exits with 1 if the pictures cannot be trained on.
 
-    def __call__(self) -> None:
-        """Examine, and print what was found."""
-        from rich.console import Console as Terminal
+    Args:
+        html: File for all findings with pictures, as one page.
+        sheet: File (PNG) for the images that lose most to the crop, with the crop drawn on them.
+    """
+    from handful.data.checkup.page import write_page
+    from handful.data.checkup.sheet import write_sheet
+    from handful.data.checkup.terminal import render
 
-        from handful.data.checkup.examine import check
-        from handful.data.checkup.page import write_page
-        from handful.data.checkup.sheet import write_sheet
-        from handful.data.checkup.terminal import render
-
-        checkup = check(self.images, self.size, self.fit, self.channels)
-        if self.html is not None:
-            write_page(self.html, checkup)
-        if self.sheet is not None:
-            write_sheet(self.sheet, checkup)
-        if self.json:
-            print(json_format.dumps(checkup.to_json(), indent=2))
-        else:
-            Terminal().print(render(checkup), highlight=False)
-        if not checkup.trainable:
-            raise TrainingError(f"{self.images}: cannot be trained on, for what is named above as an error")
+    checkup = call()
+    if html is not None:
+        write_page(html, checkup)
+    if sheet is not None:
+        write_sheet(sheet, checkup)
+    failure = None if checkup.trainable else f"{call['images']}: cannot be trained on; see the errors above"
+    return Answer(checkup.to_json(), [render(checkup)], failure)
 
 
-@dataclass(frozen=True)
-class Report:
-    """Make report.html of a run anew: one page with scores, pictures, curves and copies. Also while it trains."""
+@command("Train", example="handful train photos --size 256 --run runs/photos", kind=Train)
+def train(call: Call, config: str | None = None, forecast: bool = False) -> Answer:
+    """Train a generator on a folder of images.
 
-    run: Path
-    """A run folder."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    json: Flag = False
-    """Print the file written as one JSON object."""
+    Run the same command again to resume. A run that exists keeps its options: IMAGES and --run are enough.
 
-    def __call__(self) -> None:
-        """Write the page, and say where it is."""
-        from handful.reporting.build import report
+    Args:
+        config: File with options: TOML, the config.json of a run, or TABLE.toml:VARIANT of an experiment table. Options
+            on the command line override it.
+        forecast: Only measure what the run would take, time and memory, in a few steps. Writes nothing.
+    """
+    options: TrainConfig = call["options"]
+    if forecast:
+        from handful.training.preflight import preflight
 
-        page = report(self.run, self.device)
-        answer_with({"report": str(page)}, f"report in {page}", json=self.json)
+        measured = preflight(options)
+        return Answer(measured.to_json(), str(measured))
+    from handful.training.loop import train
 
-
-@dataclass(frozen=True)
-class Clean:
-    """Remove what a run can make again: images that were decoded into its folder. Checkpoints and models stay."""
-
-    run: Path
-    """A run folder."""
-    json: Flag = False
-    """Print how many bytes were freed as one JSON object."""
-
-    def __call__(self) -> None:
-        """Remove it, and say what it was."""
-        from handful.data.cache import clean
-
-        freed = clean(self.run)
-        text = f"removed {self.run / 'cache'}: {freed / 1e6:,.0f} MB" if freed else f"nothing to remove in {self.run}"
-        answer_with({"run": str(self.run), "bytes": freed}, text, json=self.json)
-
-
-@dataclass(frozen=True)
-class Demo:
-    """Draw a small image folder and train on it: the whole thing in minutes, with nothing of your own."""
-
-    out: Path = Path("demo")
-    """Folder for the drawn images, the run and the pictures to look at."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1 or mps."""
-    json: Flag = False
-    """Print the file to look at as one JSON object."""
-
-    def __call__(self) -> None:
-        """Run the demo, and say what to look at."""
-        from handful.example.demo import demo
-
-        picture = demo(self.out, self.device)
-        answer_with({"picture": str(picture)}, f"look at {picture}: learned from, and made", json=self.json)
+    train(options)
+    run = options.folder
+    data = {"run": str(run), "model": str(run / "model"), "samples": str(run / "samples")}
+    return Answer(data, f"model in {run / 'model'}, samples in {run / 'samples'}")

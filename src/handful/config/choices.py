@@ -14,6 +14,11 @@ Channels = Literal[1, 3, 4]
 
 
 Preset = Literal["default", "paper", "tiny"]
+"""How large: sizes, widths and steps."""
+
+
+Recipe = Literal["default", "published"]
+"""What the networks are trained by, at any size."""
 
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
@@ -24,6 +29,7 @@ Format = Literal["png", "webp"]
 
 
 SamplingPrecision = Literal["fp32", "bf16", "fp16"]
+"""Precisions to draw pictures in; none is automatic, since the same seed must give the same picture."""
 
 
 Easing = Literal["none", "smooth"]
@@ -33,7 +39,6 @@ Spacing = Literal["plain", "features", "lpips"]
 
 
 NoiseMode = Literal["moving", "fixed"]
-"""Precisions to draw pictures in; none is automatic, since the same seed is to be the same picture."""
 
 
 FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
@@ -41,6 +46,9 @@ FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
 
 DistanceName = Literal["auto", "lpips", "pixels"]
 """What ``handful project`` makes small."""
+
+
+Shell = Literal["bash", "zsh"]
 
 
 Resize = Literal["tf", "pytorch", "clean"]

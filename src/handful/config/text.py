@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from handful.errors import UsageError
+from handful.errors import ARGUMENTS, UsageError
 
 
 def option(name: str) -> str:
-    """Spell a field as the command line does: ``log_every`` is ``--log-every``, and ``from_`` is ``--from``."""
-    return "--" + name.rstrip("_").replace("_", "-")
+    """Spell an argument as the command line does: ``log_every`` is ``--log-every``, ``from_`` is ``--from``."""
+    words = {argument: option for option, argument in ARGUMENTS.items()}.get(name, name)
+    return "--" + words.replace("_", "-")
+
+
+def listed(words: Iterable[object]) -> str:
+    """Join alternatives: ``a, b or c``."""
+    *others, last = map(str, words)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known word is nearest, to end a message with; nothing if none is near."""
+    found = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:

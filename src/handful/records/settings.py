@@ -41,7 +41,7 @@ def read_settings(folder: Path) -> Settings | None:
         return None
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        options = TrainConfig.from_json(saved["options"])
+        options = TrainConfig.from_options(saved["options"], str(path))
         words = saved.get("hardware", ""), saved.get("start")
         return Settings(options, saved["fingerprint"], saved["images"], *words)
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:

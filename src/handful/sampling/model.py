@@ -245,7 +245,7 @@ class Model:
             UsageError: as ``sample``; or if the generator is damaged and its images are not finite.
         """
         if batch is not None and batch < 1:
-            raise UsageError(f"--size-of-batch {batch}: must be at least 1")
+            raise UsageError(f"--batch {batch}: must be at least 1")
         size = 1 if self.device.type == "cpu" else batch or max(1, PIXELS_PER_BATCH // math.prod(self.config.shape))
         drawn = self.resolve(seeds, class_name)
         labels = None if isinstance(drawn, Latents) else self.labels(drawn, class_name)

@@ -27,7 +27,7 @@ from handful.compute.device import choose_device, hardware, prepare
 from handful.compute.memory import peak_memory
 from handful.compute.precision import PRECISIONS, arithmetic, seconds
 from handful.config.choices import Precision, Preset, SamplingPrecision
-from handful.config.presets import PRESETS
+from handful.config.presets import configure
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.networks import latent
@@ -139,8 +139,9 @@ def bench(
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: must be at least 1")
     chosen = choose_device(device)
-    given = {"size": size, "batch": batch, "precision": precision, "compile": compile, "recompute": recompute}
-    config = PRESETS[preset]("-", channels=3, **{name: value for name, value in given.items() if value is not None})
+    given: dict[str, Any] = {"precision": precision, "compile": compile, "recompute": recompute}
+    given |= {name: value for name, value in {"size": size, "batch": batch}.items() if value is not None}
+    config = configure("-", preset, channels=3, **given)
     config = dataclasses.replace(config, device=str(chosen), precision=choose_precision(config, chosen))
     config = dataclasses.replace(config, compile=choose_compile(config, chosen))
     prepare(chosen)
