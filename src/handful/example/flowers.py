@@ -1,8 +1,8 @@
-"""Draw the small image folder on which ``handful demo`` trains: one flower a picture.
+"""Draw the image folder that ``handful demo`` trains on: one flower per picture.
 
-Latents of a picture are complex numbers: the frame spans -1 to 1 on both axes, x is real, y is imaginary and grows
-downward. So a turn is a product, and the part of a vector along a direction is a real part. Colours are RGB in [0, 1].
-In the shapes, p counts points.
+Points are complex numbers. The frame spans -1 to 1 on both axes; x is real, y is imaginary and points down. A rotation
+is thus a product, and the component of a vector along a direction is a real part. Colours are RGB in [0, 1]. In shapes
+of arrays, p counts points.
 """
 
 from __future__ import annotations
@@ -12,70 +12,22 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Complex64, Float32, Integer
-from PIL import Image, ImageColor
+from PIL import Image
+
+from handful.example.palettes import BACKDROPS, LEAVES, PALETTES, POLLEN, Palette, rgb
 
 SUPERSAMPLING = 3
+"""Points along a side of a pixel."""
 
 
 GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 
 
-BACKDROPS = {  # the far corner from the light, then the near one
-    "forest": ("#17382d", "#4f7f5c"),
-    "meadow": ("#4f8a43", "#bcd98a"),
-    "sage": ("#7c9a76", "#d5dec0"),
-    "teal": ("#113e4c", "#3d8f92"),
-    "sky": ("#6fb0e0", "#d9edf6"),
-    "mist": ("#a9bcc2", "#eceeed"),
-    "wheat": ("#c6aa66", "#f6eac8"),
-    "peach": ("#e29c88", "#fce0ca"),
-    "dusk": ("#2c2c5e", "#a8688f"),
-    "night": ("#151c3b", "#414a86"),
-}
-
-
-LEAVES = (("#234d2c", "#3f7a3d", "#7fae5a"), ("#1f4a40", "#39775f", "#79ab86"), ("#4a5a22", "#75883a", "#a9b766"))
-
-
-POLLEN = (("#8a4b08", "#e09a10", "#ffd95a"), ("#8a7410", "#d6c02e", "#fbf09a"))
-
-
-SEEDS = (("#1d0f0a", "#4a2a17", "#96602c"), ("#17131f", "#3a2b44", "#8a6f7d"))
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Colours that go together: a petal from base to tip, hearts from shade to light, and backdrops by name."""
-
-    petal: tuple[str, str, str]
-    hearts: tuple[tuple[str, str, str], ...]
-    backdrops: tuple[str, ...]
-
-
-PALETTES = (
-    Palette(("#e9edc9", "#f8f6ee", "#ffffff"), POLLEN, ("forest", "teal", "sky", "dusk", "night")),
-    Palette(("#f4a91f", "#fdebac", "#fffaf0"), POLLEN, ("teal", "forest", "sky", "dusk")),
-    Palette(("#c9650b", "#f6a906", "#ffd64a"), (SEEDS[0], POLLEN[0]), ("sky", "forest", "night", "mist")),
-    Palette(("#6e1a0e", "#f0691c", "#ffc445"), (SEEDS[0], POLLEN[0]), ("teal", "night", "sage", "sky")),
-    Palette(("#c9501c", "#f39b50", "#fcd59b"), (POLLEN[0], SEEDS[0]), ("teal", "forest", "mist", "dusk")),
-    Palette(("#fbd87f", "#f47a60", "#fbb09c"), POLLEN, ("teal", "sage", "mist", "forest")),
-    Palette(("#4a0d18", "#d42f22", "#f56a45"), (SEEDS[1], POLLEN[0]), ("wheat", "sage", "mist", "forest")),
-    Palette(("#2e0714", "#86142f", "#c43d58"), (POLLEN[0], SEEDS[0]), ("peach", "sage", "wheat", "mist")),
-    Palette(("#c2426b", "#f5b3c6", "#fdeaee"), POLLEN, ("sage", "sky", "meadow", "teal")),
-    Palette(("#7d1350", "#d23f8f", "#f38fc0"), POLLEN, ("forest", "meadow", "mist", "teal")),
-    Palette(("#8f2a5c", "#e3a9c8", "#fbf1f3"), POLLEN, ("dusk", "forest", "meadow", "night")),
-    Palette(("#3d1a66", "#7e4dbb", "#bd9fe6"), POLLEN, ("wheat", "sage", "peach", "meadow")),
-    Palette(("#6557ad", "#b6b0e8", "#ebe9fc"), POLLEN, ("forest", "peach", "teal", "meadow")),
-    Palette(("#26236d", "#4163cd", "#86a6f4"), POLLEN, ("wheat", "peach", "mist", "sage")),
-    Palette(("#fdf3c4", "#69ade6", "#b2daf7"), POLLEN, ("peach", "wheat", "forest", "night")),
-)
-
-
 @dataclass(frozen=True)
 class Shape:
-    """An outline: half the width goes as ``t ** base * (1 - t) ** tip`` from the base (t = 0) to the tip (t = 1).
+    """An outline, whose half width is proportional to ``t ** base * (1 - t) ** tip`` from base (t = 0) to tip (t = 1).
 
-    ``overlap`` is the width over the distance between neighbours, ``notch`` how far the middle of the tip is drawn in.
+    ``overlap`` is the width divided by the distance of neighbours, ``notch`` the depth of the dent in the tip.
     """
 
     base: float
@@ -89,9 +41,9 @@ SHAPES = (
     Shape(base=0.75, tip=0.42, overlap=1.30, notch=0.00, counts=range(5, 9)),  # round
     Shape(base=0.85, tip=0.80, overlap=1.25, notch=0.00, counts=range(6, 13)),  # pointed
     Shape(base=0.85, tip=0.36, overlap=1.20, notch=0.16, counts=range(5, 8)),  # notched
-    Shape(base=0.45, tip=0.30, overlap=0.95, notch=0.00, counts=range(11, 17)),  # a daisy's
-    Shape(base=0.70, tip=0.95, overlap=1.00, notch=0.00, counts=range(5, 8)),  # a lily's
-    Shape(base=0.80, tip=0.26, overlap=1.08, notch=0.07, counts=range(7, 11)),  # a cosmos's
+    Shape(base=0.45, tip=0.30, overlap=0.95, notch=0.00, counts=range(11, 17)),  # daisy
+    Shape(base=0.70, tip=0.95, overlap=1.00, notch=0.00, counts=range(5, 8)),  # lily
+    Shape(base=0.80, tip=0.26, overlap=1.08, notch=0.07, counts=range(7, 11)),  # cosmos
 )
 
 
@@ -100,7 +52,7 @@ LEAF = Shape(base=0.7, tip=0.9, overlap=1.0, notch=0.0, counts=range(1, 3))
 
 @dataclass(frozen=True)
 class Petal:
-    """One petal or leaf; lengths in units of half the frame, ``direction`` and ``light`` of length 1."""
+    """One petal or leaf. Lengths are in units of half the frame; ``direction`` and ``light`` are unit vectors."""
 
     shape: Shape
     direction: complex
@@ -114,7 +66,7 @@ class Petal:
 
 @dataclass(frozen=True)
 class Canvas:
-    """The picture so far: where each of its points lies, its colour, and whether the bloom covers it."""
+    """The picture so far: for each point its position, its colour, and whether the bloom covers it."""
 
     points: Complex64[np.ndarray, " p"]
     colour: Float32[np.ndarray, "p 3"]
@@ -122,7 +74,7 @@ class Canvas:
 
 
 def draw(folder: Path, count: int = 100, size: int = 128, seed: int = 0) -> None:
-    """Write ``count`` PNG pictures of flowers, ``flower-000.png`` and on, into ``folder``, created if need be.
+    """Write ``count`` pictures of flowers, ``flower-000.png`` and so on, into ``folder``, which is created if missing.
 
     Picture i depends on ``(seed, i, size)`` alone, so a larger count only adds pictures.
 
@@ -139,7 +91,7 @@ def draw(folder: Path, count: int = 100, size: int = 128, seed: int = 0) -> None
 
 
 def flower(random: np.random.Generator, size: int) -> Image.Image:
-    """Draw one flower, ``size`` pixels a side, RGB."""
+    """Draw one RGB flower of ``size`` x ``size`` pixels."""
     palette = PALETTES[random.integers(len(PALETTES))]
     light = turn(-np.pi / 2 + random.uniform(-0.9, 0.9))
     canvas = backdrop(random, rgb(BACKDROPS[palette.backdrops[random.integers(len(palette.backdrops))]]), light, size)
@@ -152,43 +104,38 @@ def flower(random: np.random.Generator, size: int) -> Image.Image:
     return developed(canvas.colour, size)
 
 
-def rgb(names: tuple[str, ...]) -> Float32[np.ndarray, "n 3"]:
-    """Read colours written ``#rrggbb``."""
-    return np.array([ImageColor.getrgb(name)[:3] for name in names], np.float32) / 255
-
-
 def turn(angle: float) -> complex:
-    """Give the direction at ``angle`` radians: 0 is right, a quarter turn is down."""
+    """Return the unit vector at an angle in radians: 0 points right, a quarter turn points down."""
     return complex(np.cos(angle), np.sin(angle))
 
 
-def blend(colours: Float32[np.ndarray, "3 3"], place: Float32[np.ndarray, " p"]) -> Float32[np.ndarray, "p 3"]:
-    """Read a ramp of three colours at ``place`` in [0, 1], by a quadratic so that no bend shows."""
+def blend(colours: Float32[np.ndarray, "3 3"], position: Float32[np.ndarray, " p"]) -> Float32[np.ndarray, "p 3"]:
+    """Interpolate three colours at ``position`` in [0, 1], quadratically so that no kink shows."""
     first, middle, last = colours
     turned = 2 * middle - (first + last) / 2  # the control point for which the curve passes through the middle
-    rest = (1 - place)[:, None]
-    along = place[:, None]
+    rest = (1 - position)[:, None]
+    along = position[:, None]
     ramp: Float32[np.ndarray, "p 3"] = rest * rest * first + 2 * rest * along * turned + along * along * last
     return ramp.clip(0, 1)
 
 
 def backdrop(random: np.random.Generator, colours: Float32[np.ndarray, "2 3"], light: complex, size: int) -> Canvas:
-    """Start a canvas: a gradient toward the light and a few large glows, as of a garden out of focus."""
+    """Start a canvas with a gradient toward the light and a few large glows, like a garden out of focus."""
     side = size * SUPERSAMPLING
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     points = (axis[None, :] + 1j * axis[:, None]).astype(np.complex64).ravel()
-    place = 0.5 + 0.42 * (points * np.conj(np.complex64(light))).real
+    position = 0.5 + 0.42 * (points * np.conj(np.complex64(light))).real
     for _ in range(4):
         away = np.abs(points - np.complex64(turn(random.uniform(0, 2 * np.pi)) * random.uniform(0.6, 1.2)))
-        place += random.uniform(-0.22, 0.22) * np.exp(-((away / np.float32(random.uniform(0.35, 0.6))) ** 2))
-    place = np.clip(place, 0, 1)[:, None]
-    return Canvas(points, colours[0] + (colours[1] - colours[0]) * place, np.zeros(side * side, np.float32))
+        position += random.uniform(-0.22, 0.22) * np.exp(-((away / np.float32(random.uniform(0.35, 0.6))) ** 2))
+    position = np.clip(position, 0, 1)[:, None]
+    return Canvas(points, colours[0] + (colours[1] - colours[0]) * position, np.zeros(side * side, np.float32))
 
 
 def tilted(canvas: Canvas, centre: complex, axis: complex, squeeze: float) -> Canvas:
-    """See the canvas from the plane of a bloom at ``centre``, foreshortened by ``squeeze`` across ``axis``.
+    """Return the canvas in the coordinates of a bloom at ``centre``, foreshortened by ``squeeze`` across ``axis``.
 
-    The colours are shared: what is painted on either shows on both.
+    Both canvases share their colours: what is painted on one shows on the other.
     """
     turned = (canvas.points - np.complex64(centre)) * np.complex64(axis.conjugate())
     plane = (turned.real + 1j * (turned.imag / np.float32(squeeze))) * np.complex64(axis)
@@ -196,7 +143,7 @@ def tilted(canvas: Canvas, centre: complex, axis: complex, squeeze: float) -> Ca
 
 
 def foliage(random: np.random.Generator, canvas: Canvas, centre: complex, radius: float, light: complex) -> None:
-    """Paint a stem that leaves the frame below, and up to three leaves that look out from behind the bloom."""
+    """Paint a stem that runs out of the frame, and up to three leaves behind the bloom."""
     colours = rgb(LEAVES[random.integers(len(LEAVES))])
     behind = tilted(canvas, centre, turn(0.0), 1.0)
     drop = behind.points.imag
@@ -220,7 +167,7 @@ def bloom(random: np.random.Generator, canvas: Canvas, palette: Palette, radius:
     half = min(0.5, width * np.tan(np.pi / count))
     for ring in range(random.integers(1, 3)):
         reach = radius * (1 - 0.34 * ring)
-        # Every other petal first: most then lie over both neighbours or under both, as they do in a bud.
+        # Every other petal first, so that most lie over or under both of their neighbours, as in a bud.
         for index in (*range(0, count, 2), *range(1, count, 2)):
             direction = turn(start + (index + ring / 2) * 2 * np.pi / count + random.normal(0, 0.12 / count))
             length = reach * random.uniform(0.94, 1.0)
@@ -231,17 +178,17 @@ def bloom(random: np.random.Generator, canvas: Canvas, palette: Palette, radius:
 def outline(
     petal: Petal, along: Float32[np.ndarray, " p"], across: Float32[np.ndarray, " p"]
 ) -> tuple[Float32[np.ndarray, " p"], Float32[np.ndarray, " p"]]:
-    """Give each point's place, from 0 at the base to 1 at the tip and on, and half the petal's width there."""
+    """Return each point's position, 0 at the base and 1 at the tip, and half the petal's width there."""
     base, tip = petal.shape.base, petal.shape.tip
     drawn = 1 - np.float32(petal.shape.notch) * np.exp(-((across / np.float32(0.42 * petal.half)) ** 2))
-    place = along / (np.float32(petal.length) * drawn)
+    position = along / (np.float32(petal.length) * drawn)
     widest = base / (base + tip)
     scale = np.float32(petal.half / (widest**base * (1 - widest) ** tip))
-    return place, scale * place ** np.float32(base) * np.maximum(1 - place, 0) ** np.float32(tip)
+    return position, scale * position ** np.float32(base) * np.maximum(1 - position, 0) ** np.float32(tip)
 
 
 def paint(canvas: Canvas, petal: Petal) -> None:
-    """Paint one petal and the soft shadow that it casts on the petals below."""
+    """Paint one petal and its soft shadow on the petals below."""
     local = canvas.points * np.complex64(petal.direction.conjugate())
     blur = np.float32(0.07)
     bend = np.float32(petal.bend / petal.length)
@@ -249,37 +196,37 @@ def paint(canvas: Canvas, petal: Petal) -> None:
     near = np.flatnonzero((local.real > 0) & (local.real < petal.length + blur) & (np.abs(local.imag) < reach))
     along, across = local[near].real, local[near].imag
     across = across - bend * along * along
-    place, half = outline(petal, along, across)
-    inside = (np.abs(across) < half) & (place < 1)
+    position, half = outline(petal, along, across)
+    inside = (np.abs(across) < half) & (position < 1)
     shadow = near[~inside]
-    beyond = np.hypot(np.maximum(np.abs(across) - half, 0), petal.length * np.maximum(place - 1, 0))[~inside]
+    beyond = np.hypot(np.maximum(np.abs(across) - half, 0), petal.length * np.maximum(position - 1, 0))[~inside]
     depth = 0.38 * np.clip(1 - beyond / blur, 0, 1) ** 2 * canvas.covered[shadow]
     canvas.colour[shadow] *= 1 - depth[:, None]
-    canvas.colour[near[inside]] = shaded(petal, place[inside], across[inside] / half[inside])
+    canvas.colour[near[inside]] = shaded(petal, position[inside], across[inside] / half[inside])
     canvas.covered[near[inside]] = 1
 
 
 def shaded(
-    petal: Petal, place: Float32[np.ndarray, " p"], side: Float32[np.ndarray, " p"]
+    petal: Petal, position: Float32[np.ndarray, " p"], side: Float32[np.ndarray, " p"]
 ) -> Float32[np.ndarray, "p 3"]:
-    """Colour points of a petal by their place from base to tip and from edge (``side`` -1) to edge (1).
+    """Return the colour of a petal's points by position from base to tip and by ``side``, -1 to 1 from edge to edge.
 
-    The petal is a shallow trough that rises from the heart and rolls back at the tip, and light falls on the flank
-    that faces it.
+    The petal is a shallow trough that rises from the heart and rolls back at the tip. Light falls on the flank that
+    faces it.
     """
     toward = petal.light * petal.direction.conjugate()
-    tint = np.clip(1.3 * (place - 0.22) + 0.10 * (side * side - 0.35), 0, 1)  # the heart hides the very base
+    tint = np.clip(1.3 * (position - 0.22) + 0.10 * (side * side - 0.35), 0, 1)  # the heart hides the very base
     flank = np.float32(-0.13 * toward.imag) * side
-    slope = np.float32(0.16 * toward.real) * (place - 0.45)
-    crease = -0.09 * np.exp(-((side / 0.13) ** 2)) * (1 - place)
-    veins = np.float32(petal.veins) * np.cos(side * np.float32(5 * np.pi)) * place * (1 - place) * 2
+    slope = np.float32(0.16 * toward.real) * (position - 0.45)
+    crease = -0.09 * np.exp(-((side / 0.13) ** 2)) * (1 - position)
+    veins = np.float32(petal.veins) * np.cos(side * np.float32(5 * np.pi)) * position * (1 - position) * 2
     glow = 1 + flank + slope + crease + veins
     lit: Float32[np.ndarray, "p 3"] = blend(petal.colours, tint) * glow[:, None]
     return lit.clip(0, 1)
 
 
 def heart(random: np.random.Generator, canvas: Canvas, palette: Palette, radius: float, light: complex) -> None:
-    """Paint the domed centre, stippled along a sunflower's spiral, or a small one ringed with stamens."""
+    """Paint the domed centre: stippled along a sunflower's spiral, or small and ringed with stamens."""
     colours = rgb(palette.hearts[random.integers(len(palette.hearts))])
     ringed = random.random() < 0.35
     size = radius * (random.uniform(0.11, 0.15) if ringed else random.uniform(0.19, 0.32))
@@ -310,7 +257,7 @@ def stipple(
     colours: Float32[np.ndarray, "3 3"],
     light: complex,
 ) -> None:
-    """Paint one grain of pollen, lit like a small ball, on the points ``close`` to the heart."""
+    """Paint one grain of pollen, lit like a ball, on the points with the indices ``close``."""
     away = canvas.points[close] - np.complex64(spot)
     inside = np.abs(away) < dot
     facing = (away[inside] * np.conj(np.complex64(light))).real / np.float32(dot)
@@ -318,6 +265,6 @@ def stipple(
 
 
 def developed(colour: Float32[np.ndarray, "p 3"], size: int) -> Image.Image:
-    """Average the supersampled points and round to bytes."""
+    """Average the supersampled points and round them to bytes."""
     grid = colour.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3)
     return Image.fromarray((grid.mean(axis=(1, 3)) * 255 + 0.5).clip(0, 255).astype(np.uint8))
