@@ -1,8 +1,12 @@
 """Files are whole or not there."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from handful.files import replacing, write_json
+from handful.data.photos import SkippedFile
+from handful.files import printable, replacing, write_json
 
 
 def fail_half_way(path):
@@ -33,3 +37,10 @@ def test_a_folder_appears_at_once_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError):
         fail_half_way(tmp_path / "other")
     assert [path.name for path in tmp_path.iterdir()] == ["sub"]
+
+
+def test_printable_escapes_only_what_cannot_be_printed():
+    assert printable("naïve 写真 [1].png") == "naïve 写真 [1].png"
+    assert printable(Path("a\nb\x1b[0m.png")) == r"a\nb\x1b[0m.png"
+    assert printable(os.fsdecode(b"\xff.png")) == r"\udcff.png"
+    assert str(SkippedFile(Path("a\tb.png"), "empty file")) == r"a\tb.png: empty file"

@@ -1,8 +1,7 @@
-"""A set beyond memory trains from a file, bit for bit as from memory; the file is whole, or it is not taken."""
+"""Image sets larger than memory train from a file, bit for bit as from memory, and only if the file is complete."""
 
 import json
 import os
-import resource
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -14,38 +13,25 @@ from filelock import FileLock
 from PIL import Image
 
 from handful.cli import main as cli
-from handful.compute.memory import budget, free_memory, most_compared
 from handful.compute.processes import ALONE
 from handful.config.geometry import Geometry
 from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.data import cache
-from handful.data.dataset import load_folder
-from handful.data.prefetch import Prefetcher, batch_reader
 from handful.errors import UsageError
 from handful.progress import Quiet, shown_on
 from handful.training import scoring
 from handful.training.loop import train
 from handful.training.run import Run
 from handful.training.worker import opened
+from notes import Notes
 
-SMALL = Geometry((8, 8))
-
-CPU = torch.device("cpu")
 DECODING = "decoding them into"
-
-
-class Notes(Quiet):
-    def __init__(self):
-        self.text = ""
-
-    def note(self, text):
-        self.text += text + "\n"
 
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory) -> Path:
-    """Enough pictures for some to be held back, and one that cannot be read, so that the file has gaps to close."""
+    """Enough pictures for some to be held out, and one that cannot be read, so that there is a gap to close."""
     folder = tmp_path_factory.mktemp("many")
     random = np.random.default_rng(0)
     for index in range(41):
@@ -61,11 +47,11 @@ def small(images: Path, run: Path, **options) -> TrainConfig:
 
 
 def notes_of(config: TrainConfig) -> str:
-    """Open a run, and give what it says."""
+    """Open a run and return its notes."""
     watch = Notes()
     with shown_on(watch), Run.open(config):
         pass
-    return watch.text
+    return "\n".join(watch.lines)
 
 
 def test_training_from_the_file_and_resuming_ends_with_the_weights_of_training_from_memory(many, tmp_path):
@@ -74,8 +60,8 @@ def test_training_from_the_file_and_resuming_ends_with_the_weights_of_training_f
     train(small(many, tmp_path / "file", **scores | {"steps": 2}), Quiet())
     resumed = Notes()
     train(small(many, tmp_path / "file", **scores), resumed)
-    assert DECODING not in resumed.text
-    assert "holding out 4 of them" in resumed.text
+    assert not any(DECODING in line for line in resumed.lines)
+    assert any("holding out 4 of them" in line for line in resumed.lines)
     weights, lines = [], []
     for name in ("memory", "file"):
         weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
@@ -126,7 +112,7 @@ def test_a_file_that_is_damaged_or_of_other_images_is_made_anew(many, tmp_path, 
     watch = Notes()
     with shown_on(watch):
         again = cache.load(config)
-    assert DECODING in watch.text
+    assert any(DECODING in line for line in watch.lines)
     assert len(again.images) == 41 + (change == "new")
     if change != "new":
         assert again.fingerprint == before
@@ -151,7 +137,7 @@ def test_a_file_that_a_dying_process_left_is_not_taken(many, tmp_path):
     watch = Notes()
     with shown_on(watch):
         cache.load(small(many, tmp_path))
-    assert DECODING in watch.text
+    assert any(DECODING in line for line in watch.lines)
 
 
 def test_a_disk_without_the_room_is_refused_before_anything_is_decoded(many, tmp_path, monkeypatch):
@@ -180,92 +166,11 @@ def test_images_that_do_not_do_are_refused_as_in_memory(tmp_path):
         notes_of(small(tmp_path / "images", tmp_path / "run"))
 
 
-# Batches
-
-
-def test_batches_are_read_ahead_and_are_those_asked_for_whatever_was_expected(many, tmp_path):
-    images = cache.load(small(many, tmp_path)).images
-    assert cache.mapped_file(images[:30]) == tmp_path / "cache" / "images.uint8"
-    draw = batch_reader(images, CPU)
-    assert isinstance(draw, Prefetcher)
-    asked = [torch.tensor(numbers) for numbers in ([0, 5], [3, 3], [40, 1], [2, 9])]
-    for now, coming in zip(asked, [*asked[1:3], asked[0], asked[1]], strict=True):
-        assert torch.equal(draw(now, coming), images[now])
-
-
-def test_images_in_memory_are_drawn_at_once(many):
-    images = load_folder(many, SMALL).images
-    assert cache.mapped_file(images) is None
-    assert not isinstance(batch_reader(images, CPU), Prefetcher)
-
-
-def test_a_failure_in_the_thread_is_raised_where_the_batch_is_asked_for():
-    draw = Prefetcher(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), pinned=False)
-    draw(torch.tensor([0]), torch.tensor([9]))
-    with pytest.raises(IndexError, match="out of bounds"):
-        draw(torch.tensor([9]), torch.tensor([0]))
-
-
-# Scores
-
-
 def test_scores_of_a_large_set_look_at_an_even_share_and_say_so(many, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "MOST_COMPARED", 20)
     watch = Notes()
     train(small(many, tmp_path, score_every=4, score_features="random"), watch)
-    assert "scores compare with 20 of the 39 images, evenly spread" in watch.text
-
-
-def test_a_part_of_the_images_can_be_asked_for(many):
-    dataset = load_folder(many, SMALL, most=4)
-    assert (dataset.names, dataset.left_out) == (("00.png", "09.png", "20.png", "30.png"), 38)
-    assert load_folder(many, SMALL).left_out == 0
-
-
-# Room
-
-
-def system(root: Path, **files: str) -> Path:
-    for name, text in files.items():
-        file = root / name.replace("__", "/")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return root
-
-
-def test_the_tightest_of_machine_cgroups_and_limits_counts(tmp_path, monkeypatch):
-    gigabyte, free = 2**30, resource.RLIM_INFINITY
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (free, free))
-    machine = system(tmp_path / "a", proc__meminfo=f"MemTotal: 9 kB\nMemAvailable: {8 * 2**20} kB\n")
-    assert free_memory(machine) == 8 * gigabyte
-    second = {
-        "proc__self__cgroup": "0::/job/step\n",
-        "sys__fs__cgroup__job__memory.max": f"{4 * gigabyte}\n",
-        "sys__fs__cgroup__job__step__memory.max": "max\n",
-        "sys__fs__cgroup__job__memory.stat": f"anon {gigabyte}\nfile {2 * gigabyte}\n",
-    }
-    assert free_memory(system(machine, **second)) == 3 * gigabyte
-    first = {
-        "proc__self__cgroup": "4:memory:/docker/x\n0::/\n",
-        "sys__fs__cgroup__memory__memory.limit_in_bytes": f"{2 * gigabyte}",
-        "sys__fs__cgroup__memory__memory.stat": f"total_rss {gigabyte}\n",
-    }
-    assert free_memory(system(machine, **first)) == gigabyte
-    monkeypatch.setattr(resource, "getrlimit", lambda what: (gigabyte if what == resource.RLIMIT_DATA else free, free))
-    system(machine, proc__self__status=f"VmSize: 9 kB\nVmData: {2**19} kB\n")
-    assert free_memory(machine) == gigabyte // 2
-
-
-def test_half_of_what_is_free_or_what_is_asked_for_goes_to_images(monkeypatch):
-    monkeypatch.setattr("handful.compute.memory.free_memory", lambda: 4_000_000)
-    assert (budget(None), budget(0.5), budget(0.0)) == (2_000_000, 500_000_000, 0)
-    assert (most_compared(1_000), most_compared(1)) == (2_000, 50_000)
-    monkeypatch.setattr("handful.compute.memory.free_memory", lambda: None)
-    assert budget(None) == float("inf")
-    assert most_compared(10**6) == 50_000
-
-
-# Clean
+    assert any("scores compare with 20 of the 39 images, evenly spread" in line for line in watch.lines)
 
 
 def test_clean_removes_the_file_and_nothing_else(many, tmp_path, capsys):
