@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import install_import_hook
+from PIL import Image
 
 # The tests run in several processes; more threads than cores would slow all of them down.
 torch.set_num_threads(1)
@@ -69,3 +71,14 @@ def emoji() -> Path:
     if not (DATA / "emoji").is_dir():
         pytest.skip("../shared/data/emoji is not here")
     return DATA / "emoji"
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """A folder of twelve small smooth RGB pictures."""
+    folder = tmp_path_factory.mktemp("shared") / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for index in range(12):
+        Image.fromarray(random.integers(0, 255, (4, 4, 3), np.uint8)).resize((32, 32)).save(folder / f"{index:02d}.png")
+    return folder

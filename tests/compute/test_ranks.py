@@ -15,10 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 import two_ranks
@@ -51,15 +49,6 @@ RECIPE = EVERY_PART | {
     "average_widths": (0.05, 0.1),
 }
 LARGE = {"discriminator": "large", "normalisation": "chain-cumulative", "steps": 2}
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for index in range(12):
-        Image.fromarray(random.integers(0, 255, (4, 4, 3), np.uint8)).resize((32, 32)).save(folder / f"{index:02d}.png")
-    return folder
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:

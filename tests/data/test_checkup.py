@@ -258,7 +258,7 @@ def test_real_sets_have_the_faults_that_eyes_can_see(data):
 
 
 def test_a_checkup_says_what_it_is_and_shows_itself_in_a_notebook(checkup, spoiled, folder):
-    assert repr(checkup).startswith(f"Checkup({spoiled}, 47 images, ")
+    assert repr(checkup).startswith(f"Checkup({spoiled}, 45 images, ")
     assert "warnings" in repr(checkup)
     html = checkup._repr_html_()
     assert "<b>warning</b>" in html

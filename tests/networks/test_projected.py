@@ -6,11 +6,9 @@ import json
 import urllib.request
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from safetensors.torch import load_file
 from test_fast import Taped, run
 from torch import nn
@@ -243,15 +241,6 @@ def test_it_is_left_uncompiled_since_its_gradient_would_be_wrong(trunk, monkeypa
     _, state = fresh(config(), trunk)
     compile_networks(state, absolute_difference)
     assert compiled == [state.generator]
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for index in range(8):
-        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"{index:02d}.png")
-    return folder
 
 
 @pytest.fixture(autouse=True)

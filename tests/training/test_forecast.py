@@ -4,10 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 import handful
@@ -24,15 +22,6 @@ from handful.training.state import State
 from notes import Notes
 
 MB = 2**20
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for index in range(8):
-        Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"{index}.png")
-    return folder
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:

@@ -4,12 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from safetensors.torch import load_file
 
 from handful.compute import shared_batch as shares
@@ -39,15 +37,6 @@ NO_MEMORY = RuntimeError(
 PLAIN = {"size": 32, "width": 8, "channels": 3, "device": "cpu", "precision": "fp32", "compile": "off", "seed": 4}
 """Seed 0 has a LeakyReLU that turns over by rounding (see test_ranks.KINKS): 3e-4 where other seeds have 1e-7."""
 DIVIDED = {"augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for index in range(12):
-        Image.fromarray(random.integers(0, 255, (4, 4, 3), np.uint8)).resize((32, 32)).save(folder / f"{index:02d}.png")
-    return folder
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:

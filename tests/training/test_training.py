@@ -10,7 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -30,17 +29,6 @@ from notes import Notes
 from parts import EVERY_PART
 
 MODEL = Path("model/model.safetensors")
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for index in range(12):
-        pixels = np.zeros((40, 40, 3), np.uint8) + random.integers(0, 255, 3, np.uint8)
-        pixels[10:30, 10:30] = random.integers(0, 255, 3, np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
-    return folder
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
