@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from PIL import Image
 
 from handful.config.text import title
@@ -98,10 +100,17 @@ def data_uri(picture: Image.Image) -> str:
 @cache
 def environment() -> Environment:
     """Return the environment of the template."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("handful.data", "checkup"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["mark_options"] = mark_options
+    return environment
+
+
+def mark_options(text: str) -> Markup:
+    """Escape a text and mark the options in it as code, so that none is broken across lines."""
+    return Markup(re.sub(r"--[a-z]+(?:-[a-z]+)*", r"<code>\g<0></code>", str(escape(text))))
