@@ -34,11 +34,6 @@ def demo(out: Path | str = "demo", device: str = "auto", progress: Progress | No
         device: auto, cpu, cuda, cuda:1 or mps.
         progress: Shows progress. Default: the terminal.
 
-    Args:
-        out: Folder for the drawn images, the run and the pictures to look at.
-        device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Shows progress. Default: the terminal.
-
     Returns:
         The path of ``side-by-side.png``.
 
