@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handful.config import sizes as shapes
+from handful.config import sizes
 from handful.config.generator import GeneratorConfig
 from handful.config.sizes import base_of, bases, every, map_shape, nearest, nominal_of, parse, spelled, suitable
 from handful.config.train import TrainConfig
@@ -54,8 +54,8 @@ def test_every_size_is_met_exactly_or_refused_with_one_that_is(height, width):
         return
     assert shape == (height, width)
     for rows, columns in bases(shape):
-        assert rows in shapes.CELLS
-        assert columns in shapes.CELLS
+        assert rows in sizes.CELLS
+        assert columns in sizes.CELLS
         scale = shape[0] // rows
         assert (rows * scale, columns * scale) == shape
         assert math.log2(scale).is_integer()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from handful.config import sizes as shapes
+from handful.config import sizes
 from handful.config.presets import tiny
 from handful.errors import UsageError
 from handful.metrics.evaluation import evaluate
@@ -23,7 +23,7 @@ from handful.sampling.generate import generate
 from handful.sampling.load import load
 from handful.training.loop import train
 
-SMALL = [shapes.spelled(shape) for shape in shapes.every() if math.prod(shape) <= 64 * 48]
+SMALL = [sizes.spelled(shape) for shape in sizes.every() if math.prod(shape) <= 64 * 48]
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"]
 WEIGHTS = "model.safetensors"
 
@@ -88,7 +88,7 @@ def test_every_combination_trains_or_is_refused_before_anything_is_written(
             return
         told = json.loads((run / "config.json").read_text())["options"]
         pictures = model.sample([0, 1])
-        assert pictures.shape == (2, told["channels"], *shapes.parse(told["size"]))
+        assert pictures.shape == (2, told["channels"], *sizes.parse(told["size"]))
         assert torch.equal(load(run).sample([0, 1]), pictures)
         expected = classes if labels == "folders" and classes > 1 and count > 8 else 0
         assert len(model.config.classes) == expected

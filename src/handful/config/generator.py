@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from handful.config import sizes as shapes
+from handful.config import sizes
 from handful.config.choices import Channels
 from handful.config.sizes import Shape
 
@@ -29,14 +29,14 @@ class GeneratorConfig:
     @property
     def shape(self) -> Shape:
         """Height and width of the images."""
-        return shapes.parse(self.size)
+        return sizes.parse(self.size)
 
     @property
     def base(self) -> Shape:
         """Height and width of the first map."""
-        return shapes.base_of(self.shape)
+        return sizes.base_of(self.shape)
 
     @property
     def nominal(self) -> int:
-        """The size by which maps and blocks go; see ``shapes``."""
-        return shapes.nominal_of(self.shape)
+        """The size by which maps and blocks go; see ``sizes``."""
+        return sizes.nominal_of(self.shape)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_type_hints
 
-from handful.config import sizes as shapes
+from handful.config import sizes
 from handful.config.checks import check_micro_batch, check_paper, check_projected, check_value
 from handful.config.choices import Channels
 from handful.config.generator import GeneratorConfig
@@ -62,7 +62,7 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
             check_value(name, getattr(self, name), kind)
         if self.size != "auto":
             # Written in one way, so that a resumed run finds the size it had.
-            spelled = shapes.spelled(shapes.parse(self.size))
+            spelled = sizes.spelled(sizes.parse(self.size))
             object.__setattr__(self, "size", int(spelled) if spelled.isdigit() else spelled)
         check_paper(self.preset, self.size)
         check_micro_batch(self.whole_batch, self.micro_batch)
@@ -93,7 +93,7 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
     @property
     def shape(self) -> Shape:
         """Height and width of the images; ``--size auto`` is settled before anybody asks."""
-        return shapes.parse(self.size)
+        return sizes.parse(self.size)
 
     @property
     def geometry(self) -> Geometry:
