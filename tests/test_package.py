@@ -5,9 +5,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+import handful
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -52,6 +55,10 @@ def test_import_handful_waits_for_nothing():
     )
     script += "; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_package_has_its_version():
+    assert handful.__version__ == version("handful")
 
 
 def test_functions_and_modules_of_the_package_do_not_hide_each_other():

@@ -1,4 +1,4 @@
-"""Directions of the latent space, latent files that are moved along them or blended, and the commands for both."""
+"""Directions of the latent space, latent files that are moved along them or blend, and the commands for both."""
 
 import json
 import math
@@ -12,8 +12,8 @@ from PIL import Image
 from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.explore.directions import from_examples, from_maps, from_weights, regressed
-from handful.explore.editing import blended, write_latents
+from handful.explore.directions import from_examples, from_maps, from_weights, regress
+from handful.explore.editing import blend, write_latents
 from handful.explore.strips import read_scores, write_directions
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
@@ -90,7 +90,7 @@ def test_two_lists_teach_it_too_and_few_do_where_low_maps_answer(model, axis):
     high = (latents.z @ axis) > 0
     scores = [1.0 if each else -1.0 for each in high]
     with_maps = float(from_examples(model, latents, scores, "-").vectors[0] @ axis)
-    slope, _ = regressed(latents.z.double(), torch.tensor(scores, dtype=torch.float64))
+    slope, _ = regress(latents.z.double(), torch.tensor(scores, dtype=torch.float64))
     without = float(torch.nn.functional.normalize(slope, dim=0).float() @ axis)
     assert with_maps > 0.9 > without
 
@@ -105,7 +105,7 @@ def test_what_is_told_of_examples_left_out_is_what_leaving_them_out_gives():
     random = torch.Generator().manual_seed(0)
     inputs = torch.randn(12, 5, generator=random, dtype=torch.float64)
     scores = inputs[:, 0] + 0.3 * torch.randn(12, generator=random, dtype=torch.float64)
-    slope, told = regressed(inputs, scores)
+    slope, told = regress(inputs, scores)
     length = float(inputs.square().sum(dim=1).mean())
     best = math.inf
     about = scores - scores.mean()
@@ -235,7 +235,7 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
         "0 1\n1 high": "line 2: '1 high' is not a seed",
         "0 nan": "line 1: '0 nan' is not a seed",
         "x 1": "line 1: x: 'x' is not a number",
-        "# none": "has no scores in it",
+        "# none": "has no scores",
     }.items():
         path.write_text(text)
         with pytest.raises(UsageError, match=error):
@@ -252,12 +252,12 @@ def test_scores_are_read_from_a_file_and_a_wrong_line_is_named(model, tmp_path):
         ({"steps": 1}, "steps 1: a strip has at least 2"),
         ({"strength": 0.0}, "strength 0: must be above 0"),
         ({"strength": math.nan}, "strength nan: must be above 0"),
-        ({"more": "0"}, "less: is needed too"),
-        ({"less": "0"}, "more: is needed too"),
-        ({"more": "0", "less": "1", "scores": "s.txt"}, "scores: takes the place of more and less"),
+        ({"more": "0"}, "less: is missing"),
+        ({"less": "0"}, "more: is missing"),
+        ({"more": "0", "less": "1", "scores": "s.txt"}, "scores: replaces more and less"),
         ({"more": "x", "less": "1"}, "more x: 'x' is not a number"),
-        ({"name": "a/b"}, "name a/b: must be fit for a file"),
-        ({"name": "a:b"}, "name a:b: must be fit for a file"),
+        ({"name": "a/b"}, "name a/b: must be usable as a file name"),
+        ({"name": "a:b"}, "name a:b: must be usable as a file name"),
         ({"seeds": ""}, "seeds : '' is not a number"),
         ({"class_name": "cats"}, "class_name cats: the model has no such class"),
         ({"seeds": "0-299", "steps": 99}, "is too large"),
@@ -278,7 +278,7 @@ def test_options_for_directions_without_examples_are_refused_with_them(capsys):
 def test_examples_that_say_nothing_are_refused(model):
     latents = model.latents([0, 1])
     for some, scores in ((latents, [1.0, 1.0]), (latents.pick([0]), [1.0])):
-        with pytest.raises(UsageError, match="two or more are needed, and not all of the same score"):
+        with pytest.raises(UsageError, match="give two or more, with different scores"):
             from_examples(model, some, scores, "-")
     with pytest.raises(UsageError, match="3 scores for 2 examples"):
         from_examples(model, latents, [1.0, 2.0, 3.0], "-")
@@ -288,7 +288,7 @@ def test_examples_that_say_nothing_are_refused(model):
 
 def test_a_blend_lies_between_and_is_as_long(model):
     latents = model.latents([1, 2, 3])
-    one = blended(latents, [1.0, 1.0, 2.0])
+    one = blend(latents, [1.0, 1.0, 2.0])
     assert one.names == ("1+2+3",)
     lengths = latents.z.norm(dim=1)
     assert float(one.z.norm()) == pytest.approx(float(lengths @ torch.tensor([0.25, 0.25, 0.5])), rel=1e-5)
@@ -297,34 +297,34 @@ def test_a_blend_lies_between_and_is_as_long(model):
     assert int(towards.argmax()) == 2
     for maps in one.noise:
         assert float(maps.square().mean()) == pytest.approx(1, abs=0.6)
-    alone = blended(latents, [0.0, 3.0, 0.0])
+    alone = blend(latents, [0.0, 3.0, 0.0])
     assert torch.allclose(alone.z, latents.z[1:2], atol=1e-6)
     assert torch.allclose(alone.noise[0], latents.noise[0][1:2], atol=1e-6)
 
 
-def test_a_latent_file_is_blended_by_the_command_within_a_class(tmp_path):
+def test_a_latent_file_is_blend_by_the_command_within_a_class(tmp_path):
     model = generator(classes=("cats", "dogs"))
     model.save(tmp_path / "model")
     out = tmp_path / "mean.safetensors"
-    with pytest.raises(UsageError, match="blend: these are of several classes, and a latent has one"):
+    with pytest.raises(UsageError, match="blend: the latents have several classes"):
         write_latents(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
     arguments = ["--seeds", "0,1", "--blend", "1", "3", "--class", "dogs", "--names", "mean", "--out", str(out)]
     assert cli.main(["latents", str(tmp_path / "model"), *arguments, "--device", "cpu"]) == 0
     latents = model.latents(f"{out}:mean")
     assert latents.labels.tolist() == [1]
-    assert torch.equal(latents.z, blended(model.latents([0, 1], "dogs"), [1.0, 3.0]).z)
+    assert torch.equal(latents.z, blend(model.latents([0, 1], "dogs"), [1.0, 3.0]).z)
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"shares": [1.0]}, "blend: 1 shares for 2 latents"),
-        ({"shares": [0.0, 0.0]}, "blend: shares must be from 0 up"),
-        ({"shares": [-1.0, 2.0]}, "blend: shares must be from 0 up"),
-        ({"shares": [math.nan, 2.0]}, "blend: shares must be from 0 up"),
+        ({"shares": [0.0, 0.0]}, "blend: shares must be at least 0"),
+        ({"shares": [-1.0, 2.0]}, "blend: shares must be at least 0"),
+        ({"shares": [math.nan, 2.0]}, "blend: shares must be at least 0"),
         ({"names": ["a"]}, "names: 1 names for 2 latents"),
-        ({"names": ["a", "a"]}, "names a: must be a name of its own"),
-        ({"names": ["a", " "]}, "names  : must be a name of its own"),
+        ({"names": ["a", "a"]}, "names a: must be unique"),
+        ({"names": ["a", " "]}, "names  : must be unique"),
         ({"out": "p.png"}, r"p.png: must end in \.safetensors"),
         ({"out": "a,b.safetensors"}, "must have no comma"),
         ({"seeds": "none.safetensors"}, "none.safetensors: does not exist"),

@@ -15,7 +15,15 @@ from PIL import Image, ImageSequence
 from handful.cli import main as cli
 from handful.config.presets import tiny
 from handful.errors import UsageError
-from handful.explore.interpolate import Walk, divided, even_moments, interpolate, measure_of, measured, plain_moments
+from handful.explore.interpolate import (
+    Walk,
+    divide,
+    even_moments,
+    interpolate,
+    load_measure,
+    measure_steps,
+    plain_moments,
+)
 from handful.images.video import write_video
 from handful.networks.calibrate import calibrate
 from handful.networks.latent import slerp
@@ -131,11 +139,11 @@ def variation(steps) -> float:
 
 @pytest.mark.parametrize("loop", [False, True])
 def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
-    walk, measure = Walk(model, model.latents([1, 2, 3]), loop), measure_of("features", CPU)
+    walk, measure = Walk(model, model.latents([1, 2, 3]), loop), load_measure("features", CPU)
     plain = plain_moments(walk.legs, 24)
     even = even_moments(walk, 24, measure, lambda done, of: None)
     assert (even[0], even[-1]) == (0.0, float(walk.legs))
-    varied = [variation(measured(walk, moments, measure, lambda done: None)) for moments in (plain, even)]
+    varied = [variation(measure_steps(walk, moments, measure, lambda done: None)) for moments in (plain, even)]
     assert varied[1] < 0.5 * varied[0]
 
 
@@ -143,13 +151,13 @@ def test_steps_can_be_measured_by_lpips(any_model, monkeypatch):
     perceptual = Perceptual()
     monkeypatch.setattr(Perceptual, "pretrained", lambda weights: perceptual)
     first, second = any_model.sample([1, 2]).split(1)
-    steps = measure_of("lpips", CPU)(torch.cat([first, second, second]))
+    steps = load_measure("lpips", CPU)(torch.cat([first, second, second]))
     assert steps[0] > 0
     assert steps[1] == 0
 
 
 def test_a_walk_on_which_nothing_changes_is_walked_plainly(model):
-    walk, measure = Walk(model, model.latents([1, 1])), measure_of("features", CPU)
+    walk, measure = Walk(model, model.latents([1, 1])), load_measure("features", CPU)
     assert even_moments(walk, 4, lambda images: measure(images) * 0, lambda done, of: None) == plain_moments(1, 4)
 
 
@@ -309,5 +317,5 @@ def test_the_command_makes_films_from_seeds_and_latent_files(model, source, run,
 
 
 def test_walks_divide_points_in_their_order(model):
-    walks = divided(model, model.latents(range(6)), 2, False, "moving", 1.0)
+    walks = divide(model, model.latents(range(6)), 2, False, "moving", 1.0)
     assert [walk.latents.names for walk in walks] == [("0", "1", "2"), ("3", "4", "5")]

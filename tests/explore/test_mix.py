@@ -117,7 +117,7 @@ def test_the_sheet_has_content_style_and_mixes_in_their_places(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"levels": [32]}, "levels 32: the model has gates at 64 128; choose from these"),
+        ({"levels": [32]}, "levels 32: choose from the model's gates at 64 128"),
         ({"content": "x"}, "content x: 'x' is not a number"),
         ({"style": ""}, "style : '' is not a number"),
         ({"style": "none.safetensors"}, "none.safetensors: does not exist"),

@@ -19,8 +19,8 @@ from handful.data.training_set import choose_held_out
 from handful.errors import MissingWeightsError, UsageError
 from handful.explore import likeness
 from handful.explore.inversion import write_projections
-from handful.explore.likeness import SAME, Likeness, by_pixels, load_distance, psnr
-from handful.explore.project import Effort, bound, pace, project
+from handful.explore.likeness import LARGEST_PSNR, Likeness, load_distance, pixel_distance, psnr
+from handful.explore.project import Effort, bound, project, schedule
 from handful.explore.study import study
 from handful.images.grid import from_bytes, to_image, write_png
 from handful.networks.calibrate import calibrate
@@ -91,6 +91,9 @@ def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
 def test_a_projection_is_kept_as_a_latent_file_that_draws_the_picture_beside_it(source, model, photos, tmp_path):
     done = write_projections(source, [photos], tmp_path, QUICK, film=True, progress=Quiet(), device="cpu")
     assert [each.name for each in done] == ["0", "1", "2"]
+    assert (
+        repr(done[0]) == f"Projection(0: latent {done[0].stages[0].psnr:.1f} dB, noise {done[0].stages[1].psnr:.1f} dB)"
+    )
     for each in done:
         latents = model.latents(str(tmp_path / f"{each.name}.safetensors"))
         assert latents.names == (each.name,)
@@ -158,9 +161,9 @@ def test_values_are_kept_as_strong_as_normal_draws_are(strength, rows, both):
 
 
 def test_steps_grow_stay_and_end_at_nothing():
-    assert pace(0.0) < 0.3 < pace(0.3) == 1.0
-    assert pace(1.0) == 0.0
-    assert 0 < pace(0.75) < 1
+    assert schedule(0.0) < 0.3 < schedule(0.3) == 1.0
+    assert schedule(1.0) == 0.0
+    assert 0 < schedule(0.75) < 1
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -173,12 +176,12 @@ def test_likeness_is_nothing_for_the_photo_itself_and_counts_coarse_faults_more(
         assert measured(photo).item() == pytest.approx(0, abs=1e-6)
         assert (measured(torch.cat([photo + 0.2, -photo])) > 0).all()
     # As strong in every pixel; at the next scale only one of them is still there.
-    assert by_pixels(photo + 0.2, photo).item() > 3 * by_pixels(photo + fine, photo).item()
+    assert pixel_distance(photo + 0.2, photo).item() > 3 * pixel_distance(photo + fine, photo).item()
 
 
 def test_psnr_is_that_of_the_definition():
     black = torch.zeros(3, 4, 4, dtype=torch.uint8)
-    assert psnr(black, black) == SAME
+    assert psnr(black, black) == LARGEST_PSNR
     assert psnr(black + 255, black) == pytest.approx(0)
     assert psnr(black + 51, black) == pytest.approx(20 * np.log10(5))
 
@@ -193,7 +196,7 @@ def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(mo
     monkeypatch.setattr(likeness.weights, "find", lambda name, folder: None)
     with shown_on(notes := Notes()):
         assert load_distance("auto", None, cpu) is None
-    assert "by pixels at several scales alone, since vgg16-397923af.pth is not there" in notes.lines[0]
+    assert "comparing pixels only, since vgg16-397923af.pth is not there" in notes.lines[0]
     with pytest.raises(MissingWeightsError, match="nowhere"):
         load_distance("lpips", None, cpu)
     monkeypatch.setattr(Perceptual, "pretrained", lambda *_: Perceptual())
@@ -316,6 +319,8 @@ def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
     with pytest.raises(UsageError, match="most 1: must be at least 2"):
         study(run / "run", run / "photos", most=1, **how)
     found = study(run / "run" / "model", run / "photos", holdout=photos, most=2, **how)
+    assert repr(found).startswith("Study(2 training and 2 unseen images; latent: unseen farther in ")
+    assert found._repr_png_().startswith(b"\x89PNG")
     assert [each.name for each in found.unseen] == ["0.png", "1.png"]
 
 

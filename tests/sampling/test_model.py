@@ -1,6 +1,8 @@
 """A trained generator: a seed means one picture, and files bring it back."""
 
+import base64
 import copy
+import io
 import json
 
 import numpy as np
@@ -166,3 +168,42 @@ def test_a_grid_holds_the_images_in_order(tmp_path):
     write_png(tmp_path / "deep" / "grid.png", sheet)
     with Image.open(tmp_path / "deep" / "grid.png") as written:
         assert np.array_equal(np.asarray(written), pixels)
+
+
+def test_seeds_are_asked_for_as_a_number_a_text_numbers_or_latents(model):
+    assert len(model.images()) == 16
+    four = model.sample(4)
+    assert torch.equal(four, model.sample([0, 1, 2, 3]))
+    assert torch.equal(model.sample("0-1,3"), four[[0, 1, 3]])
+    assert torch.equal(model.sample(model.latents("2,0")), four[[2, 0]])
+    assert [picture.size for picture in model.images(seeds=range(2))] == [(64, 64)] * 2
+    for wrong, text in ((0, "no seeds"), ("", "seeds : '' is not a number"), ("x", "seeds x: 'x' is not a number")):
+        with pytest.raises(UsageError, match=text):
+            model.sample(wrong)
+
+
+def shown(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
+
+
+def test_a_notebook_shows_pictures_as_a_grid_and_a_model_with_some(model):
+    pictures = model.images(4)
+    assert isinstance(pictures, list)
+    assert np.array_equal(np.asarray(shown(pictures._repr_png_())), np.asarray(grid(list(model.sample(4)))))
+    assert max(shown(made(size=256).images(25)._repr_png_()).size) <= 1024
+    html = model._repr_html_()
+    png = base64.b64decode(html.split("base64,")[1].split('"')[0])
+    assert np.array_equal(np.asarray(shown(png)), np.asarray(model.images(8).grid()))
+
+
+def test_a_model_says_what_it_is_and_where_it_comes_from(model, tmp_path):
+    assert repr(model) == "Model(64x64 RGB, width 8, 1.4 M parameters, cpu)"
+    assert model.run is None
+    model.save(tmp_path / "best")
+    loaded = handful.load(tmp_path / "best", device="cpu")
+    assert repr(loaded) == f"Model(64x64 RGB, width 8, 1.4 M parameters, from {tmp_path / 'best'}, cpu)"
+    assert loaded.run is None
+    classes = made(size="48x32", channels=1, classes=("cats", "dogs"))
+    assert repr(classes).startswith("Model(48x32 grey, width 8, ")
+    assert repr(classes).endswith(" M parameters, 2 classes, cpu)")
+    assert repr(model.latents("3,7")) == "Latents(2 of 256 numbers: 3, 7)"

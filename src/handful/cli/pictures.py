@@ -92,7 +92,7 @@ def project(
     from handful.explore.inversion import figures, measure
 
     projections = call(effort=call("explore.project:Effort"))
-    lines = [f"{projection.name}: {measure(projection.stages[-1])}" for projection in projections]
+    lines = [f"{projection.name}: {projection.stages[-1].measured}" for projection in projections]
     lines.append(f"latent files and pictures in {call['out']}")
     data = {"out": str(call["out"]), "photos": [figures(projection) for projection in projections]}
     return Answer(data, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""Latent files out of seeds and other latent files: what the command ``latents`` writes."""
+"""Make latent files from seeds and other latent files: the command ``latents``."""
 
 from __future__ import annotations
 
@@ -41,60 +41,60 @@ def write_latents(
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:
-        UsageError: if something cannot be read or written, or a name cannot be one, or as ``blended``.
+        UsageError: if something cannot be read or written, a name is unusable, or as ``blend``.
     """
     out = Path(out)
     if out.suffix != SUFFIX:
-        raise UsageError(f"--out {out}: must end in {SUFFIX}, by which latent files are known among seeds")
+        raise UsageError(f"--out {out}: must end in {SUFFIX}, so that --seeds recognises it")
     if "," in str(out):
-        raise UsageError(f"--out {out}: must have no comma, which stands between latent files; choose another name")
+        raise UsageError(f"--out {out}: must have no comma, which separates latent files in --seeds")
     require_file(out)
     model = load(source, device)
     latents = move_along(model.latents(seeds, class_name), moves, model)
     if shares:
-        latents = blended(latents, shares)
+        latents = blend(latents, shares)
     if names is not None:
-        latents = named_anew(latents, names)
+        latents = rename(latents, names)
     latents.save(out, model)
     return latents
 
 
-def blended(latents: Latents, shares: Sequence[float]) -> Latents:
-    """Blend points into one: latents and noise by their shares, and as long as they are themselves, in the mean.
+def blend(latents: Latents, shares: Sequence[float]) -> Latents:
+    """Blend latents into one, and scale it to their mean length.
 
-    Shorter ones, as plain means are, the generator never saw.
+    A plain mean is shorter than any latent that the generator was trained on.
 
     Raises:
-        UsageError: if there is not one share for each, or they are no shares, or the classes differ.
+        UsageError: if there is not one share for each, a share is negative, all are 0, or the classes differ.
     """
     if len(shares) != len(latents):
         raise UsageError(f"--blend: {len(shares)} shares for {len(latents)} latents; give one for each")
     if not all(0 <= share < math.inf for share in shares) or sum(shares) == 0:
-        raise UsageError("--blend: shares must be from 0 up, and not all 0")
+        raise UsageError("--blend: shares must be at least 0, and not all 0")
     if latents.labels is not None and len(set(latents.labels.tolist())) > 1:
-        raise UsageError("--blend: these are of several classes, and a latent has one; choose it with --class")
+        raise UsageError("--blend: the latents have several classes; choose one with --class")
     weight = torch.tensor(shares) / sum(shares)
 
-    def blend(values: Float[Tensor, "n ..."]) -> Float[Tensor, "1 ..."]:
+    def mean(values: Float[Tensor, "n ..."]) -> Float[Tensor, "1 ..."]:
         flat = values.flatten(1)
-        mean = weight @ flat
+        straight = weight @ flat
         length = weight @ flat.norm(dim=1)
-        whole: Tensor = mean * (length / mean.norm().clamp(min=1e-12))
-        return whole.view(1, *values.shape[1:])
+        scaled: Tensor = straight * (length / straight.norm().clamp(min=1e-12))
+        return scaled.view(1, *values.shape[1:])
 
     labels = None if latents.labels is None else latents.labels[:1]
-    return Latents(blend(latents.z), [blend(maps) for maps in latents.noise], labels, ("+".join(latents.names),))
+    return Latents(mean(latents.z), [mean(maps) for maps in latents.noise], labels, ("+".join(latents.names),))
 
 
-def named_anew(latents: Latents, names: Sequence[str]) -> Latents:
-    """Give points other names.
+def rename(latents: Latents, names: Sequence[str]) -> Latents:
+    """Return latents under other names.
 
     Raises:
-        UsageError: if there is not one for each, or one is empty, has a comma in it, or is given twice.
+        UsageError: if there is not one for each, or one is empty, has a comma, or is given twice.
     """
     if len(names) != len(latents):
-        raise UsageError(f"--names: {len(names)} names for {len(latents)} latents; give one for each, commas between")
+        raise UsageError(f"--names: {len(names)} names for {len(latents)} latents; give as many, separated by commas")
     for name in names:
         if not name.strip() or "," in name or names.count(name) > 1:
-            raise UsageError(f"--names {name}: must be a name of its own, without commas")
-    return Latents(latents.z, latents.noise, latents.labels, tuple(name.strip() for name in names))
+            raise UsageError(f"--names {name}: must be unique, not empty, and without commas")
+    return latents.renamed([name.strip() for name in names])

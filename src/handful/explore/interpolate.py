@@ -1,4 +1,4 @@
-"""Walks through the latent space: films in which one picture turns into the next."""
+"""Walks through the latent space: films in which each picture turns into the next."""
 
 from __future__ import annotations
 
@@ -31,70 +31,70 @@ from handful.sampling.pictures import finished
 from handful.seeds import Purpose, fold
 
 ROUNDS = 4
-"""Times that steps are measured to make them even; the best is taken."""
+"""Rounds of measuring the steps and evening them out; the best round is used."""
 
 
-AT_ONCE = 32
+PICTURES_PER_BATCH = 32
 """Pictures measured at once."""
 
 
 STOPS = 6
-"""Seeds that a random loop goes through."""
+"""Seeds of a random loop."""
 
 
 LARGEST_SEED = 1_000_000
-"""Of those of a random loop, so that they can be read and typed."""
+"""Of a random loop: short enough to be typed."""
 
 
 Measure = Callable[[UInt8[Tensor, "n c h w"]], Float64[Tensor, "_"]]
-"""Gives how far each image but the first is from the one before it."""
+"""Returns the distance of each image, but the first, from the one before it."""
 
 
 @final
 @dataclass(frozen=True)
 class Walk:
-    """A way through points of a model, one leg from each to the next; a loop has one more, back to the first.
+    """A path through latents of a model: one leg from each to the next, and in a loop one more back to the first.
 
-    At moment 0 it is at the first point, at 1 at the second, and there its pictures are the points' own, bit for bit.
-    Between them latents and noise maps go along arcs (``latent.slerp``), and classes blend.
+    At moment 0 it is at the first latent, at 1 at the second, and draws their own pictures there, bit for bit. Between
+    them latents and noise maps follow arcs (``latent.slerp``), and classes blend.
     """
 
     model: Model
     latents: Latents
     loop: bool = False
     noise: NoiseMode = "moving"
-    """fixed: that of the first point all the way. Other points' pictures then are those with this noise."""
+    """fixed: the noise of the first latent all the way, also at the other latents."""
     truncation: float = 1.0
 
     @property
     def legs(self) -> int:
-        """How many there are, and so the last moment."""
+        """The number of legs, which is also the last moment."""
         return len(self.latents) - (0 if self.loop else 1)
 
     def inputs(self, moment: float) -> tuple[Float[Tensor, "1 z"], list[Float[Tensor, "1 1 _ _"]], Labels | None]:
-        """Give the latent, noise maps and class of a moment, from 0 to ``legs``."""
+        """Return the latent, noise maps and class of a moment, from 0 to ``legs``."""
         share, leg = math.modf(moment)
         ends = [int(leg) % len(self.latents), (int(leg) + 1) % len(self.latents)]
         start, end = self.latents.pick(ends[:1]), self.latents.pick(ends[1:])
-        still = self.latents.pick([0]).noise if self.noise == "fixed" else None
-        if share == 0:  # an arc is at its ends but for rounding
-            return start.z, still or start.noise, start.labels
+        fixed = self.latents.pick([0]).noise if self.noise == "fixed" else None
+        if share == 0:  # an arc reaches its ends only up to rounding
+            return start.z, fixed or start.noise, start.labels
         pairs = zip(start.noise, end.noise, strict=True)
-        noise = still or [slerp(a.flatten(1), b.flatten(1), share).view_as(a) for a, b in pairs]
-        return slerp(start.z, end.z, share), noise, self.blended(start.labels, end.labels, share)
+        noise = fixed or [slerp(a.flatten(1), b.flatten(1), share).view_as(a) for a, b in pairs]
+        return slerp(start.z, end.z, share), noise, self.blend_labels(start.labels, end.labels, share)
 
     def picture(self, moment: float) -> UInt8[Tensor, "1 c h w"]:
         """Draw the picture of a moment, from 0 to ``legs``."""
         z, noise, labels = self.inputs(moment)
         device = self.model.device
-        where = [each.to(device) for each in noise], None if labels is None else labels.to(device)
-        images = self.model.draw(z.to(device), *where, self.truncation)
+        labels = None if labels is None else labels.to(device)
+        images = self.model.draw(z.to(device), [maps.to(device) for maps in noise], labels, self.truncation)
         return finished(images, f"{moment:g} of a walk")
 
-    def blended(
+    def blend_labels(
         self, start: Int64[Tensor, " 1"] | None, end: Int64[Tensor, " 1"] | None, share: float
     ) -> Labels | None:
-        """Give the classes on the way: shares of both, where they differ."""
+        """Return the classes at a share of the way: shares of both where they differ."""
         if start is None or end is None or torch.equal(start, end):
             return start
         ends = torch.eye(len(self.model.config.classes))
@@ -102,50 +102,60 @@ class Walk:
 
 
 def plain_moments(legs: int, steps: int, ease: Easing = "none") -> list[float]:
-    """Give moments that are equal steps apart, both ends among them; with ease, slow at each point."""
+    """Return moments at equal distances, including both ends. With ``ease`` they are slow at each latent."""
     moments = [step * legs / steps for step in range(steps + 1)]
     if ease == "none":
         return moments
     return [leg + share**2 * (3 - 2 * share) for share, leg in map(math.modf, moments)]
 
 
-def even_moments(walk: Walk, steps: int, measure: Measure, progress: Callable[[int, int], None]) -> list[float]:
-    """Give moments between which pictures change equally much, both ends of the walk among them.
+def choose_moments(walk: Walk, steps: int, ease: Easing, measure: Measure | None) -> list[float]:
+    """Return moments that are even by ``measure``, or plain ones without it."""
+    if measure is None:
+        return plain_moments(walk.legs, steps, ease)
+    return even_moments(walk, steps, measure, partial(advance, "measuring"))
 
-    Steps are measured and moments moved to where their sum grows evenly, some times over; the best are taken.
+
+def even_moments(walk: Walk, steps: int, measure: Measure, progress: Callable[[int, int], None]) -> list[float]:
+    """Return moments between which pictures change equally, including both ends of the walk.
+
+    Each round measures the steps and moves the moments so that the accumulated change grows evenly. The best round is
+    returned.
     """
 
-    def told(before: int, done: int) -> None:
+    def report(before: int, done: int) -> None:
         progress(before + done, ROUNDS * steps)
 
     moments = plain_moments(walk.legs, steps)
     tried = []
     for turn in range(ROUNDS):
-        found = measured(walk, moments, measure, partial(told, turn * steps))
-        if float(found.sum()) == 0:  # nothing changes, so any moments are even
+        changes = measure_steps(walk, moments, measure, partial(report, turn * steps))
+        if float(changes.sum()) == 0:  # nothing changes, so any moments are even
             return moments
-        tried.append((float(found.std(correction=0) / found.mean()), moments))
-        way = np.concatenate([[0.0], found.cumsum(0).numpy()])
-        inner = np.interp(np.linspace(0, way[-1], steps + 1), way, moments)[1:-1]
+        tried.append((float(changes.std(correction=0) / changes.mean()), moments))
+        total = np.concatenate([[0.0], changes.cumsum(0).numpy()])
+        inner = np.interp(np.linspace(0, total[-1], steps + 1), total, moments)[1:-1]
         moments = [0.0, *inner.tolist(), float(walk.legs)]
     return min(tried)[1]
 
 
-def measured(walk: Walk, moments: Sequence[float], measure: Measure, told: Callable[[int], None]) -> Float64[Tensor, _]:
-    """Measure the steps between pictures of a walk, a few in memory at a time."""
-    found, last = [], walk.picture(moments[0])
-    for start in range(1, len(moments), AT_ONCE):
-        some = [last]
-        for moment in moments[start : start + AT_ONCE]:
-            some.append(walk.picture(moment))
-            told(start + len(some) - 2)
-        found.append(measure(torch.cat(some)))
-        last = some[-1]
-    return torch.cat(found)
+def measure_steps(
+    walk: Walk, moments: Sequence[float], measure: Measure, progress: Callable[[int], None]
+) -> Float64[Tensor, _]:
+    """Measure the steps between the pictures of a walk, a batch at a time."""
+    changes, last = [], walk.picture(moments[0])
+    for start in range(1, len(moments), PICTURES_PER_BATCH):
+        batch = [last]
+        for moment in moments[start : start + PICTURES_PER_BATCH]:
+            batch.append(walk.picture(moment))
+            progress(start + len(batch) - 2)
+        changes.append(measure(torch.cat(batch)))
+        last = batch[-1]
+    return torch.cat(changes)
 
 
-def measure_of(speed: Spacing, device: torch.device, weights: Path | None = None) -> Measure:
-    """Make what steps are measured with.
+def load_measure(speed: Spacing, device: torch.device, weights: Path | None = None) -> Measure:
+    """Load the network that measures steps.
 
     Raises:
         WeightsError: if LPIPS is asked for and its weight files cannot be had.
@@ -212,44 +222,46 @@ def interpolate(
         The film.
 
     Raises:
-        UsageError: if an option makes no sense or the film cannot be written; before anything is drawn.
-        WeightsError: as ``measure_of``.
+        UsageError: if an option makes no sense or the film cannot be written. Raised before anything is drawn.
+        WeightsError: as ``load_measure``.
     """
     check_video(Path(out), fps)
-    if grid < 1:
-        raise UsageError(f"--grid {grid}: must be at least 1 walk")
-    if frames < 2:
-        raise UsageError(f"--frames {frames}: a film has at least 2")
-    if ease != "none" and speed != "plain":
-        raise UsageError(
-            f"--ease {ease} and --speed {speed}: one makes steps uneven, the other even; choose one of them"
-        )
+    check_walk(grid, frames, ease, speed)
     model = load(source, device)
     with shown_on(progress):
         if seeds is None:
             seeds, loop = random_stops(random, grid), True
             note(f"a random loop: --seeds {','.join(str(seed) for seed in seeds)} --loop")
-        walks = divided(model, model.latents(seeds, class_name), grid, loop, noise, truncation)
-        measure = None if speed == "plain" else measure_of(speed, model.device, weights)
+        walks = divide(model, model.latents(seeds, class_name), grid, loop, noise, truncation)
+        measure = None if speed == "plain" else load_measure(speed, model.device, weights)
         steps = frames if loop else frames - 1
-        moments = []
-        for walk in walks:
-            if measure is None:
-                moments.append(plain_moments(walk.legs, steps, ease))
-            else:
-                moments.append(even_moments(walk, steps, measure, partial(advance, "measuring")))
+        moments = [choose_moments(walk, steps, ease, measure) for walk in walks]
 
         def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
             for frame in range(frames):
                 yield torch.cat([walk.picture(times[frame]) for walk, times in zip(walks, moments, strict=True)])
                 advance("drawing", frame + 1, frames)
 
-        write_video(Path(out), (to_image(each[0]) if grid == 1 else sheet(list(each)) for each in pictures()), fps)
+        write_video(Path(out), (to_image(row[0]) if grid == 1 else sheet(list(row)) for row in pictures()), fps)
     return Path(out)
 
 
+def check_walk(grid: int, frames: int, ease: Easing, speed: Spacing) -> None:
+    """Check options of ``interpolate``.
+
+    Raises:
+        UsageError: if they make no sense.
+    """
+    if grid < 1:
+        raise UsageError(f"--grid {grid}: must be at least 1 walk")
+    if frames < 2:
+        raise UsageError(f"--frames {frames}: a film has at least 2")
+    if ease != "none" and speed != "plain":
+        raise UsageError(f"--ease {ease} and --speed {speed}: one makes steps uneven, the other even; choose one")
+
+
 def random_stops(number: int, walks: int) -> list[int]:
-    """Draw the seeds that random loops go through."""
+    """Draw the seeds of random loops."""
     if number < 0:
         raise UsageError(f"--random {number}: must not be negative")
     random = torch.Generator().manual_seed(fold(Purpose.WALK, number))
@@ -257,15 +269,15 @@ def random_stops(number: int, walks: int) -> list[int]:
     return drawn
 
 
-def divided(model: Model, latents: Latents, walks: int, loop: bool, noise: NoiseMode, truncation: float) -> list[Walk]:
-    """Divide points among walks, in their order.
+def divide(model: Model, latents: Latents, walks: int, loop: bool, noise: NoiseMode, truncation: float) -> list[Walk]:
+    """Divide latents among walks, in order.
 
     Raises:
-        UsageError: if that does not come out even, or leaves a walk with a single point.
+        UsageError: if the walks would differ in length, or have a single latent.
     """
-    each, left = divmod(len(latents), walks)
-    if left or each < 2:
+    count, left = divmod(len(latents), walks)
+    if left or count < 2:
         rest = f" in {walks} walks of the same length" if walks > 1 else ""
         raise UsageError(f"--seeds: {len(latents)} cannot be gone through{rest}; a walk needs two or more")
-    starts = range(0, len(latents), each)
-    return [Walk(model, latents.pick(range(start, start + each)), loop, noise, truncation) for start in starts]
+    starts = range(0, len(latents), count)
+    return [Walk(model, latents.pick(range(start, start + count)), loop, noise, truncation) for start in starts]

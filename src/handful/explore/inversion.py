@@ -1,4 +1,4 @@
-"""Photos into latent files: what the command ``project`` reads and writes."""
+"""Project photos from files into latent files: the command ``project``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.explore.likeness import load_distance
-from handful.explore.project import Effort, Projection, Stage, project
+from handful.explore.project import Effort, Projection, project
 from handful.files import printable, require_folder, write_json
 from handful.images.grid import over_checkerboard, side_by_side, to_image, write_png
 from handful.images.sheet import MAX_SHEET_PIXELS, Cell, sheet, shown_size
@@ -34,7 +34,7 @@ from handful.sampling.load import load
 from handful.sampling.model import Model
 
 SHEET = "projections"
-"""Name of the sheet of all photos, and of the file of all figures."""
+"""Name of the sheet of all photos and of the JSON file of all distances."""
 
 
 LARGEST_SHOWN = 256
@@ -42,11 +42,11 @@ LARGEST_SHOWN = 256
 
 
 FPS = 12.0
-"""Pictures of a film in a second."""
+"""Frames per second of a film."""
 
 
-STAYS = 24
-"""Times that its last picture is repeated."""
+LAST_FRAME_REPEATS = 24
+"""How often a film repeats its last frame."""
 
 
 TITLES = {"latent": "latent", "noise": "and noise", "maps": "and lowest map"}
@@ -55,10 +55,10 @@ TITLES = {"latent": "latent", "noise": "and noise", "maps": "and lowest map"}
 @final
 @dataclass(frozen=True)
 class Photo:
-    """A photo, as the model's pictures are."""
+    """A photo in the size and channels of the model's pictures."""
 
     name: str
-    """Without its folder and ending; no two have the same."""
+    """The file's name without folder and suffix; unique."""
     image: UInt8[Tensor, "c h w"]
 
 
@@ -105,15 +105,15 @@ def write_projections(
         targets = read_photos([Path(photo) for photo in photos], geometry)
         perceptual = load_distance(distance, weights, model.device)
         done = []
-        for projection in projected(model, targets, perceptual, effort or Effort(), class_name, film):
+        for projection in project_all(model, targets, perceptual, effort or Effort(), class_name, film):
             write_one(out, projection, model)
             done.append(dataclasses.replace(projection, film=[]))
-    write_png(out / f"{SHEET}.png", picture_of(done))
-    write_json(out / f"{SHEET}.json", {"photos": [figures(each) for each in done]})
+    write_png(out / f"{SHEET}.png", sheet_of(done))
+    write_json(out / f"{SHEET}.json", {"photos": [figures(projection) for projection in done]})
     return done
 
 
-def projected(
+def project_all(
     model: Model,
     photos: Sequence[Photo],
     perceptual: Perceptual | None,
@@ -121,10 +121,10 @@ def projected(
     class_name: str | None = None,
     film: bool = False,
 ) -> Iterator[Projection]:
-    """Project photos one after the other, telling how far all of them are."""
-    for place, photo in enumerate(photos):
+    """Project photos one after the other, and show the progress of all together."""
+    for index, photo in enumerate(photos):
 
-        def progress(done: int, total: int, before: int = place) -> None:
+        def progress(done: int, total: int, before: int = index) -> None:
             advance("projecting", before * total + done, len(photos) * total)
 
         yield project(model, photo.image, photo.name, perceptual, effort, class_name, film, progress)
@@ -136,7 +136,7 @@ def read_photos(paths: Sequence[Path], geometry: Geometry) -> list[Photo]:
     Raises:
         UsageError: if there are none, or one cannot be read.
     """
-    found: dict[str, Photo] = {}
+    loaded: dict[str, Photo] = {}
     for path in paths:
         photos = open_file(path) if path.is_file() and not is_photos(path) else open_photos(path)
         if not photos.files:
@@ -148,15 +148,15 @@ def read_photos(paths: Sequence[Path], geometry: Geometry) -> list[Photo]:
         for file, image in zip(photos.files, images, strict=True):
             stem = printable(file.stem).replace(",", "_")  # lists of latent files have commas between them
             names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-            name = next(each for each in names if each not in found and each != SHEET)
-            found[name] = Photo(name, image)
-    if not found:
+            name = next(name for name in names if name not in loaded and name != SHEET)
+            loaded[name] = Photo(name, image)
+    if not loaded:
         raise UsageError("no photos were given: name picture files or folders")
-    return list(found.values())
+    return list(loaded.values())
 
 
 def open_file(path: Path) -> Photos:
-    """Take one picture file for a source of pictures."""
+    """Open one picture file as a source of pictures."""
     return Photos(printable(path.parent), lambda file: (path.parent / file).open("rb"), str, [Path(path.name)])
 
 
@@ -167,27 +167,22 @@ def write_one(out: Path, projection: Projection, model: Model) -> None:
     if projection.film:
         target = over_checkerboard(to_image(projection.target))
         frames = [side_by_side(target, over_checkerboard(to_image(image))) for image in projection.film]
-        write_video(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * STAYS]), FPS)
+        write_video(out / f"{projection.name}.webp", iter([*frames, *frames[-1:] * LAST_FRAME_REPEATS]), FPS)
 
 
 def figures(projection: Projection) -> dict[str, Any]:
-    """Give how near a photo's stages came as JSON has them."""
-    stages = {each.name: {"psnr": each.psnr, "lpips": each.lpips} for each in projection.stages}
+    """Return the distances of a photo's stages as JSON."""
+    stages = {stage.name: {"psnr": stage.psnr, "lpips": stage.lpips} for stage in projection.stages}
     return {"photo": projection.name, "stages": stages}
 
 
-def picture_of(projections: Sequence[Projection]) -> Image.Image:
-    """Lay out photos, each before what its stages made of it; of many as many as fit."""
+def sheet_of(projections: Sequence[Projection]) -> Image.Image:
+    """Lay out photos in rows, each followed by its stages, up to the largest sheet."""
     height, width = projections[0].target.shape[1:]
     area = math.prod(shown_size((width, height), LARGEST_SHOWN))
     most = MAX_SHEET_PIXELS // (area * (1 + len(projections[0].stages)))
     rows = []
-    for each in projections[:most]:
-        cells = [Cell(to_image(stage.picture), (TITLES[stage.name], measure(stage))) for stage in each.stages]
-        rows.append([Cell(to_image(each.target), (each.name,)), *cells])
+    for projection in projections[:most]:
+        cells = [Cell(to_image(stage.picture), (TITLES[stage.name], stage.measured)) for stage in projection.stages]
+        rows.append([Cell(to_image(projection.target), (projection.name,)), *cells])
     return sheet(rows, (width, height), LARGEST_SHOWN)
-
-
-def measure(stage: Stage) -> str:
-    """Say how near a stage came."""
-    return f"{stage.psnr:.1f} dB" + (f", LPIPS {stage.lpips:.3f}" if stage.lpips is not None else "")

@@ -1,4 +1,4 @@
-"""How far pictures are from a photo: what is made small when a photo is projected, and what is reported of it."""
+"""The distance of pictures from a photo: what a projection minimises, and what it reports."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import note
 
 LARGEST_SIDE = 256
-"""Pixels; LPIPS sees larger pictures averaged down to this, as its network was trained on such."""
+"""Pixels. Larger pictures are averaged down to this for LPIPS, whose network was trained on such sizes."""
 
 
 SMALLEST_SIDE = 4
-"""Pixels of the smallest scale at which pixels are compared."""
+"""Pixels of the smallest scale at which pictures are compared."""
 
 
-PIXELS = 0.5
-"""Weight of the pixels beside LPIPS."""
+PIXEL_WEIGHT = 0.5
+"""Weight of the pixel distance beside LPIPS."""
 
 
-SAME = 99.0
-"""Decibels that are given for equal pictures."""
+LARGEST_PSNR = 99.0
+"""Decibels, reported for equal pictures."""
 
 
 @final
 class Likeness:
-    """The distance of pictures from one photo: of their pixels at several scales, and LPIPS if there is a network.
+    """The distance of pictures from one photo: mean squares at several scales, plus LPIPS if its weights are there.
 
     Source: StyleGAN2 (Karras et al. 2020), appendix D, for LPIPS at 256 px; the pixels are ours.
     """
@@ -47,12 +47,12 @@ class Likeness:
             self.features = [perceptual.features(view) for view in rgb_views(reduced(target))] if perceptual else []
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Give what is to be made small, for each picture in [-1, 1]."""
-        pixels = by_pixels(images, self.target)
-        return pixels if self.perceptual is None else self.lpips(images) + PIXELS * pixels
+        """Return the distance of each picture in [-1, 1]."""
+        pixels = pixel_distance(images, self.target)
+        return pixels if self.perceptual is None else self.lpips(images) + PIXEL_WEIGHT * pixels
 
     def lpips(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Give LPIPS; of pictures that are not RGB, the mean over their views."""
+        """Return LPIPS; for grey and RGBA pictures, the mean over their views as RGB."""
         assert self.perceptual is not None
         distances = [
             self.perceptual.distance(self.perceptual.features(view), target)
@@ -62,12 +62,12 @@ class Likeness:
 
 
 def reduced(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c _ _"]:
-    """Average pictures down by a whole number until no side is longer than ``LARGEST_SIDE``."""
+    """Average pictures down by a whole factor until no side is longer than ``LARGEST_SIDE``."""
     return F.avg_pool2d(images, max(1, math.ceil(max(images.shape[2:]) / LARGEST_SIDE)))
 
 
-def by_pixels(images: Float[Tensor, "b c h w"], target: Float[Tensor, "1 c h w"]) -> Float[Tensor, " b"]:
-    """Give the mean squared difference, summed over scales: each halves the one before, down to 4 px."""
+def pixel_distance(images: Float[Tensor, "b c h w"], target: Float[Tensor, "1 c h w"]) -> Float[Tensor, " b"]:
+    """Return the mean squared difference, summed over scales that halve down to 4 px."""
     difference = images - target
     total = difference.square().mean(dim=(1, 2, 3))
     while min(difference.shape[2:]) >= 2 * SMALLEST_SIDE:
@@ -77,13 +77,13 @@ def by_pixels(images: Float[Tensor, "b c h w"], target: Float[Tensor, "1 c h w"]
 
 
 def psnr(image: UInt8[Tensor, "c h w"], target: UInt8[Tensor, "c h w"]) -> float:
-    """Give the peak signal-to-noise ratio of two pictures, in decibels; at most ``SAME``."""
+    """Return the peak signal-to-noise ratio of two pictures in decibels; at most ``LARGEST_PSNR``."""
     error = float((image.double() - target.double()).square().mean())
-    return min(SAME, 10 * math.log10(255**2 / error)) if error > 0 else SAME
+    return min(LARGEST_PSNR, 10 * math.log10(255**2 / error)) if error > 0 else LARGEST_PSNR
 
 
 def load_distance(name: DistanceName, folder: Path | None, device: torch.device) -> Perceptual | None:
-    """Load LPIPS, or nothing for a distance of pixels alone; ``auto`` is LPIPS where its weights are on this machine.
+    """Load LPIPS, or return None to compare pixels only. ``auto`` is LPIPS if its weights are on this machine.
 
     Raises:
         WeightsError: if a weight file is damaged, or ``lpips`` was asked for and cannot be had.
@@ -97,5 +97,5 @@ def load_distance(name: DistanceName, folder: Path | None, device: torch.device)
         if name == "lpips":
             raise
     missing = weights.VGG16 if weights.find(weights.VGG16, folder) is None else weights.LPIPS_VGG
-    note(f"compared by pixels at several scales alone, since {missing} is not there; --distance lpips fetches it")
+    note(f"comparing pixels only, since {missing} is not on this machine; --distance lpips downloads it")
     return None

@@ -1,4 +1,4 @@
-"""Mix pictures: what one shows, with the colours and textures of another, through the gates of the generator."""
+"""Mix pictures: the content of one with the colours and textures of another, through the generator's gates."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from handful.sampling.pictures import finished
 def mix(
     model: Model, content: Latents, style: Latents, levels: Sequence[int] = (), truncation: float = 1.0
 ) -> UInt8[Tensor, "n m c h w"]:
-    """Draw each of n pictures with the gates that each of m others set.
+    """Draw each of n pictures with the gates of each of m others.
 
-    A gate scales each channel of a high-resolution map by a number read from a low-resolution one: here from that of
-    the style picture. On the CPU a picture in its own style is itself, bit for bit.
+    A gate scales each channel of a high-resolution map by a number read from a low-resolution map: here from that of
+    the style picture. On the CPU a picture in its own style is unchanged, bit for bit.
 
     Args:
         model: The generator.
-        content: Pictures whose maps are drawn, with their noise and class.
-        style: Pictures whose low maps set the gates.
-        levels: Gates that the style sets, by the nominal size of the map that they scale; the content sets the others.
-            Default: the style sets all.
+        content: Pictures that give maps, noise and class.
+        style: Pictures whose low-resolution maps set the gates.
+        levels: Gates that the style sets, by the nominal size of the map that they scale. The content sets the others.
+            Default: all.
         truncation: See ``Model.draw``.
 
     Source: FastGAN (Liu et al. 2021), section 3.1, on style and content.
@@ -40,31 +40,31 @@ def mix(
     Raises:
         UsageError: if the model has no gates, or not at these levels.
     """
-    chosen = [str(level) for level in levels_of(model, levels)]
-    singles = [style.pick([place]) for place in range(len(style))]
-    styles = [model.gates(*each.on(model.device), truncation) for each in singles]
+    names = [str(level) for level in check_levels(model, levels)]
+    singles = [style.pick([index]) for index in range(len(style))]
+    styles = [model.gates(*single.on(model.device), truncation) for single in singles]
     rows = []
-    for place, name in enumerate(content.names):
-        inputs = content.pick([place]).on(model.device)
+    for index, name in enumerate(content.names):
+        inputs = content.pick([index]).on(model.device)
         own = model.gates(*inputs, truncation)
-        mixed = [model.draw(*inputs, truncation, own | {level: gates[level] for level in chosen}) for gates in styles]
+        mixed = [model.draw(*inputs, truncation, own | {level: gates[level] for level in names}) for gates in styles]
         rows.append(torch.cat([finished(image, name) for image in mixed]))
     return torch.stack(rows)
 
 
-def levels_of(model: Model, levels: Sequence[int]) -> list[int]:
-    """Give the levels that are asked for, or all that there are.
+def check_levels(model: Model, levels: Sequence[int]) -> list[int]:
+    """Return the levels, or all levels of the model if none are given.
 
     Raises:
-        UsageError: if there are none, or not these.
+        UsageError: if the model has no gates, or not at these levels.
     """
-    there = [int(name) for name in model.network.gates]
-    if not there:
-        raise UsageError("this model has no gates to mix through: images below 64 px have none, nor does --no-sle")
+    available = [int(name) for name in model.network.gates]
+    if not available:
+        raise UsageError("the model has no gates to mix through: it is below 64 px, or has --no-sle")
     for level in levels:
-        if level not in there:
-            raise UsageError(f"--levels {level}: the model has gates at {' '.join(map(str, there))}; choose from these")
-    return list(levels) or there
+        if level not in available:
+            raise UsageError(f"--levels {level}: choose from the model's gates at {' '.join(map(str, available))}")
+    return list(levels) or available
 
 
 def write_mixes(
@@ -92,11 +92,11 @@ def write_mixes(
         device: auto, cpu, cuda, cuda:1 or mps.
 
     Raises:
-        UsageError: as ``mix`` and ``read_latents``; or the file cannot be written, or the sheet would be too large.
+        UsageError: as ``mix`` and ``Model.latents``; or if the file cannot be written or the sheet is too large.
     """
     require_file(Path(out))
     model = load(source, device)
-    levels = levels_of(model, levels)
+    levels = check_levels(model, levels)
     contents = model.latents(content, class_name, "--content")
     styles = model.latents(style, class_name, "--style")
     height, width = model.config.shape

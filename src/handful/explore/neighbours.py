@@ -1,4 +1,4 @@
-"""Generated pictures beside the training images nearest to them, and how near these are to each other."""
+"""Show generated pictures beside the training images nearest to them."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Neighbour:
 
     name: str
     ratio: float
-    """The distance over that from the training image to its own neighbours, as ``evaluate`` has it."""
+    """The distance, divided by that from the training image to its own neighbours, as in ``evaluate``."""
     mirrored: bool
-    place: int
-    """Among the training images."""
+    index: int
+    """The training image's index in its data set."""
 
 
 @final
@@ -58,33 +58,40 @@ class Row:
 
     @property
     def copy(self) -> bool:
-        """Whether the picture is so near to a training image that ``evaluate`` calls it a copy."""
+        """Whether ``evaluate`` would count the picture as a copy."""
         return self.neighbours[0].ratio < COPY
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Neighbourhood:
-    """What is near what; ratios are those of ``evaluate``."""
+    """Pictures with their nearest training images. Distances are ratios, as in ``evaluate``."""
 
     rows: tuple[Row, ...]
     samples: int
-    """Pictures that were looked at, of which ``rows`` may have the most copied."""
+    """Number of pictures searched; ``rows`` may hold only the most copied of them."""
     copies: float
     novelty: float
-    """The median ratio of a picture and its nearest training image."""
+    """Median ratio of the pictures."""
     copies_among_training: float
     novelty_among_training: float
-    """The same of a training image and the nearest other one."""
+    """The same two figures between each training image and the nearest other one."""
     features: str
-    """What was looked through, beside the pixels."""
+    """Feature network used beside the pixels."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Neighbourhood({len(self.rows)} of {self.samples} pictures; {self.copies:.1%} copies, median distance "
+            f"{self.novelty:.2f}; among training images {self.copies_among_training:.1%} and "
+            f"{self.novelty_among_training:.2f})"
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Give all but the pictures as JSON has them."""
+        """Return everything but the pictures as JSON."""
         answer = {name: value for name, value in vars(self).items() if name != "rows"}
         rows = []
         for row in self.rows:
-            near = [dataclasses.asdict(each) for each in row.neighbours]
+            near = [dataclasses.asdict(neighbour) for neighbour in row.neighbours]
             rows.append({"picture": row.name, "copy": row.copy, "neighbours": near})
         return answer | {"pictures": rows}
 
@@ -104,9 +111,9 @@ def neighbours(
     truncation: float = 1.0,
     progress: Progress | None = None,
 ) -> Neighbourhood:
-    """Find the training images nearest to pictures, and write a sheet of them: a row each, the picture first.
+    """Find the training images nearest to pictures, and write a sheet with a row for each picture.
 
-    Near is what ``evaluate`` means by it: in small pixels or in features, mirrored or not, whichever is nearer.
+    Distances are those of ``evaluate``: the smallest in thumbnails or features, mirrored or not.
 
     Args:
         source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images from any tool.
@@ -134,7 +141,7 @@ def neighbours(
             raise UsageError(f"--{name} {value}: must be at least 1")
     with shown_on(progress):
         require_file(Path(out))
-        opened = chosen(Path(source), seeds, samples, class_name, device, truncation)
+        opened = open_pictures(Path(source), seeds, samples, class_name, device, truncation)
         height, width = opened.shape
         check_sheet_size(opened.count if seeds is not None else show, count + 1, (width, height), LARGEST)
         training = load_images(Path(images), Geometry(opened.shape, opened.channels, fit_of_run(Path(source))))
@@ -146,13 +153,13 @@ def neighbours(
         search = Search(training, reference, extractor, count, None if seeds is not None else show)
         for batch in in_batches(opened.stream()):
             search.take(batch, opened.name)
-            advance("drawing and looking", len(search.ratios), opened.count)
-    write_png(Path(out), picture_of(search.rows, training))
+            advance("searching neighbours", len(search.ratios), opened.count)
+    write_png(Path(out), sheet_of(search.rows, training))
     return search.result()
 
 
 class Search:
-    """Pictures that were looked at so far; of their pixels only those are kept that are to be shown."""
+    """The rows and ratios so far. Only pictures that will be shown are kept."""
 
     def __init__(
         self, training: Dataset, reference: Reference, extractor: Extractor, count: int, most: int | None
@@ -163,19 +170,19 @@ class Search:
         self.ratios: list[float] = []
 
     def take(self, batch: UInt8[Tensor, "b c h w"], name: Callable[[int], str]) -> None:
-        """Find what is near these pictures; of all so far the ``most`` nearest stay, or all."""
-        found = self.reference.around(self.extractor(batch), thumbnails(batch), self.count)
-        for picture, places, ratios, turned in zip(
-            batch, found.index.tolist(), found.ratio.tolist(), found.mirrored.tolist(), strict=True
+        """Find the neighbours of some pictures, and keep the ``most`` nearest rows so far, or all."""
+        matches = self.reference.around(self.extractor(batch), thumbnails(batch), self.count)
+        for picture, indices, ratios, mirrored in zip(
+            batch, matches.index.tolist(), matches.ratio.tolist(), matches.mirrored.tolist(), strict=True
         ):
-            near = map(Neighbour, (self.training.names[place] for place in places), ratios, turned, places)
+            near = map(Neighbour, (self.training.names[index] for index in indices), ratios, mirrored, indices)
             self.rows.append(Row(name(len(self.ratios)), tuple(near), picture))
             self.ratios.append(ratios[0])
         if self.most is not None:
             self.rows = sorted(self.rows, key=lambda row: row.neighbours[0].ratio)[: self.most]
 
     def result(self) -> Neighbourhood:
-        """Say what was found, and what it is to be held against."""
+        """Return all results."""
         ratios = torch.tensor(self.ratios, dtype=torch.float64)
         among = self.reference.among
         return Neighbourhood(
@@ -189,20 +196,20 @@ class Search:
         )
 
 
-def chosen(
+def open_pictures(
     source: Path, seeds: str | None, samples: int, class_name: str | None, device: str, truncation: float
 ) -> Samples:
-    """Open the pictures that are to be looked at.
+    """Open the pictures whose neighbours are searched.
 
     Raises:
-        UsageError: if there are none, or seeds or a class are asked of a folder of images.
+        UsageError: if there are none, or seeds or a class are given with a folder of images.
     """
     opened = open_samples(source, samples, None, fit_of_run(source), device, truncation)
     model = opened.model
     if model is None:
         if seeds is not None or class_name is not None:
             asked = "--seeds" if seeds is not None else "--class"
-            raise UsageError(f"{asked}: {source} is a folder of images, not a generator; leave it out")
+            raise UsageError(f"{asked}: {source} is a folder of images, not a generator; leave the option out")
         return opened
     if seeds is None:
         model.labels([], class_name)
@@ -213,18 +220,18 @@ def chosen(
     return dataclasses.replace(
         opened,
         count=len(latents),
-        stream=lambda: (model.sample(latents.pick([place]), truncation=truncation) for place in range(len(latents))),
-        name=lambda place: seed_or_name(latents.names[place]),
+        stream=lambda: model.stream(latents, truncation=truncation),
+        name=lambda index: seed_or_name(latents.names[index]),
     )
 
 
-def picture_of(rows: Sequence[Row], training: Dataset) -> Image.Image:
-    """Lay out pictures, each before its nearest training images."""
+def sheet_of(rows: Sequence[Row], training: Dataset) -> Image.Image:
+    """Lay out pictures in rows, each followed by its nearest training images."""
     cells = []
     for row in rows:
         line = [Cell(to_image(row.picture), (row.name, "a copy" if row.copy else ""), row.copy)]
         for near in row.neighbours:
-            image = training.images[near.place]
+            image = training.images[near.index]
             words = f"{near.ratio:.2f}" + (", mirrored" if near.mirrored else "")
             shown = to_image(image.flip(-1) if near.mirrored else image)
             line.append(Cell(shown, (words, printable(near.name)), near.ratio < COPY))

@@ -1,4 +1,4 @@
-"""Find the point of a generator whose picture is nearest to a photo: latent first, then noise, then its lowest maps."""
+"""Project a photo: find the latents whose picture is nearest to it. First the latent, then noise, then low maps."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from handful.sampling.latents import Latents
 from handful.sampling.model import Model
 from handful.seeds import Purpose, fold
 
-RATE = 0.1
-"""Adam's step, against latents and noise of deviation 1."""
+LEARNING_RATE = 0.1
+"""Adam's, for latents and noise of standard deviation 1."""
 
 
-WARM, COOL = 0.05, 0.5
-"""Shares of a stage in which the step grows, and shrinks."""
+WARM_UP, COOL_DOWN = 0.05, 0.5
+"""Shares of a stage in which the learning rate rises and falls."""
 
 
 DEVIATIONS = 3.0
-"""How far the mean square of a latent may be from that of normal draws, in its own standard deviations."""
+"""Largest distance of a latent's mean square from that of normal draws, in standard deviations of that mean square."""
 
 
 FRAMES = 48
-"""Pictures of a film, about."""
+"""Approximate number of pictures in a film."""
 
 
 @final
 @dataclass(frozen=True)
 class Effort:
-    """How hard is looked; the time grows with ``starts * (steps + noise_steps + map_steps)``."""
+    """How long to search. The time is proportional to ``starts * (steps + noise_steps + map_steps)``."""
 
     steps: int = 300
-    """On the latent."""
+    """Steps on the latent."""
     noise_steps: int = 100
-    """On the latent and the noise, after that; 0 leaves the noise at zero."""
+    """Steps on latent and noise, after that. 0 leaves the noise at zero."""
     map_steps: int = 0
-    """On the lowest map in the latent's place, after that: how near the rest of the generator can come."""
+    """Steps on the lowest map instead of the latent, after that. Shows how near the rest of the generator can come."""
     starts: int = 4
-    """Latents that are followed side by side; the best is kept."""
+    """Latents optimised side by side; the best is kept."""
     candidates: int = 64
-    """Random latents of which the nearest are the starts."""
+    """Random latents; the nearest ones become the starts."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Check the ranges.
 
         Raises:
-            UsageError: naming the option.
+            UsageError: if a number is out of range.
         """
         for name, least in {"steps": 1, "noise_steps": 0, "map_steps": 0, "starts": 1, "candidates": 1}.items():
             if getattr(self, name) < least:
@@ -69,7 +69,7 @@ class Effort:
 @final
 @dataclass(frozen=True)
 class Stage:
-    """How near one stage came."""
+    """The result of one stage."""
 
     name: str
     """latent, noise or maps."""
@@ -79,19 +79,27 @@ class Stage:
     lpips: float | None
     """None without its weights."""
 
+    @property
+    def measured(self) -> str:
+        """Distance in words: ``25.1 dB, LPIPS 0.123``."""
+        return f"{self.psnr:.1f} dB" + (f", LPIPS {self.lpips:.3f}" if self.lpips is not None else "")
+
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Projection:
-    """What became of one photo."""
+    """The result for one photo."""
 
     name: str
     target: UInt8[Tensor, "c h w"]
     latents: Latents
-    """One point, whose picture is that of the last stage before ``maps``: maps are in no point."""
+    """Of one picture: that of the last stage before ``maps``, since latents hold no maps."""
     stages: tuple[Stage, ...]
     film: list[UInt8[Tensor, "c h w"]] = field(default_factory=list)
-    """The nearest picture of the moment, as it went; empty unless asked for."""
+    """The nearest picture at regular steps; empty unless asked for."""
+
+    def __repr__(self) -> str:
+        return f"Projection({self.name}: {', '.join(f'{stage.name} {stage.measured}' for stage in self.stages)})"
 
 
 def project(
@@ -106,21 +114,21 @@ def project(
 ) -> Projection:
     """Project a photo.
 
-    Latents stay as long as the generator knows them, and noise no stronger: what it never saw it can turn into
-    anything. The noise is zero until its stage. On one machine the same photo gives the same point.
+    Latents keep the length of normal draws, and noise gets no stronger: outside of what it was trained on, a generator
+    can draw anything. The noise is zero until its stage. On one machine the same photo gives the same latents.
 
     Args:
         model: The generator, in fp32.
-        target: The photo, as the model's pictures are; see ``Model.sample``.
-        name: What the point is called.
-        perceptual: LPIPS; without it pixels decide alone.
-        effort: How hard to look.
-        class_name: The class to look in, where the model has classes; by default the nearest starts decide, over all.
-        film: Whether to keep pictures of the way; at 1024 px they take 150 MB.
-        progress: Told how many steps of how many are done.
+        target: The photo, in the size and channels of ``Model.sample``.
+        name: Name of the latents.
+        perceptual: LPIPS. Default: compare pixels only.
+        effort: How long to search.
+        class_name: The class to search, if the model has classes. Default: those of the nearest starts.
+        film: Whether to keep pictures of the search; at 1024 px they take 150 MB.
+        progress: Called with the number of steps done and their total.
 
     Source: StyleGAN2 (Karras et al. 2020), appendix D, for latent and noise together and for LPIPS. There is no mapping
-    network here, so bounds take the place of its statistics; several starts, and their choice, are ours.
+    network here, so bounds replace its statistics. Several starts, and their choice, are ours.
 
     Raises:
         UsageError: if there is no such class.
@@ -129,18 +137,18 @@ def project(
     likeness = Likeness(from_bytes(target[None]).to(model.device), perceptual)
     with arithmetic(model.precision):
         search = Search(model, likeness, effort, class_name, progress, film=film)
-        latents = search.latents(name, effort.steps, noise=False)
-        stages = [stage("latent", model.sample(latents)[0], target, likeness)]
+        latents = search.optimise_latents(name, effort.steps, with_noise=False)
+        stages = [measure_stage("latent", model.sample(latents)[0], target, likeness)]
         if effort.noise_steps:
-            latents = search.latents(name, effort.noise_steps, noise=True)
-            stages.append(stage("noise", model.sample(latents)[0], target, likeness))
+            latents = search.optimise_latents(name, effort.noise_steps, with_noise=True)
+            stages.append(measure_stage("noise", model.sample(latents)[0], target, likeness))
         if effort.map_steps:
-            stages.append(stage("maps", search.maps(), target, likeness))
+            stages.append(measure_stage("maps", search.optimise_maps(), target, likeness))
     return Projection(name, target, latents, tuple(stages), search.film)
 
 
 class Search:
-    """Where the starts of one photo stand."""
+    """The starts of one photo, as the search moves them."""
 
     def __init__(
         self,
@@ -155,7 +163,7 @@ class Search:
         self.model, self.likeness, self.effort, self.progress = model, likeness, effort, progress
         self.total = effort.steps + effort.noise_steps + effort.map_steps
         self.done = 0
-        self.filmed, self.film = film, list[Tensor]()
+        self.records_film, self.film = film, list[Tensor]()
         self.noise = [
             torch.zeros(effort.starts, 1, *shape, device=model.device) for shape in model.network.noise_shapes
         ]
@@ -163,30 +171,30 @@ class Search:
 
     @torch.no_grad()
     def nearest_candidates(self, class_name: str | None) -> tuple[Float[Tensor, "s z"], Int64[Tensor, " s"] | None]:
-        """Choose among random latents, of all classes in turn, those to start from."""
+        """Choose the starts among random latents, of all classes in turn."""
         model, count = self.model, self.effort.candidates
         random = torch.Generator().manual_seed(fold(Purpose.INVERSION))
         z = torch.randn(count, model.config.latent, generator=random).to(model.device)
         labels = model.labels(range(count), class_name)
         distances = []
-        for place in range(count):
-            noise = [each[:1] for each in self.noise]
-            image = model.draw(z[place : place + 1], noise, None if labels is None else labels[place : place + 1])
+        for index in range(count):
+            noise = [maps[:1] for maps in self.noise]
+            image = model.draw(z[index : index + 1], noise, None if labels is None else labels[index : index + 1])
             distances.append(self.likeness(image))
-        chosen = torch.cat(distances).argsort()[: self.effort.starts]
-        return z[chosen], None if labels is None else labels[chosen]
+        nearest = torch.cat(distances).argsort()[: self.effort.starts]
+        return z[nearest], None if labels is None else labels[nearest]
 
-    def latents(self, name: str, steps: int, *, noise: bool) -> Latents:
-        """Move the latents, and the noise with them or not; give the nearest."""
+    def optimise_latents(self, name: str, steps: int, *, with_noise: bool) -> Latents:
+        """Optimise the latents, and the noise with them if asked to. Return the nearest."""
 
         def draw() -> Tensor:
             drawn: Tensor = self.model.folded(self.z, self.noise, self.labels)
             return drawn
 
-        return self.point(name, self.descend([self.z, *self.noise] if noise else [self.z], draw, steps))
+        return self.nearest(name, self.descend([self.z, *self.noise] if with_noise else [self.z], draw, steps))
 
-    def maps(self) -> UInt8[Tensor, "c h w"]:
-        """Move the lowest maps, and the noise if it had its stage; give the nearest picture."""
+    def optimise_maps(self) -> UInt8[Tensor, "c h w"]:
+        """Optimise the lowest maps, and the noise if it had its stage. Return the nearest picture."""
         folded = self.model.folded
         with torch.no_grad():
             low = folded.start(self.z, self.labels)
@@ -194,71 +202,71 @@ class Search:
         def draw() -> Tensor:
             return folded.grow(low, self.noise, self.labels)
 
-        moved = [low, *self.noise] if self.effort.noise_steps else [low]
-        best = int(self.descend(moved, draw, self.effort.map_steps).argmin())
+        variables = [low, *self.noise] if self.effort.noise_steps else [low]
+        best = int(self.descend(variables, draw, self.effort.map_steps).argmin())
         with torch.no_grad():
-            noise = [each[best : best + 1] for each in self.noise]
+            noise = [maps[best : best + 1] for maps in self.noise]
             labels = None if self.labels is None else self.labels[best : best + 1]
             return to_bytes(folded.grow(low[best : best + 1], noise, labels)).cpu()[0]
 
-    def point(self, name: str, distances: Float[Tensor, " s"]) -> Latents:
-        """Give the start that is nearest now."""
+    def nearest(self, name: str, distances: Float[Tensor, " s"]) -> Latents:
+        """Return the latents of the nearest start."""
         best = int(distances.argmin())
-        z, *noise = (each[best : best + 1].detach().cpu().clone() for each in (self.z, *self.noise))
+        z, *noise = (values[best : best + 1].detach().cpu().clone() for values in (self.z, *self.noise))
         return Latents(z, noise, None if self.labels is None else self.labels[best : best + 1].cpu(), (name,))
 
-    def descend(self, moved: Sequence[Tensor], draw: Callable[[], Tensor], steps: int) -> Float[Tensor, " s"]:
-        """Move tensors, in place, to where each start was nearest in ``steps`` steps; give these distances."""
-        for each in moved:
-            each.requires_grad_(True)
-        optimiser = torch.optim.Adam(moved, lr=RATE, betas=(0.9, 0.99))
+    def descend(self, variables: Sequence[Tensor], draw: Callable[[], Tensor], steps: int) -> Float[Tensor, " s"]:
+        """Optimise tensors in place, and leave each start where it was nearest. Return its distances there."""
+        for variable in variables:
+            variable.requires_grad_(True)
+        optimiser = torch.optim.Adam(variables, lr=LEARNING_RATE, betas=(0.9, 0.99))
         nearest = torch.full((self.effort.starts,), math.inf, device=self.model.device)
-        kept = [each.detach().clone() for each in moved]
+        kept = [variable.detach().clone() for variable in variables]
         for step in range(steps + 1):
             images = draw()
             distances = self.likeness(images)
             with torch.no_grad():
                 better = distances < nearest
                 nearest = torch.where(better, distances, nearest)
-                for place, each in enumerate(moved):
-                    kept[place][better] = each[better]
-                self.watch(images, distances)
+                for best, variable in zip(kept, variables, strict=True):
+                    best[better] = variable[better]
+                self.record_frame(images, distances)
             if step == steps:
                 break
             optimiser.zero_grad()
             torch.autograd.backward(distances.sum())
             for group in optimiser.param_groups:
-                group["lr"] = RATE * pace(step / steps)
+                group["lr"] = LEARNING_RATE * schedule(step / steps)
             optimiser.step()
             with torch.no_grad():
                 bound(self.z, both=True)
-                for each in self.noise:
-                    bound(each, both=False)
+                for maps in self.noise:
+                    bound(maps, both=False)
             self.done += 1
             self.progress(self.done, self.total)
         with torch.no_grad():
-            for each, value in zip(moved, kept, strict=True):
-                each.requires_grad_(False).copy_(value)
+            for variable, best in zip(variables, kept, strict=True):
+                variable.requires_grad_(False).copy_(best)
         return nearest
 
-    def watch(self, images: Float[Tensor, "s c h w"], distances: Float[Tensor, " s"]) -> None:
-        """Keep the nearest picture of the moment for the film, now and then."""
-        if self.filmed and (self.done % max(1, self.total // FRAMES) == 0 or self.done == self.total):
+    def record_frame(self, images: Float[Tensor, "s c h w"], distances: Float[Tensor, " s"]) -> None:
+        """Add the nearest picture to the film, at regular steps."""
+        if self.records_film and (self.done % max(1, self.total // FRAMES) == 0 or self.done == self.total):
             best = int(distances.argmin())
             self.film.append(to_bytes(images[best : best + 1]).cpu()[0])
 
 
-def pace(share: float) -> float:
-    """Give the size of the step after a share of a stage: growing, full, then shrinking to nothing along a cosine.
+def schedule(share: float) -> float:
+    """Return the factor of the learning rate after a share of a stage: warm-up, constant, then a cosine down to 0.
 
     Source: StyleGAN2 (Karras et al. 2020), appendix D.
     """
-    left = min(1.0, (1 - share) / COOL)
-    return min(1.0, (share + 0.01) / WARM) * (0.5 - 0.5 * math.cos(left * math.pi))
+    left = min(1.0, (1 - share) / COOL_DOWN)
+    return min(1.0, (share + 0.01) / WARM_UP) * (0.5 - 0.5 * math.cos(left * math.pi))
 
 
 def bound(values: Float[Tensor, "b ..."], *, both: bool) -> None:
-    """Scale rows, in place, whose mean square is too far from 1 for normal draws: too large, or also too small."""
+    """Scale rows in place whose mean square is too large for normal draws, or also too small with ``both``."""
     flat = values.flatten(1)
     square = flat.square().mean(dim=1)
     reach = DEVIATIONS * (2 / flat.shape[1]) ** 0.5
@@ -270,8 +278,10 @@ def bound(values: Float[Tensor, "b ..."], *, both: bool) -> None:
 
 
 @torch.no_grad()
-def stage(name: str, picture: UInt8[Tensor, "c h w"], target: UInt8[Tensor, "c h w"], likeness: Likeness) -> Stage:
-    """Measure how near a picture is to its photo."""
+def measure_stage(
+    name: str, picture: UInt8[Tensor, "c h w"], target: UInt8[Tensor, "c h w"], likeness: Likeness
+) -> Stage:
+    """Measure the distance of a picture from its photo."""
     images = from_bytes(picture[None]).to(likeness.target.device)
     lpips = None if likeness.perceptual is None else float(likeness.lpips(images))
     return Stage(name, picture, psnr(picture, target), lpips)

@@ -1,4 +1,4 @@
-"""Directions as pictures: what the command ``directions`` writes."""
+"""Find directions and show them as strips of moved pictures: the command ``directions``."""
 
 from __future__ import annotations
 
@@ -67,96 +67,120 @@ def write_directions(
         UsageError: if an option makes no sense, something cannot be read, or ``out`` cannot be written to.
     """
     out = Path(out)
-    if steps < 2:
-        raise UsageError(f"--steps {steps}: a strip has at least 2 pictures")
-    if not 0 < strength < math.inf:
-        raise UsageError(f"--strength {strength:g}: must be above 0; strips go that far both ways")
+    check_strip(steps, strength)
     by_example = more is not None or less is not None or scores is not None
     name = name or ("examples" if by_example else by)
     if name != Path(name).name or {*name} & {",", ":"}:
-        raise UsageError(f"--name {name}: must be fit for a file, without slash, comma and colon")
+        raise UsageError(f"--name {name}: must be usable as a file name, without slash, comma and colon")
     require_folder(out)
     model = load(source, device)
     shown = model.latents(seeds, class_name)
     height, width = model.config.shape
     check_sheet_size(len(shown), steps, (width, height), LARGEST_SHOWN)
     if by_example:
-        found = from_examples(model, *examples(model, more, less, scores), name)
+        directions = from_examples(model, *examples(model, more, less, scores), name)
     else:
-        found = {"maps": from_maps, "weights": from_weights}[by](model, count)
-    found.save(out / f"{name}.safetensors", model)
+        directions = {"maps": from_maps, "weights": from_weights}[by](model, count)
+    directions.save(out / f"{name}.safetensors", model)
     strengths = [strength * (2 * step / (steps - 1) - 1) for step in range(steps)]
-    overview = []
     with shown_on(progress):
-        for place, each in enumerate(found.names):
-            rows = []
-            for row in range(len(shown)):
-                rows.append(strip(model, shown.pick([row]), found.pick(place), strengths, truncation))
-                advance("drawing strips", place * len(shown) + row + 1, len(found.names) * len(shown))
-            file = name if by_example else f"{name}-{each}"
-            write_png(out / f"{file}.png", sheet(rows, (width, height), LARGEST_SHOWN))
-            overview.append(with_title(rows[0], f"direction {each}"))
-    if not by_example:
-        write_png(out / f"{name}.png", sheet(overview, (width, height), LARGEST_SHOWN))
-    return found
+        write_strips(out / name, model, shown, directions, strengths, truncation, single=by_example)
+    return directions
+
+
+def check_strip(steps: int, strength: float) -> None:
+    """Check the options of a strip.
+
+    Raises:
+        UsageError: if it would have one picture, or no length.
+    """
+    if steps < 2:
+        raise UsageError(f"--steps {steps}: a strip has at least 2 pictures")
+    if not 0 < strength < math.inf:
+        raise UsageError(f"--strength {strength:g}: must be above 0; strips go that far in both directions")
+
+
+def write_strips(
+    stem: Path,
+    model: Model,
+    latents: Latents,
+    directions: Directions,
+    strengths: Sequence[float],
+    truncation: float,
+    *,
+    single: bool,
+) -> None:
+    """Write a sheet for each direction, ``STEM-NAME.png``, and one of all; for a single direction only ``STEM.png``."""
+    height, width = model.config.shape
+    overview, total = [], len(directions) * len(latents)
+    for index, name in enumerate(directions.names):
+        rows = []
+        for row in range(len(latents)):
+            rows.append(strip(model, latents.pick([row]), directions.pick(index), strengths, truncation))
+            advance("drawing strips", index * len(latents) + row + 1, total)
+        file = stem.name if single else f"{stem.name}-{name}"
+        write_png(stem.with_name(f"{file}.png"), sheet(rows, (width, height), LARGEST_SHOWN))
+        overview.append(with_title(rows[0], f"direction {name}"))
+    if not single:
+        write_png(stem.with_name(f"{stem.name}.png"), sheet(overview, (width, height), LARGEST_SHOWN))
 
 
 def strip(
-    model: Model, point: Latents, direction: Directions, strengths: Sequence[float], truncation: float
+    model: Model, latent: Latents, direction: Directions, strengths: Sequence[float], truncation: float
 ) -> list[Cell]:
-    """Draw a point moved along a direction, from the first strength to the last."""
+    """Draw a latent moved along a direction, from the first strength to the last."""
     cells = []
     for strength in strengths:
-        picture = model.sample(move(point, direction.vectors[0], strength), truncation=truncation)[0]
+        picture = model.sample(move(latent, direction.vectors[0], strength), truncation=truncation)[0]
         cells.append(Cell(to_image(picture), (f"{strength:+.3g}" if strength else "0",)))
-    return with_title(cells, seed_or_name(point.names[0]))
+    return with_title(cells, seed_or_name(latent.names[0]))
 
 
 def with_title(cells: Sequence[Cell], title: str) -> list[Cell]:
-    """Write a title below the first picture of a row, under its own word."""
+    """Add a title below the first picture of a row."""
     return [Cell(cells[0].picture, (cells[0].caption[0], title)), *cells[1:]]
 
 
 def examples(
     model: Model, more: str | None, less: str | None, scores: Path | str | None
 ) -> tuple[Latents, list[float]]:
-    """Read examples and their scores: 1 and -1, or those of a file.
+    """Load examples and their scores: 1 and -1, or those of a file.
 
     Raises:
-        UsageError: if both ways are asked for, or only half of one, or something cannot be read.
+        UsageError: if only one of ``more`` and ``less`` is given, ``scores`` comes with them, or a file is unreadable.
     """
     if scores is not None:
         if more is not None or less is not None:
-            raise UsageError("--scores: takes the place of --more and --less; give one or the other")
+            raise UsageError("--scores: replaces --more and --less; give one or the other")
         return read_scores(Path(scores), model)
     if more is None or less is None:
-        raise UsageError(f"--{'less' if less is None else 'more'}: is needed too; a direction has two ends")
+        raise UsageError(f"--{'less' if less is None else 'more'}: is missing; a direction has two ends")
     ends = model.latents(more, option="--more"), model.latents(less, option="--less")
     return Latents.join(ends), [1.0] * len(ends[0]) + [-1.0] * len(ends[1])
 
 
 def read_scores(path: Path, model: Model) -> tuple[Latents, list[float]]:
-    """Read lines of seeds or a latent file, then a space, then their score. Lines after ``#`` are left out.
+    """Read lines of seeds or a latent file, a space and their score. ``#`` begins a comment.
 
     Raises:
-        UsageError: naming the file and the line, if one cannot be read.
+        UsageError: if a line cannot be read. The message names it.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--scores {path}: cannot be read ({error}); give a text file") from error
-    found, scores = [], list[float]()
+    parts, scores = [], list[float]()
     for row, line in enumerate(lines, 1):
-        text, place = line.partition("#")[0].strip(), f"--scores {path}, line {row}:"
+        text, position = line.partition("#")[0].strip(), f"--scores {path}, line {row}:"
         if not text:
             continue
         which, _, score = text.replace("\t", " ").rpartition(" ")
         value = parse_number(score)
         if not which or value is None:
-            raise UsageError(f"{place} {text!r} is not a seed, a space and a score, as in 17 0.5")
-        latents = model.latents(which.strip(), option=place)
-        found.append(latents)
+            raise UsageError(f"{position} {text!r} is not a seed, a space and a score, as in 17 0.5")
+        latents = model.latents(which.strip(), option=position)
+        parts.append(latents)
         scores += [value] * len(latents)
-    if not found:
-        raise UsageError(f"--scores {path}: has no scores in it; write a seed, a space and its score on each line")
-    return Latents.join(found), scores
+    if not parts:
+        raise UsageError(f"--scores {path}: has no scores; write a seed, a space and its score on each line")
+    return Latents.join(parts), scores

@@ -1,4 +1,4 @@
-"""The memorisation test: can a generator make its training images better than those of their kind that it never saw?"""
+"""The memorisation test: does a generator reproduce its training images better than held-out images?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from handful.data.dataset import Dataset, load_folder
 from handful.data.order import evenly_spaced
 from handful.data.training_set import choose_held_out
 from handful.errors import UsageError
-from handful.explore.inversion import Photo, figures, picture_of, projected
+from handful.explore.inversion import Photo, figures, project_all, sheet_of
 from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection
 from handful.files import printable, require_folder, write_json
@@ -24,6 +24,7 @@ from handful.progress import Progress, shown_on
 from handful.records.settings import fit_of_run, read_settings
 from handful.sampling.load import load
 from handful.sampling.model import Model
+from handful.sampling.pictures import shown_png
 
 FILE = "study"
 
@@ -31,7 +32,7 @@ FILE = "study"
 @final
 @dataclass(frozen=True)
 class Summary:
-    """How near one stage came to both sets: means, and how they compare."""
+    """The mean distance of one stage from both sets, and their comparison."""
 
     stage: str
     measure: str
@@ -39,24 +40,31 @@ class Summary:
     training: float
     unseen: float
     farther: float
-    """Share of pairs of a training and an unseen image in which the unseen one was met less well: 0.5 is what a
-    generator does that learned none by heart, 1 one that can make its training images alone."""
+    """Share of pairs of a training and an unseen image in which the unseen one is farther. 0.5: no memorisation. 1: the
+    generator reproduces every training image better than any unseen one."""
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
-    """What became of training images, and of images that were not trained on."""
+    """Projections of training images and of images that were not trained on."""
 
     training: tuple[Projection, ...]
     unseen: tuple[Projection, ...]
     summaries: tuple[Summary, ...]
     """One for each stage."""
 
+    def __repr__(self) -> str:
+        stages = ", ".join(f"{summary.stage}: unseen farther in {summary.farther:.0%}" for summary in self.summaries)
+        return f"Study({len(self.training)} training and {len(self.unseen)} unseen images; {stages})"
+
+    def _repr_png_(self) -> bytes:
+        return shown_png(sheet_of([*self.training, *self.unseen]))
+
     def to_json(self) -> dict[str, Any]:
-        """Give all figures as JSON has them."""
-        sets = {name: [figures(each) for each in getattr(self, name)] for name in ("training", "unseen")}
-        return {"stages": [vars(each) for each in self.summaries]} | sets
+        """Return all distances as JSON."""
+        sets = {name: [figures(projection) for projection in getattr(self, name)] for name in ("training", "unseen")}
+        return {"stages": [vars(summary) for summary in self.summaries]} | sets
 
 
 def study(
@@ -76,23 +84,23 @@ def study(
     Writes ``study.json``, and ``training.png`` and ``unseen.png`` with all pictures.
 
     Args:
-        source: A run folder; or a model, if ``holdout`` is given.
-        images: The images that it was trained on.
+        source: A run folder, or any model with ``holdout``.
+        images: The training images.
         out: Folder for the files.
-        holdout: A folder of images of the same kind that were not trained on. Default: those that the run held back.
-        most: Images of each set, evenly spread over it.
-        effort: How hard to look.
+        holdout: Folder of similar images that were not trained on. Default: those that the run held back.
+        most: Largest number of images of each set, evenly spaced.
+        effort: Steps and starting points of the search.
         distance: See ``write_projections``.
-        weights: Folder with the weight files of LPIPS.
+        weights: Folder with weight files of LPIPS. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
-        progress: Is told how it goes; the terminal by default.
+        progress: Shows progress. Default: the terminal.
 
-    Source: FastGAN (Liu et al. 2021), section 4, which projects a test set back for LPIPS; both sets, and their
-    comparison, are ours.
+    Source: FastGAN (Liu et al. 2021), section 4, which projects a test set and reports LPIPS. Comparing it
+    with training images is ours.
 
     Raises:
-        UsageError: if nothing is known that was not trained on, or the run was trained on other images.
-        WeightsError: if LPIPS was asked for and cannot be had.
+        UsageError: if there are no images that were not trained on, or the run was trained on other images.
+        WeightsError: if LPIPS was asked for and its weights are missing.
     """
     if most < 2:
         raise UsageError(f"--most {most}: must be at least 2 images of each set")
@@ -100,20 +108,20 @@ def study(
     require_folder(out)
     with shown_on(progress):
         model = load(source, device)
-        training, unseen = both_sets(Path(source), Path(images), holdout, model)
+        training, unseen = load_sets(Path(source), Path(images), holdout, model)
         perceptual = load_distance(distance, weights, model.device)
-        chosen = [*evenly_spaced(training, most), *evenly_spaced(unseen, most)]
-        done = list(projected(model, chosen, perceptual, effort or Effort()))
+        photos = [*evenly_spaced(training, most), *evenly_spaced(unseen, most)]
+        done = list(project_all(model, photos, perceptual, effort or Effort()))
     count = min(most, len(training))
-    found = Study(tuple(done[:count]), tuple(done[count:]), tuple(compare(done[:count], done[count:])))
-    write_png(out / "training.png", picture_of(found.training))
-    write_png(out / "unseen.png", picture_of(found.unseen))
-    write_json(out / f"{FILE}.json", found.to_json())
-    return found
+    result = Study(tuple(done[:count]), tuple(done[count:]), tuple(compare(done[:count], done[count:])))
+    write_png(out / "training.png", sheet_of(result.training))
+    write_png(out / "unseen.png", sheet_of(result.unseen))
+    write_json(out / f"{FILE}.json", result.to_json())
+    return result
 
 
-def both_sets(source: Path, images: Path, holdout: Path | str | None, model: Model) -> tuple[list[Photo], list[Photo]]:
-    """Load the images that were trained on, and those that were not.
+def load_sets(source: Path, images: Path, holdout: Path | str | None, model: Model) -> tuple[list[Photo], list[Photo]]:
+    """Load images that were trained on, and images that were not.
 
     Raises:
         UsageError: as ``study``.
@@ -125,31 +133,31 @@ def both_sets(source: Path, images: Path, holdout: Path | str | None, model: Mod
 
     dataset = read(images)
     if holdout is not None:
-        return photos(dataset), photos(read(Path(holdout)))
+        return to_photos(dataset), to_photos(read(Path(holdout)))
     remedy = "give images that were not trained on as --holdout FOLDER"
     settings = read_settings(source) if source.is_dir() else None
     if settings is None:
-        raise UsageError(f"--study: {source} is no run folder, so nothing tells what was not trained on; {remedy}")
+        raise UsageError(f"--study: {source} is not a run folder, so the images that it held out are unknown; {remedy}")
     if settings.fingerprint != dataset.fingerprint:
         raise UsageError(f"--study: {source} was trained on other images than {printable(images)} holds; give those")
     kept, unseen = choose_held_out(find_classes(dataset.names, settings.config), settings.config)
     if len(unseen) < 2:
-        raise UsageError(f"--study: {source} held no images back (--hold-back); {remedy}")
-    return photos(dataset, kept), photos(dataset, unseen)
+        raise UsageError(f"--study: {source} held out no images (--hold-back); {remedy}")
+    return to_photos(dataset, kept), to_photos(dataset, unseen)
 
 
-def photos(dataset: Dataset, places: Sequence[int] | None = None) -> list[Photo]:
-    """Take images of a dataset, all by default."""
-    return [Photo(dataset.names[place], dataset.images[place]) for place in places or range(len(dataset.images))]
+def to_photos(dataset: Dataset, indices: Sequence[int] | None = None) -> list[Photo]:
+    """Return images of a dataset; all by default."""
+    return [Photo(dataset.names[index], dataset.images[index]) for index in indices or range(len(dataset.images))]
 
 
 def compare(training: Sequence[Projection], unseen: Sequence[Projection]) -> list[Summary]:
-    """Compare how near each stage came to two sets."""
+    """Compare the distances of each stage from two sets."""
     summaries = []
-    for place, stage in enumerate(training[0].stages):
+    for index, stage in enumerate(training[0].stages):
         name = "psnr" if stage.lpips is None else "lpips"
-        sides = [[getattr(each.stages[place], name) for each in part] for part in (training, unseen)]
-        # A larger LPIPS is farther, a larger PSNR nearer.
+        sides = [[getattr(photo.stages[index], name) for photo in part] for part in (training, unseen)]
+        # A larger LPIPS is farther, a larger PSNR is nearer.
         sign = 1 if name == "lpips" else -1
         pairs = [sign * (other - mine) for mine in sides[0] for other in sides[1]]
         farther = sum((pair > 0) + 0.5 * (pair == 0) for pair in pairs) / len(pairs)
