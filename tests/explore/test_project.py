@@ -29,6 +29,7 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.progress import Quiet, shown_on
 from handful.records.settings import read_settings
 from handful.sampling.latents import Latents, load_latents
+from handful.sampling.load import load
 from handful.sampling.model import Model
 from notes import Notes
 
@@ -196,7 +197,7 @@ def test_lpips_is_used_where_its_weights_are_and_said_to_be_missing_elsewhere(mo
     monkeypatch.setattr(likeness.weights, "find", lambda name, folder: None)
     with shown_on(notes := Notes()):
         assert load_distance("auto", None, cpu) is None
-    assert "comparing pixels only, since vgg16-397923af.pth is not there" in notes.lines[0]
+    assert "comparing pixels only, since vgg16-397923af.pth is not on this machine" in notes.lines[0]
     with pytest.raises(MissingWeightsError, match="nowhere"):
         load_distance("lpips", None, cpu)
     monkeypatch.setattr(Perceptual, "pretrained", lambda *_: Perceptual())
@@ -286,6 +287,9 @@ def test_a_study_compares_training_images_with_those_that_the_run_held_back(run,
     assert cli.main([*map(str, arguments)]) == 0
     answer = json.loads(capsys.readouterr().out)
     settings = read_settings(run / "run")
+    of_model = load(run / "run", "cpu").run
+    assert of_model is not None
+    assert of_model.settings == settings
     dataset = load_folder(run / "photos", Geometry((32, 32)))
     kept, unseen = (
         {dataset.names[place] for place in each}
@@ -314,7 +318,9 @@ def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
     how = {"out": tmp_path, "effort": QUICK, "progress": Quiet(), "device": "cpu"}
     with pytest.raises(UsageError, match="was trained on other images than"):
         study(run / "run", photos, **how)
-    with pytest.raises(UsageError, match=r"is no run folder, so nothing tells .* as holdout FOLDER"):
+    with pytest.raises(
+        UsageError, match=r"is not a run folder, so the images that it held out are unknown; .* as holdout FOLDER"
+    ):
         study(run / "run" / "model" / "model.safetensors", run / "photos", **how)
     with pytest.raises(UsageError, match="most 1: must be at least 2"):
         study(run / "run", run / "photos", most=1, **how)

@@ -45,7 +45,9 @@ def weights(config: TrainConfig) -> bytes:
 def finished(photos, tmp_path_factory) -> TrainConfig:
     """A run of six steps that was never stopped."""
     config = small(photos, tmp_path_factory.mktemp("finished") / "run", checkpoint_every=2, keep=2)
-    train(config, Quiet())
+    run = train(config, Quiet()).run
+    assert run is not None
+    assert run.folder == config.folder
     return config
 
 

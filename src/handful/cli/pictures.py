@@ -89,7 +89,7 @@ def project(
         return compare(call)
     if holdout is not None:
         raise UsageError(f"--holdout {holdout}: has an effect with --study only; add that, or leave it out")
-    from handful.explore.inversion import figures, measure
+    from handful.explore.inversion import figures
 
     projections = call(effort=call("explore.project:Effort"))
     lines = [f"{projection.name}: {projection.stages[-1].measured}" for projection in projections]
