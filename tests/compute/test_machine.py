@@ -10,14 +10,16 @@ import torch
 
 from handful.compute import compiling as at_compiling
 from handful.compute import device as machine
+from handful.compute import precision as precision_module
 from handful.compute.compiling import can_compile
 from handful.compute.device import cpu_quota
-from handful.compute.precision import arithmetic, best_precision, interleaved
+from handful.compute.precision import arithmetic, best_precision, shortest_times
 from handful.config.presets import default, tiny
 from handful.errors import UsageError
-from handful.progress import Quiet
+from handful.progress import shown_on
 from handful.training import setup as resolve
 from handful.training.setup import choose_compile, choose_precision
+from notes import Notes
 
 CPU = torch.device("cpu")
 
@@ -31,17 +33,19 @@ def nothing_is_known_of_the_machine() -> Iterator[None]:
 
 def test_half_precision_is_taken_where_it_is_clearly_faster(monkeypatch):
     for speed, expected in ((2.1, "bf16"), (1.2, "fp32"), (0.3, "fp32")):
-        monkeypatch.setattr(machine, "interleaved", lambda functions, rounds, speed=speed: [speed, 1.0])
+        monkeypatch.setattr(precision_module, "shortest_times", lambda functions, rounds, speed=speed: [speed, 1.0])
         best_precision.cache_clear()
         assert best_precision(CPU) == expected
 
 
 def test_the_two_precisions_are_really_timed(monkeypatch):
     asked = []
-    monkeypatch.setattr(machine, "convolution", lambda device, precision: asked.append(precision) or (lambda: None))
+    monkeypatch.setattr(
+        precision_module, "convolution", lambda device, precision: asked.append(precision) or (lambda: None)
+    )
     assert best_precision(CPU) == best_precision(CPU)
     assert asked == [torch.float32, torch.bfloat16]
-    torch.testing.assert_close(interleaved([lambda: None], 3)[0], 0.0, atol=0.01, rtol=0)
+    torch.testing.assert_close(shortest_times([lambda: None], 3)[0], 0.0, atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,7 @@ def test_long_runs_of_wide_networks_are_compiled_and_others_only_when_asked():
 
 def test_whether_a_gpu_can_compile_can_be_asked_first_of_all():
     """In a new process, where nothing else has loaded the part of PyTorch that knows."""
-    asked = "import torch; from handful.machine import can_compile; can_compile(torch.device('cuda'))"
+    asked = "import torch; from handful.compute.compiling import can_compile; can_compile(torch.device('cuda'))"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -80,14 +84,10 @@ def test_whether_a_gpu_can_compile_can_be_asked_first_of_all():
 def test_without_a_compiler_auto_says_so_and_on_is_refused(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    notes = []
-
-    class Notes(Quiet):
-        def note(self, text):
-            notes.append(text)
-
-    assert choose_compile(default("-"), CPU) == "off"
-    assert "no C++ compiler" in notes[0]
+    notes = Notes()
+    with shown_on(notes):
+        assert choose_compile(default("-"), CPU) == "off"
+    assert "no C++ compiler" in notes.lines[0]
     with pytest.raises(UsageError, match=r"compile on: cpu needs a C\+\+ compiler"):
         choose_compile(default("-", compile="on"), CPU)
 
@@ -107,10 +107,10 @@ def test_no_more_threads_than_processors(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     set_to = []
     monkeypatch.setattr(torch, "set_num_threads", set_to.append)
-    machine.prepare(CPU)
+    machine.prepare_device(CPU)
     assert set_to == []  # OMP_NUM_THREADS is set in these tests: the user's word counts
     monkeypatch.delenv("OMP_NUM_THREADS")
-    machine.prepare(CPU)
+    machine.prepare_device(CPU)
     assert set_to == [1]
 
 
@@ -119,9 +119,9 @@ def test_memory_is_kept_between_steps():
     """Counted in a process of its own, since the setting stays: pages fetched anew for a map of 64 MB."""
     script = """
 import resource, sys, torch
-from handful.compute import device as machine
+from handful.compute.memory import keep_freed_memory
 if sys.argv[1] == "keep":
-    at_memory.keep_memory()
+    keep_freed_memory()
 def fill(): torch.empty(16 * 2**20).fill_(1.0)
 for _ in range(20): fill()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -148,22 +148,18 @@ def test_tensorfloat_is_used_only_where_it_was_asked_for(precision, quick):
 
 
 def test_what_was_chosen_is_printed_and_kept(tmp_path):
-    notes = []
-
-    class Notes(Quiet):
-        def note(self, text):
-            notes.append(text)
-
-    config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3))
+    notes = Notes()
+    with shown_on(notes):
+        config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3))
     assert (config.precision, config.compile) == ("bf16", "off")
-    assert any("in bf16, not compiled" in note for note in notes)
+    assert any("in bf16, not compiled" in line for line in notes.lines)
 
 
 def test_what_is_compiled_is_kept_in_the_cache_folder_unless_the_user_said_where(monkeypatch, tmp_path):
     monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    at_compiling.keep_compiled()
+    at_compiling.keep_compile_cache()
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "compiled")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "elsewhere")
-    at_compiling.keep_compiled()
+    at_compiling.keep_compile_cache()
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "elsewhere"

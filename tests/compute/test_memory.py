@@ -3,7 +3,7 @@
 import resource
 from pathlib import Path
 
-from handful.compute.memory import budget, free_memory, most_compared
+from handful.compute.memory import free_memory, max_compared_images, max_image_bytes
 
 
 def system(root: Path, **files: str) -> Path:
@@ -39,8 +39,8 @@ def test_the_tightest_of_machine_cgroups_and_limits_counts(tmp_path, monkeypatch
 
 def test_half_of_what_is_free_or_what_is_asked_for_goes_to_images(monkeypatch):
     monkeypatch.setattr("handful.compute.memory.free_memory", lambda: 4_000_000)
-    assert (budget(None), budget(0.5), budget(0.0)) == (2_000_000, 500_000_000, 0)
-    assert (most_compared(1_000), most_compared(1)) == (2_000, 50_000)
+    assert (max_image_bytes(None), max_image_bytes(0.5), max_image_bytes(0.0)) == (2_000_000, 500_000_000, 0)
+    assert (max_compared_images(1_000), max_compared_images(1)) == (2_000, 50_000)
     monkeypatch.setattr("handful.compute.memory.free_memory", lambda: None)
-    assert budget(None) == float("inf")
-    assert most_compared(10**6) == 50_000
+    assert max_image_bytes(None) == float("inf")
+    assert max_compared_images(10**6) == 50_000

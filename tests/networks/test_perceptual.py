@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import urllib.request
 from dataclasses import replace
@@ -7,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from handful.errors import WeightsError
-from handful.networks.pretrained import weights
+from handful.networks.pretrained import lpips, weights
 from handful.networks.pretrained.lpips import SHIFT, Perceptual, _normalise
 
 # What the two common files hold, besides VGG16's classifier.
-TRUNK_SHAPES = {
+BACKBONE_SHAPES = {
     "features.0.weight": (64, 3, 3, 3),
     "features.0.bias": (64,),
     "features.2.weight": (64, 64, 3, 3),
@@ -79,20 +81,20 @@ def halve(x: np.ndarray) -> np.ndarray:
     return x.reshape(channels, height // 2, 2, width // 2, 2).max(axis=(2, 4))
 
 
-def oracle_taps(image: np.ndarray, trunk: dict[str, np.ndarray]) -> list[np.ndarray]:
+def oracle_taps(image: np.ndarray, backbone: dict[str, np.ndarray]) -> list[np.ndarray]:
     x = (image - np.array([-0.030, -0.088, -0.188])[:, None, None]) / np.array([0.458, 0.448, 0.450])[:, None, None]
     taps = []
     for index in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28):
         if index in (5, 10, 17, 24):
             taps.append(x)
             x = halve(x)
-        x = np.maximum(convolve(x, trunk[f"features.{index}.weight"], trunk[f"features.{index}.bias"]), 0)
+        x = np.maximum(convolve(x, backbone[f"features.{index}.weight"], backbone[f"features.{index}.bias"]), 0)
     return [tap / (np.sqrt((tap**2).sum(axis=0)) + 1e-10) for tap in [*taps, x]]
 
 
-def oracle(image: np.ndarray, target: np.ndarray, trunk: dict[str, np.ndarray], heads: list[np.ndarray]) -> float:
+def oracle(image: np.ndarray, target: np.ndarray, backbone: dict[str, np.ndarray], heads: list[np.ndarray]) -> float:
     """LPIPS in NumPy and float64, one pair at a time, from the paper and the names in the file alone."""
-    pairs = zip(oracle_taps(image, trunk), oracle_taps(target, trunk), strict=True)
+    pairs = zip(oracle_taps(image, backbone), oracle_taps(target, backbone), strict=True)
     return sum(
         float(np.einsum("c,chw->hw", head, (tap - target_tap) ** 2).mean())
         for head, (tap, target_tap) in zip(heads, pairs, strict=True)
@@ -102,14 +104,14 @@ def oracle(image: np.ndarray, target: np.ndarray, trunk: dict[str, np.ndarray], 
 def test_the_distance_is_that_of_an_independent_implementation() -> None:
     perceptual = Perceptual()
     generator = torch.Generator().manual_seed(7)
-    for name, value in perceptual.trunk.named_parameters():
+    for name, value in perceptual.backbone.named_parameters():
         if name.endswith("bias"):
             value.copy_(torch.randn(value.shape, generator=generator) * 0.1)
     images, targets = draw(2, 36, 19, seed=1), draw(2, 36, 19, seed=2)
-    trunk = {name: value.double().numpy() for name, value in perceptual.trunk.state_dict().items()}
+    backbone = {name: value.double().numpy() for name, value in perceptual.backbone.state_dict().items()}
     heads = [head.double().numpy().ravel() for head in perceptual.heads]
     pairs = zip(images.double().numpy(), targets.double().numpy(), strict=True)
-    expected = [oracle(image, target, trunk, heads) for image, target in pairs]
+    expected = [oracle(image, target, backbone, heads) for image, target in pairs]
     distances = perceptual(images, targets)
     assert distances.shape == (2,)
     np.testing.assert_allclose(distances.numpy(), expected, rtol=1e-4)
@@ -241,7 +243,7 @@ def save(folder: Path, name: str, tensors: dict[str, Tensor], monkeypatch: pytes
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A folder (``tmp_path``) with a file each of random trunk and heads, which are returned; and no network."""
+    """A folder (``tmp_path``) with a file each of random backbone and heads, which are returned; and no network."""
 
     def forbid_network(*args: object, **options: object) -> None:
         raise AssertionError("the network was used")
@@ -250,23 +252,23 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Te
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
     generator = torch.Generator().manual_seed(3)
-    trunk = {name: torch.rand(shape, generator=generator) for name, shape in TRUNK_SHAPES.items()}
+    backbone = {name: torch.rand(shape, generator=generator) for name, shape in BACKBONE_SHAPES.items()}
     heads = {name: torch.rand(shape, generator=generator) for name, shape in HEAD_SHAPES.items()}
-    save(tmp_path, weights.VGG16, trunk | {"classifier.0.bias": torch.ones(4096)}, monkeypatch)
+    save(tmp_path, weights.VGG16, backbone | {"classifier.0.bias": torch.ones(4096)}, monkeypatch)
     save(tmp_path, weights.LPIPS_VGG, heads, monkeypatch)
-    return trunk, heads
+    return backbone, heads
 
 
 def test_the_names_and_shapes_are_those_of_the_common_file(perceptual: Perceptual) -> None:
-    assert {name: tuple(value.shape) for name, value in perceptual.trunk.state_dict().items()} == TRUNK_SHAPES
+    assert {name: tuple(value.shape) for name, value in perceptual.backbone.state_dict().items()} == BACKBONE_SHAPES
     assert [tuple(head.shape) for head in perceptual.heads] == list(HEAD_SHAPES.values())
 
 
 def test_the_common_files_load(files: tuple[dict[str, Tensor], dict[str, Tensor]], tmp_path: Path) -> None:
-    trunk, heads = files
+    backbone, heads = files
     loaded = Perceptual.pretrained(tmp_path, download=False)
-    for name, value in loaded.trunk.state_dict().items():
-        assert torch.equal(value, trunk[name]), name
+    for name, value in loaded.backbone.state_dict().items():
+        assert torch.equal(value, backbone[name]), name
     for head, expected in zip(loaded.heads, heads.values(), strict=True):
         assert torch.equal(head, expected)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
@@ -295,3 +297,37 @@ def test_a_file_with_other_tensors_is_named(
     save(tmp_path, name, tensors | {first: torch.ones(2, 2)}, monkeypatch)
     with pytest.raises(WeightsError, match=rf"{name} does not fit: {first} has shape \(2, 2\), not"):
         Perceptual.pretrained(tmp_path, download=False)
+
+
+def plain_perceptual(network: Perceptual, made: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """LPIPS as it is written, one pair at a time, in float64."""
+    network = copy.deepcopy(network).double()
+    total = torch.zeros((), dtype=torch.float64)
+    for head, f, g in zip(network.heads, network.features(made), network.features(target), strict=True):
+        total = total + ((f - g) ** 2 * head).sum(dim=1).mean()
+    return total
+
+
+def test_the_batched_perceptual_loss_is_the_sum_of_its_pairs(monkeypatch):
+    """For a network as deep as VGG16, with a quarter of its channels."""
+    monkeypatch.setattr(lpips, "BLOCKS", [(channels // 4, count) for channels, count in lpips.BLOCKS])
+    network = Perceptual(seed=3)
+    random = torch.Generator().manual_seed(2)
+    made = (torch.rand(6, 3, 32, 32, generator=random, dtype=torch.float64) * 2 - 1).requires_grad_()
+    targets = torch.rand(4, 3, 32, 32, generator=random, dtype=torch.float64) * 2 - 1
+    expected = torch.stack([plain_perceptual(network, made[i : i + 1], targets[i % 4 : i % 4 + 1]) for i in range(6)])
+    (gradient,) = torch.autograd.grad(expected.sum(), made)
+    for precision, tolerance, alike in (
+        (torch.float64, 1e-10, 1.0),
+        (torch.float32, 1e-5, 1.0),
+        (torch.bfloat16, 0.03, 0.98),
+    ):
+        reduced = network.double() if precision == torch.float64 else network.float().for_training(precision)
+        for recompute in (False, True):
+            reduced.backbone.recompute = recompute
+            given = made if precision == torch.float64 else made.float()
+            wanted = targets if precision == torch.float64 else targets.float()
+            distances = reduced(given, wanted)
+            torch.testing.assert_close(distances.double(), expected, rtol=tolerance, atol=0)
+            (found,) = torch.autograd.grad(distances.sum(), made)
+            assert F.cosine_similarity(found.flatten(), gradient.flatten(), dim=0) >= alike - 1e-6

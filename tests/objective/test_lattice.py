@@ -78,8 +78,8 @@ def test_the_charge_is_its_formula_and_nothing_where_places_agree():
     images, mean, wanted = dotted(3, 0), lattice.energies(dotted(20, 1)), lattice.energies(noise(20, 2))
     expected = 0.0
     for had, so_far, right in zip(lattice.sampled(images), mean, wanted, strict=True):
-        over = ((so_far + lattice.ROUNDING) / (right + lattice.ROUNDING)).log()
-        expected += ((over - over.mean()) * had / (so_far + lattice.ROUNDING)).mean().item()
+        over = ((so_far + lattice.ROUNDING_ENERGY) / (right + lattice.ROUNDING_ENERGY)).log()
+        expected += ((over - over.mean()) * had / (so_far + lattice.ROUNDING_ENERGY)).mean().item()
     assert lattice.penalty(images, mean, wanted).item() == pytest.approx(expected, rel=1e-4)
     assert lattice.penalty(images, mean, mean) == 0
     assert lattice.unevenness(4 * wanted, wanted).abs().max() < 1e-3, "more detail, but as much at each place"

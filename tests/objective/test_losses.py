@@ -3,10 +3,11 @@
 import torch
 
 from handful.config.generator import GeneratorConfig
+from handful.networks.conv import shrink
 from handful.networks.discriminator import Discriminator, quadrant
 from handful.networks.generator import initialise
-from handful.networks.layers import shrink
 from handful.objective.losses import (
+    AugmentedBatch,
     absolute_difference,
     accuracy,
     discriminator_loss,
@@ -66,7 +67,7 @@ def test_a_reconstruction_is_compared_with_the_whole_the_part_and_the_small_imag
         return absolute_difference(made, target)
 
     corner = torch.tensor(3)
-    loss = reconstruction_loss(discriminator.decoders, view, images, small, corner, distance)
+    loss = reconstruction_loss(discriminator.decoders, view, AugmentedBatch(images, small, images), corner, distance)
     made = discriminator.decoders(view, corner)
     targets = small, images[:, :, 32:, 32:], small
     ((images_seen, targets_seen),) = seen

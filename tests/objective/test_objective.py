@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from handful.config.presets import tiny
-from handful.networks.layers import shrink
+from handful.networks.conv import shrink
 from handful.objective import lattice, spectrum
 from handful.objective.losses import AugmentedBatch, Objective, absolute_difference
 from handful.training.state import State
@@ -70,7 +70,8 @@ def test_augmentation_rises_when_a_discriminator_overfits_and_falls_when_it_cann
             total, _ = objective.discriminator(network, batch(real(step)), lambda shown=shown: shown, seeded(step))
             state.controls.update()
             if learning:
-                state.discriminator_optimizer.minimise(total)
+                state.discriminator_optimizer.accumulate_grads(total)
+                state.discriminator_optimizer.step()
             strengths.append(state.controls.augment.item())
         return strengths
 

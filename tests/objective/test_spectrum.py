@@ -34,7 +34,7 @@ def test_what_is_wanted_is_the_mean_over_the_training_images(mirror):
 
 
 def test_of_many_images_some_are_looked_at(monkeypatch):
-    monkeypatch.setattr(spectrum, "MOST", 10)
+    monkeypatch.setattr(spectrum, "MAX_MEASURED_IMAGES", 10)
     images = to_bytes(noise(35))
     assert torch.equal(
         spectrum.target(images, CPU, mirror=False), spectrum.target(images[::4].clone(), CPU, mirror=False)
@@ -68,7 +68,7 @@ def test_surroundings_are_those_in_the_whole_plane(size, longest):
     exact = images.double().numpy()
     whole = (np.abs(np.fft.fft2((exact - exact.mean(axis=(2, 3), keepdims=True)) * window)) ** 2).mean(axis=(0, 1))
     half = spectrum.power(images)
-    at, around = spectrum.grids(half, longest)
+    at, around = spectrum.grid_places(half, longest)
     found, here = spectrum.surroundings(half, around), half[at]
     assert found.shape == (longest, longest // 2 + 1)
     near = [(y, x) for y in range(-3, 4) for x in range(-3, 4) if max(abs(y), abs(x)) > 1]

@@ -14,7 +14,7 @@ from handful.images.grid import from_bytes
 from handful.metrics.evaluation import evaluate
 from handful.metrics.protocol import PROTOCOLS
 from handful.networks import latent
-from handful.networks.folded import Folded
+from handful.networks.folded import FoldedGenerator
 from handful.networks.generator import Generator
 from handful.progress import Quiet
 from handful.sampling.generate import generate
@@ -54,7 +54,7 @@ def test_a_truncated_picture_is_the_same_with_others_from_a_file_and_from_the_co
 def test_gates_go_towards_their_mean_in_a_straight_line():
     model = Model(trained(256))
     z, noise = latent.from_seeds([1, 2], 256, model.folded.noise_shapes, CPU)
-    own, mean = model.folded.gates_of(z, noise, None), model.truncation.mean_gates(None)
+    own, mean = model.folded.compute_gates(z, noise, None), model.truncation.mean_gates(None)
     assert own.keys() == mean.keys() == {"64", "128", "256"}
     half, none = (model.truncation.gates(z, noise, None, share) for share in (0.5, 0.0))
     for name in own:
@@ -85,9 +85,9 @@ def test_half_of_a_direction_is_drawn_in_where_the_map_answers_twice_as_far(mode
 
 
 def test_an_image_with_its_own_gates_given_is_the_same_bit_for_bit():
-    folded = Folded(trained(128))
+    folded = FoldedGenerator(trained(128))
     z, noise = latent.from_seeds([1], 256, folded.noise_shapes, CPU)
-    assert torch.equal(folded(z, noise, None, folded.gates_of(z, noise, None)), folded(z, noise))
+    assert torch.equal(folded(z, noise, None, folded.compute_gates(z, noise, None)), folded(z, noise))
 
 
 def test_the_mean_is_that_of_the_class():

@@ -37,8 +37,8 @@ def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
     """Half a second a step but for the first, which compiles; 100 MB before, gradients, 10 MB for each image."""
     now, holds = [0.0], [100 * MB]
     monkeypatch.setattr(gauge.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(gauge, "held", lambda device: holds[0])
-    monkeypatch.setattr(gauge, "limit", lambda device: 1000 * MB)
+    monkeypatch.setattr(gauge, "memory_in_use", lambda device: holds[0])
+    monkeypatch.setattr(gauge, "memory_limit", lambda device: 1000 * MB)
     monkeypatch.setattr(gauge, "peak_memory", lambda device: 250.0)
     config = tiny("-", size=32, channels=3, device="cpu", precision="fp32", steps=1_000, batch=8)
     state = State.fresh(config, torch.device("cpu"))
@@ -66,13 +66,13 @@ def test_a_forecast_is_what_the_first_steps_took_carried_on(monkeypatch):
 
 def test_the_memory_there_is_is_what_is_held_and_what_is_free(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(memory, "held", lambda device: 500)
+    monkeypatch.setattr(memory, "memory_in_use", lambda device: 500)
     monkeypatch.setattr(memory, "free_memory", lambda: 3000)
-    assert memory.limit(cpu) == 3500
+    assert memory.memory_limit(cpu) == 3500
     monkeypatch.setattr(memory, "free_memory", lambda: None)
-    assert memory.limit(cpu) is None
-    monkeypatch.setattr(memory, "held", lambda device: None)
-    assert memory.limit(cpu) is None
+    assert memory.memory_limit(cpu) is None
+    monkeypatch.setattr(memory, "memory_in_use", lambda device: None)
+    assert memory.memory_limit(cpu) is None
 
 
 def test_a_forecast_leaves_no_trace_and_a_run_tells_its_own(photos, tmp_path, monkeypatch, capsys):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from handful.compute import shared_batch as shares
-from handful.compute.memory import fewer, ran_out
-from handful.compute.processes import Ranks
+from handful.compute import shared_batch
+from handful.compute.memory import is_out_of_memory, smaller_micro_batch
+from handful.compute.processes import Processes
 from handful.config.presets import default, tiny
 from handful.config.train import TrainConfig
 from handful.errors import TrainingError, UsageError
@@ -35,7 +35,7 @@ NO_MEMORY = RuntimeError(
     " 1099511627776 bytes. Error code 12 (Cannot allocate memory)"
 )
 PLAIN = {"size": 32, "width": 8, "channels": 3, "device": "cpu", "precision": "fp32", "compile": "off", "seed": 4}
-"""Seed 0 has a LeakyReLU that turns over by rounding (see test_ranks.KINKS): 3e-4 where other seeds have 1e-7."""
+"""Seed 0 has a LeakyReLU that turns over by rounding (see test_processes.KINKS): 3e-4 where other seeds have 1e-7."""
 DIVIDED = {"augment_probability": 0.8, "steps": 3, "checkpoint_every": 2}
 
 
@@ -134,20 +134,20 @@ def test_gradients_of_parts_add_up_in_float32(dtype):
     assert added.dtype == torch.float32
 
 
-@given(ranks=st.integers(1, 4), parts=st.integers(1, 4), images=st.integers(1, 3), dim=st.integers(0, 1))
-def test_parts_of_shares_make_up_what_one_process_draws_at_once(ranks, parts, images, dim):
+@given(processes=st.integers(1, 4), parts=st.integers(1, 4), images=st.integers(1, 3), dim=st.integers(0, 1))
+def test_parts_of_shares_make_up_what_one_process_draws_at_once(processes, parts, images, dim):
     def draw(count: int) -> torch.Tensor:
         shape = [2, 2]
         shape[dim] = count
-        return shares.normal(shape, torch.Generator().manual_seed(5), dim=dim)
+        return shared_batch.normal(shape, torch.Generator().manual_seed(5), dim=dim)
 
-    whole, pieces = draw(ranks * parts * images), {}
-    for rank in range(ranks):
-        with shares.sharing(Ranks(rank, ranks)):
+    whole, pieces = draw(processes * parts * images), {}
+    for rank in range(processes):
+        with shared_batch.shared_among(Processes(rank, processes)):
             for number in range(parts):
-                with shares.parting(parts, number):
+                with shared_batch.micro_batches(parts, number):
                     pieces[number, rank] = draw(images)
-            with shares.parting(parts):
+            with shared_batch.micro_batches(parts):
                 mine = draw(parts * images)
         assert torch.equal(mine, torch.cat([pieces[number, rank] for number in range(parts)], dim))
     assert torch.equal(torch.cat([pieces[key] for key in sorted(pieces)], dim), whole)
@@ -289,17 +289,17 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(photos, tmp_path, monke
     monkeypatch.setattr(Objective, "discriminator", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         train(small(photos, tmp_path / "run"), Quiet())
-    assert ran_out(NO_MEMORY)
-    assert ran_out(torch.OutOfMemoryError("CUDA out of memory"))
-    assert ran_out(MemoryError())
+    assert is_out_of_memory(NO_MEMORY)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(MemoryError())
     with pytest.raises(RuntimeError) as real:
         torch.empty(2**60, dtype=torch.uint8)
-    assert ran_out(real.value)
+    assert is_out_of_memory(real.value)
 
 
 def test_several_processes_say_what_to_give():
     config = tiny("-", **PLAIN)
-    accumulate = Accumulator(config, State.fresh(config, CPU), Ranks(1, 2))
+    accumulate = Accumulator(config, State.fresh(config, CPU), Processes(1, 2))
     error = MemoryError()
     with pytest.raises(MemoryError):
         accumulate.halve(error)
@@ -308,7 +308,7 @@ def test_several_processes_say_what_to_give():
 
 @given(batch=st.integers(2, 200), micro_batch=st.integers(2, 200))
 def test_fewer_at_once_is_the_next_part_of_the_batch(batch, micro_batch):
-    less = fewer(micro_batch, batch)
+    less = smaller_micro_batch(micro_batch, batch)
     fitting = [part for part in range(2, micro_batch // 2 + 1) if batch % part == 0]
     assert less == (max(fitting) if fitting else None)
 
@@ -329,6 +329,6 @@ def test_what_cannot_be_divided_is_refused(options, message):
 
 
 def test_what_processes_cannot_share_out_is_refused():
-    Ranks(0, 2).require(8, CPU, 4)
+    Processes(0, 2).check(8, CPU, 4)
     with pytest.raises(UsageError, match="micro_batch 2: cannot be shared out equally among 4 processes"):
-        Ranks(0, 4).require(8, CPU, 2)
+        Processes(0, 4).check(8, CPU, 2)

@@ -123,7 +123,8 @@ def test_a_state_goes_through_a_checkpoint_bit_for_bit(photos, finished):
     state, fresh = (State.fresh(config, torch.device("cpu")) for _ in range(2))
     for player in ("generator", "discriminator"):
         optimizer = getattr(state, f"{player}_optimizer")
-        optimizer.minimise(sum(parameter.square().sum() for parameter in optimizer.network.parameters()))
+        optimizer.accumulate_grads(sum(parameter.square().sum() for parameter in optimizer.network.parameters()))
+        optimizer.step()
     assert not all(torch.equal(value, fresh.tensors()[name]) for name, value in state.tensors().items())
     fresh.load({name: value.clone() for name, value in state.tensors().items()})
     for player in ("generator", "average", "discriminator"):

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
-from test_ranks import free_ports, pair
+from test_processes import free_ports, pair
 
 import handful
-import two_ranks
+import two_processes
 from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
 from handful.config.presets import tiny
@@ -275,7 +275,7 @@ def test_two_processes_start_from_the_same(photos, source, tmp_path):
     two = dataclasses.replace(two, checkpoint_every=1, compile="off")
     train(dataclasses.replace(one, checkpoint_every=1, compile="off"), Quiet())
     (tmp_path / "scenarios.json").write_text(json.dumps({"two": two.to_json()}))
-    done = pair([Path(two_ranks.__file__), tmp_path, free_ports(1)[0]])
+    done = pair([Path(two_processes.__file__), tmp_path, free_ports(1)[0]])
     assert (tmp_path / "two.1.safetensors").exists(), [each.stderr[-3000:] for each in done]
     lead, other = (load_file(tmp_path / f"two.{rank}.safetensors") for rank in range(2))
     assert same(lead, other)

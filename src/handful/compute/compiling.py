@@ -1,4 +1,4 @@
-"""Whether and how to compile."""
+"""Whether torch.compile works here, and how it is used."""
 
 from __future__ import annotations
 
@@ -14,36 +14,32 @@ from torch.utils._triton import has_triton
 from handful.files import cache_folder
 
 P = ParamSpec("P")
-
-
 R = TypeVar("R")
 
-
 COMPILE_STEPS = {"cpu": 1_000, "cuda": 10_000}
-"""Steps after which compiling has paid for itself: of seconds each on a CPU, of a hundredth of one on a GPU."""
-
+"""Steps after which compiling has paid off: a step takes seconds on a CPU and a hundredth of one on a GPU."""
 
 COMPILERS = "C++ compiler (g++ or clang++) for the CPU or Triton for CUDA"
 
 
 def can_compile(device: torch.device) -> bool:
-    """Say whether there is what compiling needs: a C++ compiler for the CPU, Triton for CUDA; MPS is left alone."""
+    """Return whether there is a C++ compiler for the CPU, or Triton for CUDA; False on other devices."""
     if device.type == "cpu":
         return sys.platform != "win32" and any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
     return device.type == "cuda" and has_triton()
 
 
-def side_by_side(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that does the same to many small tensors, so that one kernel takes many of them.
+def compile_fused(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that treats many small tensors alike, so that one kernel handles many of them.
 
-    Source: horizontal fusion, as Inductor's combo kernels have it.
+    Source: horizontal fusion, called combo kernels in Inductor.
     """
     return torch.compile(function, dynamic=False, options={"combo_kernels": True})
 
 
-def keep_compiled() -> None:
-    """Have what is compiled kept for the next run in handful's cache folder, where it outlives a restart.
+def keep_compile_cache() -> None:
+    """Keep compiled code in handful's cache folder, where it outlives a restart, unless the user named another.
 
-    PyTorch's own place is the folder for temporary files; a place that the user named is left.
+    PyTorch's default is the folder for temporary files.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))

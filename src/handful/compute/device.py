@@ -1,4 +1,4 @@
-"""What the machine at hand is good at: precision, threads, memory, compiling. Measured or asked, never assumed."""
+"""The device to compute on: choosing it, setting it up, moving data to it."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from handful.compute.memory import keep_memory
+from handful.compute.memory import keep_freed_memory
 from handful.errors import UsageError
 
 
-def wait() -> None:
-    """Wait until the GPU, if there is one, has done what it was given."""
+def synchronize() -> None:
+    """Wait until the GPU, if there is one, has finished all queued work."""
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         torch.accelerator.synchronize()
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
-    """Bring values from main memory to the device, without waiting until a GPU has them."""
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Copy values from main memory to the device, without waiting for a GPU."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
-def prepare(device: torch.device) -> None:
-    """Set this process up to compute on the device: on the CPU, memory and threads."""
+def prepare_device(device: torch.device) -> None:
+    """Set this process up to compute on the device: the current GPU, or the CPU's memory and threads."""
     if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)  # what names no device, as streams do, belongs to this one
+        torch.cuda.set_device(device)  # for calls that name no device, such as those for streams
     if device.type == "cpu":
-        keep_memory()
+        keep_freed_memory()
         quota = cpu_quota(Path("/sys/fs/cgroup/cpu.max"))
         if "OMP_NUM_THREADS" not in os.environ and quota is not None and torch.get_num_threads() > quota:
             torch.set_num_threads(quota)
 
 
 def cpu_quota(file: Path) -> int | None:
-    """Give the processors that a container may use, which PyTorch does not ask for; none if it may use all it sees.
+    """Return how many processors a container may use; None if it may use all that it sees.
 
-    More threads than that are stopped again and again while the others wait for them.
+    PyTorch does not ask. With more threads than that, some are suspended again and again while the others wait.
     """
     try:
         quota, period = file.read_text(encoding="utf-8").split()
         return max(1, int(quota) // int(period))
-    except (OSError, ValueError):  # not in a container of this kind, or "max"
+    except (OSError, ValueError):  # not in such a container, or "max"
         return None
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn ``--device`` into a device; ``auto`` is the first of CUDA, MPS and the CPU that is there.
+    """Return the device that ``--device`` names; ``auto`` is the first available of CUDA, MPS and the CPU.
 
     Raises:
-        UsageError: if the device is unknown or not there.
+        UsageError: if the device is unknown or not available.
     """
     if name == "auto":
-        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(found)
+        available = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(available)
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -68,20 +68,20 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place(images: UInt8[Tensor, "n c h w"], device: torch.device) -> UInt8[Tensor, "n c h w"]:
-    """Put the images on the device if they take less than half of its free memory; otherwise steps fetch them."""
+def place_images(images: UInt8[Tensor, "n c h w"], device: torch.device) -> UInt8[Tensor, "n c h w"]:
+    """Move the images to the GPU if they take less than half of its free memory; else each step copies its batch."""
     if device.type == "cuda" and images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
         return images.to(device)
     return images
 
 
 def hardware(device: str) -> str:
-    """Name the GPU, or the processor and how many threads work on it."""
+    """Return the name of the GPU, or of the processor with the number of threads used."""
     if device.startswith("cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name(torch.device(device))
     name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # only Linux has the file, and only there is the name above no name
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-        name = found[1] if found else name
+    with contextlib.suppress(OSError):  # the file exists only on Linux, where platform gives no model name
+        match = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        name = match[1] if match else name
     threads = torch.get_num_threads()
     return f"{device}, {name}, {threads} thread{'s' * (threads != 1)}"

@@ -1,7 +1,7 @@
-"""One process or many, as ``torchrun`` starts them: who leads, what the lead says, and how all of them end.
+"""One process or several, as ``torchrun`` starts them.
 
-The process of rank 0 leads: it alone reads and writes files, prints and decides. What the processes do together in a
-step is in ``shares``.
+The main process (rank 0) alone reads and writes files, prints and decides; the others wait for what it broadcasts. What
+processes share within a training step is in ``shared_batch``.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ from handful.errors import TrainingError, UsageError, WeightsError
 
 T = TypeVar("T")
 
-
-PATIENCE = timedelta(hours=2)
-"""How long processes wait for the lead while it reads images, scores or saves. One that died is noticed at once."""
+WAIT_FOR_MAIN = timedelta(hours=2)
+"""How long processes wait while the main one reads images, scores or saves. A process that dies is noticed at once."""
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """This process among all that train one run."""
+class Processes:
+    """The processes that train one run, and which of them this is."""
 
     rank: int
     count: int
 
     @property
-    def lead(self) -> bool:
-        """True in the one process that reads and writes files, prints and decides."""
+    def is_main(self) -> bool:
+        """Whether this is the process that reads and writes files, prints and decides."""
         return self.rank == 0
 
-    def require(self, batch: int, device: torch.device, micro_batch: int | None = None) -> None:
-        """Refuse what cannot be shared out.
+    def check(self, batch: int, device: torch.device, micro_batch: int | None = None) -> None:
+        """Refuse a batch or a device that several processes cannot share.
 
         Raises:
-            UsageError: if the batch, or those of it that are computed at once, do not divide, or there is not one
-                device for each process.
+            UsageError: if the batch or the micro-batch does not divide by the number of processes, the device is
+                neither cpu nor cuda, or there are fewer GPUs than processes.
         """
         if self.count == 1:
             return
@@ -58,51 +57,51 @@ class Ranks:
                 f"--device {device}: several processes compute on cpu, or on cuda, where each takes a GPU of its own; "
                 "give one of these two"
             )
-        processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", self.count)), torch.cuda.device_count()
-        if device.type == "cuda" and processes > gpus:
-            raise UsageError(f"--nproc-per-node {processes}: each process needs a GPU of its own, and there are {gpus}")
+        local, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", self.count)), torch.cuda.device_count()
+        if device.type == "cuda" and local > gpus:
+            raise UsageError(f"--nproc-per-node {local}: each process needs a GPU of its own, and there are {gpus}")
 
-    def place(self, device: str) -> torch.device:
-        """Give this process's own device, where the lead computes on ``device``."""
+    def local_device(self, device: str) -> torch.device:
+        """Return this process's own device where the main one computes on ``device``."""
         return torch.device("cuda", torch.cuda.current_device()) if device == "cuda" else torch.device(device)
 
-    def agree(self, word: T) -> T:
-        """Give the lead's word in all processes, which wait for it; if it is an error, it is raised in all."""
+    def broadcast_object(self, value: T) -> T:
+        """Return the main process's value in all processes. If it is an error, raise it in all."""
         if self.count == 1:
-            return word
-        words: list[Any] = [word]
-        dist.broadcast_object_list(words)
-        if isinstance(words[0], Exception):
+            return value
+        values: list[Any] = [value]
+        dist.broadcast_object_list(values)
+        if isinstance(values[0], Exception):
             self.wait()
-            raise words[0]
-        said: T = words[0]
-        return said
+            raise values[0]
+        received: T = values[0]
+        return received
 
-    def hand(self, tensors: Iterable[Tensor]) -> None:
-        """Write what the lead has in these tensors into those of the others; through the CPU, so for once only."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the main process's tensors into those of the others, in place. Goes through the CPU, so it is slow."""
         if self.count == 1:
             return
         for tensor in tensors:
-            carried = tensor.detach().contiguous().cpu()
-            dist.broadcast(carried, 0)
-            if not self.lead:
-                tensor.detach().copy_(carried)
+            values = tensor.detach().contiguous().cpu()
+            dist.broadcast(values, 0)
+            if not self.is_main:
+                tensor.detach().copy_(values)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have come this far."""
         if self.count > 1:
             dist.all_reduce(torch.zeros(1))
 
 
-ALONE = Ranks(0, 1)
+ALONE = Processes(0, 1)
 
 
 @contextmanager
-def join() -> Iterator[Ranks]:
-    """Join the processes that ``torchrun`` started, or stand alone.
+def join() -> Iterator[Processes]:
+    """Join the processes that ``torchrun`` started; without it, this process is alone.
 
-    What the lead raises between steps, where the others wait for its word, they raise too. Whatever else goes wrong
-    ends the process at hand, and so the others, which lose the connection to it.
+    An error that the main process raises while the others wait for it is raised in all. Any other error ends its own
+    process, and the others lose the connection and end too.
     """
     rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if count == 1:
@@ -111,15 +110,15 @@ def join() -> Iterator[Ranks]:
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    ranks = Ranks(rank, count)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    processes = Processes(rank, count)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=WAIT_FOR_MAIN)
     try:
-        yield ranks
-        ranks.agree(None)
-        ranks.wait()  # gloo aborts a process whose peer has already left
+        yield processes
+        processes.broadcast_object(None)
+        processes.wait()  # gloo aborts a process whose peer has already left
     except (UsageError, TrainingError, WeightsError, OSError) as error:
-        if ranks.lead:
-            ranks.agree(error)
+        if processes.is_main:
+            processes.broadcast_object(error)
         raise
     finally:
         dist.destroy_process_group()

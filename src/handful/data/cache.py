@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from jaxtyping import UInt8
 from torch import Tensor
 
-from handful.compute.memory import GIGA, budget
+from handful.compute.memory import GIGA, max_image_bytes
 from handful.config.train import TrainConfig
 from handful.data.classes import find_classes
 from handful.data.dataset import Dataset, load_folder
@@ -52,7 +52,9 @@ def fits_in_memory(config: TrainConfig) -> bool:
     """
     if (config.folder / layout.CACHE / ABOUT).exists():
         return False
-    return len(open_photos(config.images).files) * config.geometry.bytes_per_image <= budget(config.image_memory)
+    return len(open_photos(config.images).files) * config.geometry.bytes_per_image <= max_image_bytes(
+        config.image_memory
+    )
 
 
 def load(config: TrainConfig) -> Dataset:
@@ -81,7 +83,7 @@ def create(folder: Path, photos: Photos, origin: dict[str, Any], config: TrainCo
     """Decode the images into the cache."""
     folder.mkdir(parents=True, exist_ok=True)
     needed = len(photos.files) * config.geometry.bytes_per_image
-    limit = budget(config.image_memory) / GIGA
+    limit = max_image_bytes(config.image_memory) / GIGA
     note(
         f"the images take {needed / GIGA:.2f} GB, more than the {limit:.2f} GB of memory they may use"
         f" (--image-memory): decoding them into {folder / IMAGES}"

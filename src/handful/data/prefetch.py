@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from handful.compute.device import sent
+from handful.compute.device import to_device
 from handful.data.cache import mapped_file
 
 BatchReader = Callable[[Tensor, Tensor], Tensor]
@@ -22,7 +22,7 @@ BatchReader = Callable[[Tensor, Tensor], Tensor]
 def batch_reader(images: UInt8[Tensor, "n c h w"], device: torch.device) -> BatchReader:
     """Return a reader that indexes images on the device directly, and prefetches all others."""
     if images.device.type == device.type and mapped_file(images) is None:
-        return lambda indices, coming: images[sent(indices, device)]
+        return lambda indices, coming: images[to_device(indices, device)]
     return Prefetcher(images, pinned=device.type == "cuda")
 
 

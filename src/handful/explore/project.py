@@ -197,17 +197,17 @@ class Search:
         """Optimise the lowest maps, and the noise if it had its stage. Return the nearest picture."""
         folded = self.model.folded
         with torch.no_grad():
-            low = folded.start(self.z, self.labels)
+            low = folded.base_map(self.z, self.labels)
 
         def draw() -> Tensor:
-            return folded.grow(low, self.noise, self.labels)
+            return folded.from_base_map(low, self.noise, self.labels)
 
         variables = [low, *self.noise] if self.effort.noise_steps else [low]
         best = int(self.descend(variables, draw, self.effort.map_steps).argmin())
         with torch.no_grad():
             noise = [maps[best : best + 1] for maps in self.noise]
             labels = None if self.labels is None else self.labels[best : best + 1]
-            return to_bytes(folded.grow(low[best : best + 1], noise, labels)).cpu()[0]
+            return to_bytes(folded.from_base_map(low[best : best + 1], noise, labels)).cpu()[0]
 
     def nearest(self, name: str, distances: Float[Tensor, " s"]) -> Latents:
         """Return the latents of the nearest start."""

@@ -30,7 +30,7 @@ def mean_lpips(perceptual: Perceptual, images: UInt8[Tensor, "n c h w"], pairs: 
     first = torch.randint(len(images), (pairs,), generator=random)
     # A step of 1 to n - 1 around the set never returns to the same image.
     second = (first + torch.randint(1, len(images), (pairs,), generator=random)) % len(images)
-    device = next(perceptual.trunk.parameters()).device
+    device = next(perceptual.backbone.parameters()).device
     total = 0.0
     for start in range(0, pairs, BATCH):
         sides = [pixels(images[chosen[start : start + BATCH]].to(device)) for chosen in (first, second)]

@@ -2,7 +2,7 @@
 
 ``efficientnet``  EfficientNet-Lite0's last layer before ImageNet's classes, 1280 numbers; its file is installed with us
 ``inception``     the 2015 network behind every published FID, 2048 numbers; a weight file
-``vgg16``         the trunk of LPIPS: mean and deviation of each channel of its five taps, 2944 numbers; weight files
+``vgg16``         the VGG16 of LPIPS: mean and deviation of each channel of its five taps, 2944 numbers; weight files
 ``dino``          DINOv2's class token, 1024 numbers: knows objects, not ImageNet's classes; the package transformers
 ``random``        a fixed random network on every octave, mean and deviation of each channel in a 3 x 3 grid; no file
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handful.compute.memory import most_compared
+from handful.compute.memory import max_compared_images
 from handful.config.geometry import Geometry
 from handful.config.sizes import spelled
 from handful.data.dataset import Dataset, load_folder
@@ -24,7 +24,7 @@ def load_images(folder: Path, geometry: Geometry) -> Dataset:
     Raises:
         UsageError: if it holds fewer than 10 images.
     """
-    most = most_compared(geometry.bytes_per_image)
+    most = max_compared_images(geometry.bytes_per_image)
     dataset = load_folder(folder, geometry, f"reading {printable(folder)}", most)
     if dataset.left_out:
         note(f"{printable(folder)}: comparing with {amount(dataset)}; more do not fit into memory or change little")

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from handful.compute.memory import kept_or_recomputed
-from handful.compute.streams import aside
+from handful.compute.memory import checkpointed
+from handful.compute.streams import run_on_stream
 from handful.config.generator import GeneratorConfig
 from handful.config.train import TrainConfig
+from handful.networks.conv import conv, down_conv
 from handful.networks.generator import small_size
-from handful.networks.layers import SLOPE, Decoder, DownBlock, Excitation, batch_norm, conv, halving, leaky
+from handful.networks.layers import LEAKY_SLOPE, Decoder, DownBlock, Excitation, batch_norm, leaky_relu
 
 BODY_SIZE = 256
 """Nominal size of the body's widest map; the stem brings larger images down to it."""
@@ -57,22 +58,22 @@ class Discriminator(nn.Module):
         width, nominal = config.width, config.nominal
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY_SIZE) if size <= nominal}
         sizes = sorted(channels, reverse=True)
-        halve = partial(halving, smoothly=smooth)
+        halve = partial(down_conv, smooth=smooth)
         self.stem = stem(nominal, config.channels, channels, halve)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         for size in sizes[1:]:
-            self.blocks[str(size)] = ResidualDownBlock(channels[2 * size], channels[size], smoothly=smooth)
+            self.blocks[str(size)] = ResidualDownBlock(channels[2 * size], channels[size], smooth=smooth)
             if config.sle and 8 * size in channels:
                 self.gates[str(size)] = Excitation(channels[8 * size], channels[size], config.base)
         hidden = 2 * channels[8]
         self.head = nn.Sequential(
-            conv(channels[8], hidden, 1), batch_norm(hidden), leaky(), conv(hidden, 1, PATCH_PIXELS)
+            conv(channels[8], hidden, 1), batch_norm(hidden), leaky_relu(), conv(hidden, 1, PATCH_PIXELS)
         )
         small = small_size(nominal)
         halves = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
-        self.small = nn.Sequential(halve(config.channels, halves[0]), leaky())
-        self.small.extend(DownBlock(inputs, outputs, smoothly=smooth) for inputs, outputs in pairwise(halves))
+        self.small = nn.Sequential(halve(config.channels, halves[0]), leaky_relu())
+        self.small.extend(DownBlock(inputs, outputs, smooth=smooth) for inputs, outputs in pairwise(halves))
         self.small_head = conv(halves[-1], 1, PATCH_PIXELS)
         self.classes = self.small_classes = None
         if config.classes:
@@ -133,16 +134,16 @@ class ResidualDownBlock(nn.Module):
     Source: FastGAN (Liu et al. 2021), figure 4.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, smoothly: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, *, smooth: bool = False) -> None:
         super().__init__()
         self.recompute = False
-        self.halve = nn.Sequential(halving(inputs, outputs, smoothly=smoothly), batch_norm(outputs))
+        self.halve = nn.Sequential(down_conv(inputs, outputs, smooth=smooth), batch_norm(outputs))
         self.refine = nn.Sequential(conv(outputs, outputs, 3, padding=1), batch_norm(outputs))
         self.direct = nn.Sequential(nn.AvgPool2d(2), conv(inputs, outputs, 1), batch_norm(outputs))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Halve height and width."""
-        return kept_or_recomputed(self.both_paths, x, recompute=self.recompute)
+        return checkpointed(self.both_paths, x, enabled=self.recompute)
 
     def both_paths(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h//2 w//2"]:
         """Return the mean of the two paths."""
@@ -164,8 +165,8 @@ class Decoders(nn.Module):
 
     def forward(self, output: DiscriminatorOutput, corner: Int64[Tensor, ""]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the whole image, its quadrant number ``corner`` (0 to 3) and the small image, all ``[b c s t]``."""
-        part = aside(lambda: self.part(quadrant(output.wide, corner)), 1, corner.device)
-        small = aside(lambda: self.small(output.small), 2, corner.device)
+        part = run_on_stream(lambda: self.part(quadrant(output.wide, corner)), 1, corner.device)
+        small = run_on_stream(lambda: self.small(output.small), 2, corner.device)
         return self.whole(output.deep), part(), small()
 
 
@@ -173,12 +174,12 @@ def stem(size: int, inputs: int, channels: dict[int, int], halve: Callable[[int,
     """Build the layers that bring an image of nominal ``size``, with ``inputs`` channels, to the body's first map."""
     full = channels[max(channels)]
     if size <= BODY_SIZE:
-        return nn.Sequential(conv(inputs, full, 3, padding=1), leaky())
+        return nn.Sequential(conv(inputs, full, 3, padding=1), leaky_relu())
     halvings = (size // BODY_SIZE).bit_length() - 1
     widths = [full // 2] * (halvings - 1) + [full]
-    layers: list[nn.Module] = [halve(inputs, widths[0]), leaky()]
+    layers: list[nn.Module] = [halve(inputs, widths[0]), leaky_relu()]
     for before, after in pairwise(widths):
-        layers += [halve(before, after), batch_norm(after), leaky()]
+        layers += [halve(before, after), batch_norm(after), leaky_relu()]
     return nn.Sequential(*layers)
 
 
@@ -191,7 +192,7 @@ def sharpened(images: Float[Tensor, "b c h w"], strength: float) -> Float[Tensor
 
 def activated(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Apply the discriminator's activation in place."""
-    return F.leaky_relu(x, SLOPE, inplace=True)
+    return F.leaky_relu(x, LEAKY_SLOPE, inplace=True)
 
 
 def class_logits(maps: Float[Tensor, "b k h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "b l"]:

@@ -1,4 +1,4 @@
-"""Latents and noise maps: all that a picture is drawn from, by seed."""
+"""Latents and noise maps: all that an image is generated from, drawn by seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from handful.compute import shared_batch as shares
+from handful.compute import shared_batch
 from handful.config.sizes import Shape
 from handful.errors import UsageError
 from handful.seeds import Purpose, fold
@@ -18,12 +18,12 @@ from handful.seeds import Purpose, fold
 def draw(
     count: int, latent: int, noise_shapes: Sequence[Shape], random: torch.Generator
 ) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
-    """Draw latents and noise maps from the standard normal distribution, on the generator's device.
+    """Draw latents and noise maps from the standard normal distribution, on the device of ``random``.
 
-    Source: FastGAN (Liu et al. 2021), section 3.1; the noise is one map per site, shared by the channels.
+    Source: FastGAN (Liu et al. 2021), section 3.1; all channels share a noise map.
     """
-    z = shares.normal((count, latent), random)
-    noise = [shares.normal((count, 1, *shape), random) for shape in noise_shapes]
+    z = shared_batch.normal((count, latent), random)
+    noise = [shared_batch.normal((count, 1, *shape), random) for shape in noise_shapes]
     return z, noise
 
 
@@ -32,17 +32,17 @@ def from_seeds(
 ) -> tuple[Float[Tensor, "b z"], list[Float[Tensor, "b 1 _ _"]]]:
     """Draw each image's latent and noise from its own seed, so that they do not depend on the other images.
 
-    Drawn on the CPU whatever the device, so that a seed means the same picture everywhere.
+    They are drawn on the CPU, so that a seed gives the same image on every device.
     """
-    random = [torch.Generator().manual_seed(fold(Purpose.PICTURE, seed)) for seed in seeds]
-    drawn = [draw(1, latent, noise_shapes, each) for each in random]
-    z = torch.cat([latents for latents, _ in drawn]).to(device)
-    noise = [torch.cat(maps).to(device) for maps in zip(*(maps for _, maps in drawn), strict=True)]
+    generators = [torch.Generator().manual_seed(fold(Purpose.PICTURE, seed)) for seed in seeds]
+    inputs = [draw(1, latent, noise_shapes, random) for random in generators]
+    z = torch.cat([z for z, _ in inputs]).to(device)
+    noise = [torch.cat(maps).to(device) for maps in zip(*(maps for _, maps in inputs), strict=True)]
     return z, noise
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse a list that no pictures can be drawn from.
+    """Refuse an empty list of seeds and negative seeds.
 
     Raises:
         UsageError: if it is empty, or a seed is negative.
@@ -53,13 +53,13 @@ def check_seeds(seeds: Sequence[int]) -> None:
         raise UsageError(f"seed {min(seeds)}: must not be negative")
 
 
-def slerp(start: Float[Tensor, "b z"], end: Float[Tensor, "b z"], share: float) -> Float[Tensor, "b z"]:
-    """Go a share of the way from one latent to another along the arc between their directions.
+def slerp(start: Float[Tensor, "b z"], end: Float[Tensor, "b z"], fraction: float) -> Float[Tensor, "b z"]:
+    """Return the latent at a fraction, 0 to 1, of the arc between two latents; lengths are interpolated linearly.
 
-    Source: White 2016, "Sampling generative networks", section 2.1; lengths are interpolated, not only directions.
+    Source: White 2016, "Sampling generative networks", section 2.1, which interpolates directions only.
     """
     lengths = start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True)
-    first, last = F.normalize(start, dim=1), F.normalize(end, dim=1)  # all zeros have no direction, and stay zeros
+    first, last = F.normalize(start, dim=1), F.normalize(end, dim=1)  # zeros have no direction, and stay zeros
     angle = (first * last).sum(dim=1, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
-    direction: Tensor = (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()
-    return direction * torch.lerp(lengths[0], lengths[1], share)
+    direction: Tensor = (((1 - fraction) * angle).sin() * first + (fraction * angle).sin() * last) / angle.sin()
+    return direction * torch.lerp(lengths[0], lengths[1], fraction)

@@ -1,9 +1,8 @@
 """Convolutions of few channels, computed on blocks of 2x2 pixels.
 
-A GPU's matrix units take sixteen channels and more at a time. Where a map has three or eight, most of them idle, and
-kernels for so few are poor: at 1024 px four such layers took half of a step (dev/log-2026-11.md, 2026-11-26). Four
-pixels laid side by side are four times the channels at half the height and width. What a layer computes stays the same:
-its kernel is laid out anew, with zeros where a block reaches further than the kernel did.
+A GPU's matrix units process 16 channels or more at a time; with three or eight, most of them idle. At 1024 px four such
+layers took half of a step (dev/log-2026-11.md, 2026-11-26). A block of four pixels has four times the channels, at half the height
+and width. The result is the same: the kernel is laid out over blocks, with zeros where a block exceeds the kernel.
 """
 
 from __future__ import annotations
@@ -13,63 +12,62 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-KINDS = [((3, 3), (1, 1), (1, 1)), ((4, 4), (2, 2), (1, 1))]
+SUPPORTED = [((3, 3), (1, 1), (1, 1)), ((4, 4), (2, 2), (1, 1))]
 """Kernel, stride and padding of the convolutions that can be computed on blocks."""
 
+MAX_CHANNELS = 16
+"""Input or output channels up to which blocks are faster."""
 
-FEW = 16
-"""Channels, of what comes in or goes out, up to which blocks are the faster way."""
+MAX_CHANNELS_UPSAMPLING = 32
+"""The same for convolutions that upsample."""
 
-
-FEW_ENLARGED = 32
-"""Likewise where the map is enlarged, where blocks take in more pixels than the kernel needs."""
-
-
-LEAST = 64
-"""Pixels along a side from which on it matters."""
+MIN_SIDE = 64
+"""Side, in pixels, from which on blocks are faster."""
 
 
-def is_faster(x: Float[Tensor, "b i h w"], few: int, limit: int) -> bool:
-    """Say whether a layer that has ``few`` channels on one side is faster on blocks: in half precision on CUDA."""
-    return x.is_cuda and x.dtype != torch.float32 and few <= limit and min(x.shape[2:]) >= LEAST
+def is_faster(x: Float[Tensor, "b i h w"], channels: int, max_channels: int) -> bool:
+    """Return whether blocks are faster for a layer with ``channels`` on one side: in half precision, on CUDA."""
+    return x.is_cuda and x.dtype != torch.float32 and channels <= max_channels and min(x.shape[2:]) >= MIN_SIDE
 
 
 def conv_by_blocks(x: Float[Tensor, "b i h w"], kernel: Float[Tensor, "o i k k"]) -> Float[Tensor, "b o _ _"]:
-    """Convolve as ``conv2d(x, kernel, padding=1)`` for a 3x3 kernel, and with ``stride=2`` for a 4x4 one.
+    """Return ``conv2d(x, kernel, padding=1)`` for a 3x3 kernel, ``conv2d(x, kernel, stride=2, padding=1)`` for 4x4.
 
-    Height and width are even.
+    Height and width must be even.
     """
     outputs, inputs, size = kernel.shape[:3]
-    # Channels in blocks come to a multiple of eight, for which there are kernels that make no other copy.
-    x, kernel = (F.pad(each, (0, 0, 0, 0, 0, inputs % 2)) for each in (x, kernel))
-    blocks = last(F.pixel_unshuffle(x, 2))  # [b 4i h/2 w/2]
+    # A multiple of eight channels in a block spares cuDNN a copy.
+    x, kernel = (F.pad(values, (0, 0, 0, 0, 0, inputs % 2)) for values in (x, kernel))
+    blocks = channels_last(F.pixel_unshuffle(x, 2))  # [b 4i h/2 w/2]
     if size == 4:
-        taps = reached(1, 4, kernel)[0]  # [t q k]
-        return F.conv2d(blocks, last(torch.einsum("oiab,tqa,sub->oiquts", kernel, taps, taps).flatten(1, 3)), padding=1)
+        taps = tap_layout(1, 4, kernel)[0]  # [t q k]
+        over_blocks = torch.einsum("oiab,tqa,sub->oiquts", kernel, taps, taps).flatten(1, 3)
+        return F.conv2d(blocks, channels_last(over_blocks), padding=1)
     kernel = F.pad(kernel, (0, 0, 0, 0, 0, 0, 0, outputs % 2))
-    taps = reached(2, 3, kernel)  # [p t q k]
-    laid = torch.einsum("oiab,ptqa,rsub->opriquts", kernel, taps, taps).flatten(3, 5).flatten(0, 2)
-    return last(F.pixel_shuffle(F.conv2d(blocks, last(laid), padding=1), 2)[:, :outputs])
+    taps = tap_layout(2, 3, kernel)  # [p t q k]
+    over_blocks = torch.einsum("oiab,ptqa,rsub->opriquts", kernel, taps, taps).flatten(3, 5).flatten(0, 2)
+    out = F.conv2d(blocks, channels_last(over_blocks), padding=1)  # [b 4o h/2 w/2]
+    return channels_last(F.pixel_shuffle(out, 2)[:, :outputs])
 
 
-def up_by_blocks(x: Float[Tensor, "b i h w"], kernel: Float[Tensor, "i o 4 4"]) -> Float[Tensor, "b o 2*h 2*w"]:
-    """Enlarge and convolve as ``conv_transpose2d(x, kernel, stride=2, padding=1)``."""
-    # Seen from the other side it is the convolution of stride 2 that conv_by_blocks does: phases are put out, not in.
-    taps = reached(1, 4, kernel)[0].flip(0)  # [t p k]
-    laid = torch.einsum("ioab,tpa,srb->oprits", kernel, taps, taps).flatten(0, 2)
-    return last(F.pixel_shuffle(F.conv2d(x, last(laid), padding=1), 2))
+def up_conv_by_blocks(x: Float[Tensor, "b i h w"], kernel: Float[Tensor, "i o 4 4"]) -> Float[Tensor, "b o 2*h 2*w"]:
+    """Return ``conv_transpose2d(x, kernel, stride=2, padding=1)``."""
+    # The adjoint of the convolution of stride 2 above: blocks are the output instead of the input.
+    taps = tap_layout(1, 4, kernel)[0].flip(0)  # [t p k]
+    over_blocks = torch.einsum("ioab,tpa,srb->oprits", kernel, taps, taps).flatten(0, 2)
+    return channels_last(F.pixel_shuffle(F.conv2d(x, channels_last(over_blocks), padding=1), 2))
 
 
-def reached(phases: int, size: int, like: Tensor) -> Float[Tensor, "p 3 2 k"]:
-    """Say which tap of a kernel meets which pixel of which of three blocks, along one side: 1 where it does, else 0.
+def tap_layout(phases: int, size: int, like: Tensor) -> Float[Tensor, "p 3 2 k"]:
+    """Return which tap of a kernel meets which pixel of three neighbouring blocks along one side: 1 where it does.
 
-    ``p``: the pixel that is put out, of the block in the middle. Made where it is needed, so that nothing waits.
+    Indices: output pixel ``p`` of the middle block, block ``t``, its pixel ``q``, tap ``k`` of ``size``.
     """
     p, t, q, k = (torch.arange(count, device=like.device) for count in (phases, 3, 2, size))
     before = p[:, None, None, None] - 1  # padding
     return (2 * (t - 1)[:, None, None] + q[:, None] - before == k).to(like.dtype)
 
 
-def last(x: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "_ _ _ _"]:
-    """Lay a map or a kernel out with its channels last."""
+def channels_last(x: Float[Tensor, "_ _ _ _"]) -> Float[Tensor, "_ _ _ _"]:
+    """Return a map or a kernel in channels-last format."""
     return x.contiguous(memory_format=torch.channels_last)

@@ -88,8 +88,8 @@ class Controls:
         self.steps += 1
         share = torch.clamp(1 / self.steps, min=1 - MEAN_DECAY)  # a plain running mean would start from zero
         for name, mean in self.means.items():
-            mean.lerp_(shared_batch.mean(torch.stack(self.measured[name]).mean(dim=0)), share)
-        self.sign.lerp_(shared_batch.mean(torch.stack(self.signs).mean()), 1 - SIGN_DECAY)
+            mean.lerp_(shared_batch.all_reduce_mean(torch.stack(self.measured[name]).mean(dim=0)), share)
+        self.sign.lerp_(shared_batch.all_reduce_mean(torch.stack(self.signs).mean()), 1 - SIGN_DECAY)
         self.discard()
         if self.config.augment_schedule == "adaptive":
             most = self.config.augment_probability

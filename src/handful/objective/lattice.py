@@ -67,7 +67,7 @@ def kernel(device: torch.device) -> Float[Tensor, "o 16 2 2"]:
 
 def sampled(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "k p p"]:
     """Estimate ``energies`` from one channel of each image: the first image's first, the second's second, and so on."""
-    number = shared_batch.numbers(len(images), images.device)[:, None]
+    number = shared_batch.local_indices(len(images), images.device)[:, None]
     used = number % images.shape[1] == torch.arange(images.shape[1], device=images.device)  # [b c]
     return energies((images * used[:, :, None, None]).sum(dim=1, keepdim=True))
 

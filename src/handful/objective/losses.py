@@ -11,11 +11,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from handful.compute import shared_batch
-from handful.compute.streams import aside
+from handful.compute.streams import run_on_stream
 from handful.config.train import TrainConfig
 from handful.networks.build import AnyDiscriminator
+from handful.networks.conv import shrink
 from handful.networks.discriminator import Decoders, DiscriminatorOutput, quadrant
-from handful.networks.layers import shrink
 from handful.objective import lattice, spectrum
 from handful.objective.controls import Controls
 
@@ -80,7 +80,7 @@ class Objective:
         def judge(batch: AugmentedBatch) -> tuple[AugmentedBatch, DiscriminatorOutput]:
             return batch, network(batch.images, batch.small, batch.labels, network.draw_window(random))
 
-        generated = aside(lambda: judge(generate().detach()), 0, real.images.device)
+        generated = run_on_stream(lambda: judge(generate().detach()), 0, real.images.device)
         output = judge(real)[1]
         reconstruction = torch.zeros((), device=real.images.device)
         if network.decoders is not None:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
-from handful.compute.memory import most_compared
+from handful.compute.memory import max_compared_images
 from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.data.dataset import Dataset, load_folder
@@ -104,7 +104,7 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
 
 def training_images(config: TrainConfig) -> Dataset:
     """Load as many training images as scores compare with."""
-    most = most_compared(config.geometry.bytes_per_image)
+    most = max_compared_images(config.geometry.bytes_per_image)
     return load_folder(config.images, config.geometry, "reading the training images", most)
 
 

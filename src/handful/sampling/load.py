@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handful.compute.device import choose_device, prepare
+from handful.compute.device import choose_device, prepare_device
 from handful.config.choices import SamplingPrecision
 from handful.errors import UsageError
 from handful.networks.generator import Generator
@@ -36,7 +36,7 @@ def load(
             raise UsageError(f"{source}: does not exist; give a run folder, a model folder or a .safetensors file")
         raise UsageError(f"{source}: has no {WEIGHTS}; if it is a run folder, it has not written its first model yet")
     chosen = choose_device(device)
-    prepare(chosen)
+    prepare_device(chosen)
     config, weights = read_model(path, str(chosen))
     network = Generator(config).to(chosen)
     network.load_state_dict(weights)

@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from handful.compute.compiling import COMPILERS, can_compile, keep_compiled
+from handful.compute.compiling import COMPILERS, can_compile, keep_compile_cache
 from handful.compute.precision import PRECISIONS, arithmetic
 from handful.config.choices import SamplingPrecision
 from handful.displays import as_html
 from handful.errors import UsageError
 from handful.networks import latent
-from handful.networks.folded import Folded, Gates
+from handful.networks.folded import FoldedGenerator, Gates
 from handful.networks.generator import Generator
 from handful.networks.layers import Labels
 from handful.records.run_folder import RunFolder
@@ -99,11 +99,11 @@ class Model:
         return None if self.source is None else RunFolder.of_model(self.source)
 
     @cached_property
-    def folded(self) -> Folded:
+    def folded(self) -> FoldedGenerator:
         """The network with its normalisations folded into its weights."""
-        folded = Folded(self.network, PRECISIONS[self.precision])
+        folded = FoldedGenerator(self.network, PRECISIONS[self.precision])
         if self.compile:
-            keep_compiled()
+            keep_compile_cache()
             folded.compile(dynamic=False)
         return folded
 
@@ -157,7 +157,7 @@ class Model:
         """Return the gates that latents, noise maps and classes set in ``draw``; none for a generator without SLE."""
         with arithmetic(self.precision):
             if truncation == 1:
-                return self.folded.gates_of(z, noise, labels)
+                return self.folded.compute_gates(z, noise, labels)
             return self.truncation.gates(self.truncation.latents(z, truncation), noise, labels, truncation)
 
     def labels(self, seeds: Sequence[int], class_name: ClassName = None) -> Int64[Tensor, " n"] | None:

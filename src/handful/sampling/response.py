@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from handful.networks import latent
-from handful.networks.folded import Folded
+from handful.networks.folded import FoldedGenerator
 from handful.networks.layers import Labels
 
 MAP = 16
@@ -34,7 +34,7 @@ RIDGE = 0.1
 
 
 @torch.no_grad()
-def response(folded: Folded, labels_of: Callable[[Sequence[int]], Labels | None]) -> Float64[Tensor, "z z"]:
+def response(folded: FoldedGenerator, labels_of: Callable[[Sequence[int]], Labels | None]) -> Float64[Tensor, "z z"]:
     """Measure how far a low map moves as the latent does: ``B B^T``, for maps regressed on latents as ``z B``.
 
     Its eigenvectors are the directions in which latents count for the map, its eigenvalues by how much. Measured over

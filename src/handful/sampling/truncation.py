@@ -14,7 +14,7 @@ from handful.config import budget
 from handful.errors import UsageError
 from handful.networks import latent
 from handful.networks.calibrate import CALIBRATION_SEED
-from handful.networks.folded import Folded, Gates
+from handful.networks.folded import FoldedGenerator, Gates
 from handful.networks.layers import Labels
 
 HALF = 4.0
@@ -39,7 +39,7 @@ class Truncation:
         response: How its low maps answer to latents (``response``).
     """
 
-    def __init__(self, folded: Folded, response: Float64[Tensor, "z z"]) -> None:
+    def __init__(self, folded: FoldedGenerator, response: Float64[Tensor, "z z"]) -> None:
         self.folded = folded
         self.means: dict[int | None, Gates] = {}
         values, directions = torch.linalg.eigh(response)
@@ -67,7 +67,7 @@ class Truncation:
             means = [self.mixed_gates(shares) for shares in labels]
         else:
             means = [self.mean_gates(label) for label in labels.tolist()]
-        own = self.folded.gates_of(z, noise, labels)
+        own = self.folded.compute_gates(z, noise, labels)
         return {name: torch.lerp(torch.cat([mean[name] for mean in means]), own[name], truncation) for name in own}
 
     def mixed_gates(self, shares: Float[Tensor, " classes"]) -> Gates:
@@ -86,7 +86,7 @@ class Truncation:
             for first in range(0, len(seeds), AT_ONCE):
                 z, noise = latent.from_seeds(seeds[first : first + AT_ONCE], folded.latent, folded.noise_shapes, device)
                 labels = None if label is None else torch.full((len(z),), label, device=device)
-                seen.append(folded.gates_of(z, noise, labels))
+                seen.append(folded.compute_gates(z, noise, labels))
             self.means[label] = {
                 name: torch.cat([each[name] for each in seen]).mean(dim=0, keepdim=True) for name in folded.gates
             }

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from handful.compute.memory import fewer, ran_out
-from handful.compute.processes import Ranks
-from handful.compute.shared_batch import parting
+from handful.compute.memory import is_out_of_memory, smaller_micro_batch
+from handful.compute.processes import Processes
+from handful.compute.shared_batch import micro_batches
 from handful.config.train import TrainConfig
 from handful.errors import TrainingError
 from handful.objective.losses import Losses
@@ -25,8 +25,8 @@ LossFunction = Callable[[StepInputs], tuple[Float[Tensor, ""], Losses]]
 class Accumulator:
     """Computes gradients micro-batch by micro-batch, ``state.micro_batch`` images at a time."""
 
-    def __init__(self, config: TrainConfig, state: State, ranks: Ranks) -> None:
-        self.batch, self.state, self.ranks = config.whole_batch, state, ranks
+    def __init__(self, config: TrainConfig, state: State, processes: Processes) -> None:
+        self.batch, self.state, self.processes = config.whole_batch, state, processes
 
     @property
     def count(self) -> int:
@@ -47,7 +47,7 @@ class Accumulator:
             try:
                 return self.attempt(inputs, optimizer, loss_function, random, start)
             except (RuntimeError, MemoryError) as error:
-                if start is None or not ran_out(error):
+                if start is None or not is_out_of_memory(error):
                     raise
                 self.halve(error)
             random.set_state(start)
@@ -67,7 +67,7 @@ class Accumulator:
         for number in range(count):
             if start is not None and number:
                 random.set_state(start)
-            with parting(count, number):
+            with micro_batches(count, number):
                 loss, losses = loss_function(inputs.micro_batch(number, count))
                 optimizer.accumulate_grads(loss / count, more=number > 0)
             for name, value in losses.items():
@@ -83,10 +83,10 @@ class Accumulator:
             Exception: ``error``, where several processes would have to agree on it.
         """
         state = self.state
-        if self.ranks.count > 1:
+        if self.processes.count > 1:
             error.add_note(f"Memory ran out with --micro-batch {state.micro_batch}; give a lower one to a new run.")
             raise error
-        less = fewer(state.micro_batch, self.batch)
+        less = smaller_micro_batch(state.micro_batch, self.batch)
         if less is None:
             raise TrainingError(
                 f"step {state.step + 1}: memory ran out with micro-batches of {state.micro_batch} images, which cannot "

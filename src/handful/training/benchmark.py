@@ -23,7 +23,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from handful.compute.device import choose_device, hardware, prepare
+from handful.compute.device import choose_device, hardware, prepare_device
 from handful.compute.memory import peak_memory
 from handful.compute.precision import PRECISIONS, arithmetic, seconds
 from handful.config.choices import Precision, Preset, SamplingPrecision
@@ -144,7 +144,7 @@ def bench(
     config = configure("-", preset, channels=3, **given)
     config = dataclasses.replace(config, device=str(chosen), precision=choose_precision(config, chosen))
     config = dataclasses.replace(config, compile=choose_compile(config, chosen))
-    prepare(chosen)
+    prepare_device(chosen)
     with shown_on(progress), arithmetic(config.precision):
         return measure(config, chosen, perceptual, rounds)
 
@@ -152,7 +152,7 @@ def bench(
 def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds: int) -> Benchmark:
     """Do what ``bench`` promises, for options that are settled."""
     precision = PRECISIONS[config.precision]
-    distance = Perceptual().to(device).reduced(precision, config.recompute) if perceptual else absolute_difference
+    distance = Perceptual().to(device).for_training(precision, config.recompute) if perceptual else absolute_difference
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
     note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}")

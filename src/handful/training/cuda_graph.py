@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from handful.compute.compiling import keep_compiled
+from handful.compute.compiling import keep_compile_cache
 from handful.networks.projected import ProjectedDiscriminator
 from handful.objective.losses import Distance
 from handful.training.state import State
@@ -23,7 +23,7 @@ def compile_networks(state: State, distance: Distance) -> None:
 
     Source: PyTorch 2 (Ansel et al. 2024).
     """
-    keep_compiled()
+    keep_compile_cache()
     state.generator.compile(dynamic=False)
     # Of a projected one, PyTorch 2.13 compiles the gradient wrong on the CPU; no loss shows it (dev/LOG.md,
     # 2026-11-24). Nearly all of its time goes into plain convolutions anyway.

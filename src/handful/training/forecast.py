@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from handful.compute.device import wait
-from handful.compute.memory import SAFE, held, limit, peak_memory
+from handful.compute.device import synchronize
+from handful.compute.memory import PLANNED_SHARE, memory_in_use, memory_limit, peak_memory
 from handful.config.train import TrainConfig
 from handful.displays import duration
 from handful.training.state import State
@@ -72,7 +72,7 @@ class Forecaster:
         self.taken, self.since, self.done = 0, 0.0, False
         self.micro_batch = state.micro_batch
         if self.before is None:
-            self.before = held(self.device)
+            self.before = memory_in_use(self.device)
 
     def look(self, state: State) -> Forecast | None:
         """Look at a step just done, and give the forecast after the last one that was needed for it."""
@@ -83,11 +83,11 @@ class Forecaster:
         self.taken += 1
         timed = self.taken - WARM_UP.get(self.device.type, 5)
         if timed == 0:
-            wait()
+            synchronize()
             self.since = time.monotonic()
         if timed < FEWEST or time.monotonic() - self.since < SHORTEST:
             return None
-        wait()
+        synchronize()
         self.done = True
         return self.conclude(state, (time.monotonic() - self.since) / timed)
 
@@ -98,7 +98,7 @@ class Forecaster:
         seconds_left = left * seconds
         if config.minutes is not None:
             seconds_left = min(seconds_left, max(0.0, 60 * config.minutes - state.seconds))
-        most = limit(self.device)
+        most = memory_limit(self.device)
         return Forecast(
             steps=config.steps,
             steps_left=left,
@@ -114,11 +114,11 @@ class Forecaster:
 
     def largest_micro_batch(self, state: State) -> int | None:
         """Give the largest power of two of images for which there should be memory; none where that is not known."""
-        now, most = held(self.device), limit(self.device)
+        now, most = memory_in_use(self.device), memory_limit(self.device)
         if now is None or most is None or self.before is None:
             return None
         players = (state.generator_optimizer, state.discriminator_optimizer)
         gradients = sum(learned.nbytes for player in players for learned in player.learned)
         image = max(1, now - self.before - gradients) / state.micro_batch
-        images = int(state.micro_batch + (SAFE * most - now) / image)
+        images = int(state.micro_batch + (PLANNED_SHARE * most - now) / image)
         return 1 << (images.bit_length() - 1) if images >= 2 else None

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from handful.compute.memory import ran_out
+from handful.compute.memory import is_out_of_memory
 from handful.compute.precision import arithmetic
-from handful.compute.processes import ALONE, Ranks, join
+from handful.compute.processes import ALONE, Processes, join
 from handful.config.train import TrainConfig
 from handful.progress import Progress, note, shown_on
 from handful.records.layout import MODEL
@@ -33,7 +33,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
     """Run ``config`` to its last step and return the averaged generator.
 
     Writes the run folder as it goes (see ``Run``). Ctrl-C and SIGTERM end the run early, after a checkpoint. In several
-    processes (see ``ranks``) each calls this, and each gets the generator; what it raises is raised in all.
+    processes (see ``processes``) each calls this, and each gets the generator; what it raises is raised in all.
 
     Args:
         config: What to train, on what, where to.
@@ -49,19 +49,19 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
     """
     with (
         shown_on(progress),
-        join() as ranks,
-        opened(config, ranks) as run,
+        join() as processes,
+        opened(config, processes) as run,
         stop_signals() as stop,
         arithmetic(run.config.precision),
     ):
-        state = begun(run, ranks)
-        state.take_over(ranks)
-        step = Step(run.config, state, run.images, run.distance, ranks, run.labels)
-        while ranks.agree(run.ended is None and not stop.is_set()):
+        state = begun(run, processes)
+        state.take_over(processes)
+        step = Step(run.config, state, run.images, run.distance, processes, run.labels)
+        while processes.broadcast_object(run.ended is None and not stop.is_set()):
             try:
                 losses = step()
             except (RuntimeError, MemoryError) as error:
-                if not ran_out(error):
+                if not is_out_of_memory(error):
                     raise
                 # Rare: what takes most memory in a step is over before the step changes anything.
                 step.accumulate.halve(error)
@@ -74,12 +74,12 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
         return model
 
 
-def begun(run: Run | Worker, ranks: Ranks = ALONE) -> State:
+def begun(run: Run | Worker, processes: Processes = ALONE) -> State:
     """Make the state that a run starts from or goes on with."""
     config = run.config
     state = State.fresh(config, run.device, run.backbone, run.classes)
     run.resume(state)
-    if config.batch == config.micro_batch == "auto" and state.step == 0 and ranks.count == 1:
+    if config.batch == config.micro_batch == "auto" and state.step == 0 and processes.count == 1:
         assert isinstance(run, Run)
         micro_batch = largest_micro_batch(run, state)
         run.rewind(state)

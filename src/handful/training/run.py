@@ -15,9 +15,9 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from handful.compute.device import choose_device, hardware, place
+from handful.compute.device import choose_device, hardware, place_images
 from handful.compute.memory import peak_memory
-from handful.compute.processes import ALONE, Ranks
+from handful.compute.processes import ALONE, Processes
 from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.data import cache
@@ -80,7 +80,7 @@ class Run:
             note(f"holding out {count} of them to measure memorisation")
         self.classes, self.labels = training_set.classes, training_set.labels
         self.judge = RunScorer(config, training_set, extractor)
-        self.images = place(training_set.images, self.device)
+        self.images = place_images(training_set.images, self.device)
         self.gauge = Forecaster(config)
         self.losses: list[dict[str, Tensor]] = []
         self.history: list[Score] = []
@@ -93,7 +93,7 @@ class Run:
 
     @classmethod
     @contextmanager
-    def open(cls, config: TrainConfig, ranks: Ranks = ALONE) -> Iterator[Run]:
+    def open(cls, config: TrainConfig, processes: Processes = ALONE) -> Iterator[Run]:
         """Make or find the run folder, hold it, settle what is automatic, and read the images.
 
         Raises:
@@ -104,8 +104,8 @@ class Run:
         if saved is not None:
             config = reconcile(config, saved.config)
         micro_batch = None if config.micro_batch == "auto" else config.micro_batch
-        ranks.require(config.whole_batch, choose_device(config.device), micro_batch)
-        config, distance, extractor = resolve(config, ranks)
+        processes.check(config.whole_batch, choose_device(config.device), micro_batch)
+        config, distance, extractor = resolve(config, processes)
         backbone = pretrained(config)
         source = trained_model(config)
         try:

@@ -21,8 +21,8 @@ from handful.metrics.features import Extractor
 from handful.metrics.gather import batches, in_batches
 from handful.metrics.reference import Reference
 from handful.networks.build import AnyDiscriminator
+from handful.networks.conv import shrink
 from handful.networks.generator import small_shape
-from handful.networks.layers import shrink
 from handful.objective.augment import augment
 from handful.progress import advance, note
 from handful.records.scores import Score

@@ -11,7 +11,7 @@ from handful.compute import device as machine
 from handful.compute.compiling import COMPILE_STEPS, COMPILERS, can_compile
 from handful.compute.device import choose_device, hardware
 from handful.compute.precision import PRECISIONS, best_precision
-from handful.compute.processes import ALONE, Ranks
+from handful.compute.processes import ALONE, Processes
 from handful.config.choices import FeatureName, Precision
 from handful.config.train import TrainConfig, size_in_words
 from handful.data.checkup.examine import quick_check
@@ -36,7 +36,7 @@ NAMED = 20
 """Files named in a message before the rest is only counted."""
 
 
-def resolve(config: TrainConfig, ranks: Ranks = ALONE) -> tuple[TrainConfig, Distance, Extractor]:
+def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainConfig, Distance, Extractor]:
     """Settle what is automatic: device, precision, compiling, how reconstructions are judged, what scores look through.
 
     Raises:
@@ -46,16 +46,18 @@ def resolve(config: TrainConfig, ranks: Ranks = ALONE) -> tuple[TrainConfig, Dis
     if config.track:
         track.require()
     device = choose_device(config.device)
-    machine.prepare(device)
+    machine.prepare_device(device)
     precision = choose_precision(config, device)
-    compiled = choose_compile(config, device, ranks)
+    compiled = choose_compile(config, device, processes)
     config = resolve_geometry(config, device)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compiled)
-    words = "compiled in the first step, a minute or two" if compiled == "on" and ranks.count == 1 else "not compiled"
+    words = (
+        "compiled in the first step, a minute or two" if compiled == "on" and processes.count == 1 else "not compiled"
+    )
     note(f"computing on {hardware(config.device)}, in {precision}, {words}")
-    if ranks.count > 1:
-        share = config.whole_batch // ranks.count
-        note(f"{ranks.count} processes, each with {share} of the {config.whole_batch} images of a batch")
+    if processes.count > 1:
+        share = config.whole_batch // processes.count
+        note(f"{processes.count} processes, each with {share} of the {config.whole_batch} images of a batch")
     for line in in_vain(config):
         note(line)
     reconstructs = config.reconstruction and config.discriminator != "projected"
@@ -73,7 +75,7 @@ def resolve(config: TrainConfig, ranks: Ranks = ALONE) -> tuple[TrainConfig, Dis
     features, extractor = score_features(config, network, device)
     distance: Distance = absolute_difference
     if network is not None:
-        distance = network.reduced(PRECISIONS[precision], config.recompute)
+        distance = network.for_training(PRECISIONS[precision], config.recompute)
     config = dataclasses.replace(config, perceptual=perceptual, score_features=features, learning_rate=config.step_size)
     return dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction), distance, extractor
 
@@ -142,13 +144,13 @@ def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
     return config.precision
 
 
-def choose_compile(config: TrainConfig, device: torch.device, ranks: Ranks = ALONE) -> Literal["on", "off"]:
+def choose_compile(config: TrainConfig, device: torch.device, processes: Processes = ALONE) -> Literal["on", "off"]:
     """Say whether to compile: in runs long enough to repay it, where it can be done.
 
     Raises:
         UsageError: if it was asked for and cannot be done.
     """
-    if ranks.count > 1:
+    if processes.count > 1:
         if config.compile == "on":
             note("--compile on has no effect in several processes")
         return "on" if config.compile == "on" else "off"

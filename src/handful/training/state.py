@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from handful.compute.precision import PRECISIONS
-from handful.compute.processes import Ranks
+from handful.compute.processes import Processes
 from handful.config.train import TrainConfig
 from handful.networks.build import AnyDiscriminator, build_discriminator
 from handful.networks.discriminator import ResidualDownBlock
@@ -74,7 +74,7 @@ class State:
         )
         generator_optimizer, discriminator_optimizer = adam(generator), adam(discriminator)
         # The average starts from the normalised weights that the optimiser has just written, in their memory layout.
-        for parameter, exact in zip(average.parameters(), generator_optimizer.precise(), strict=True):
+        for parameter, exact in zip(average.parameters(), generator_optimizer.exact_weights(), strict=True):
             parameter.data = exact.detach().clone()
         micro_batch = config.whole_batch if config.micro_batch == "auto" else config.micro_batch
         controls = Controls(config, device)
@@ -103,11 +103,13 @@ class State:
         for name, value in mine.items():
             value.copy_(tensors[name])
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
-            optimizer.write()
+            optimizer.write_weights()
 
-    def take_over(self, ranks: Ranks) -> None:
+    def take_over(self, processes: Processes) -> None:
         """Copy the main process's state where there are several processes."""
-        if ranks.count > 1:
-            self.micro_batch, self.step, self.seconds = ranks.agree((self.micro_batch, self.step, self.seconds))
-            ranks.hand(self.tensors().values())
+        if processes.count > 1:
+            self.micro_batch, self.step, self.seconds = processes.broadcast_object(
+                (self.micro_batch, self.step, self.seconds)
+            )
+            processes.broadcast(self.tensors().values())
             self.load(self.tensors())  # writes the normalised weights

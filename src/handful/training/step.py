@@ -9,18 +9,18 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from handful.compute.compiling import side_by_side
-from handful.compute.device import sent
-from handful.compute.memory import ran_out
-from handful.compute.processes import ALONE, Ranks
-from handful.compute.shared_batch import means, parting, share, sharing, uniform
+from handful.compute.compiling import compile_fused
+from handful.compute.device import to_device
+from handful.compute.memory import is_out_of_memory
+from handful.compute.processes import ALONE, Processes
+from handful.compute.shared_batch import local_slice, mean_losses, micro_batches, shared_among, uniform
 from handful.config.train import TrainConfig
 from handful.data.order import batch_indices
 from handful.data.prefetch import batch_reader
 from handful.images.grid import from_bytes
 from handful.networks import latent
+from handful.networks.conv import shrink
 from handful.networks.generator import small_shape
-from handful.networks.layers import shrink
 from handful.objective import augment, lattice, spectrum
 from handful.objective.losses import AugmentedBatch, Distance, Losses, Objective
 from handful.optim.average import blend, decay
@@ -51,33 +51,33 @@ class Step:
         state: State,
         images: UInt8[Tensor, "n c h w"],
         distance: Distance,
-        ranks: Ranks = ALONE,
+        processes: Processes = ALONE,
         labels: Sequence[int] = (),
     ) -> None:
         device = next(state.generator.parameters()).device
-        self.config, self.state, self.ranks = config, state, ranks
+        self.config, self.state, self.processes = config, state, processes
         self.read_batch = batch_reader(images, device)
         self.all_labels = torch.tensor(labels or [0] * len(images))
         numbers = range(int(self.all_labels.max()) + 1)
         self.members = [(self.all_labels == number).nonzero().flatten().tolist() for number in numbers]
-        count = config.whole_batch // ranks.count
+        count = config.whole_batch // processes.count
         self.batch = torch.empty(count, *images.shape[1:], dtype=torch.uint8, device=device)
         self.labels = torch.empty(count, dtype=torch.int64, device=device)
         self.keep = torch.empty((), device=device)
         self.random = torch.Generator(device)
         targets = {name: TARGETS[name](images, device, mirror=config.mirror) for name in state.controls.means}
         self.objective = Objective(config, state.controls, distance, targets)
-        self.accumulate = Accumulator(config, state, ranks)
+        self.accumulate = Accumulator(config, state, processes)
         self.apply, self.blend = augment.apply, blend
         self.fake: AugmentedBatch | None = None
         """The generated images that the discriminator saw, kept for the generator where the batch is computed whole."""
         self.captured: Captured | None = None
-        if ranks.count > 1:
+        if processes.count > 1:
             return
         if config.compile == "on":
             compile_networks(state, distance)
             if device.type == "cuda":
-                self.apply, self.blend = torch.compile(augment.apply, dynamic=False), side_by_side(blend)
+                self.apply, self.blend = torch.compile(augment.apply, dynamic=False), compile_fused(blend)
         if device.type == "cuda":
             self.captured = Captured(self.take, self.random)
 
@@ -88,13 +88,13 @@ class Step:
             TrainingError: if memory runs out even for the smallest micro-batch.
         """
         config, seed, step = self.config, self.config.seed, self.state.step
-        with sharing(self.ranks), parting(self.accumulate.count):
+        with shared_among(self.processes), micro_batches(self.accumulate.count):
             now, coming = (
-                share(torch.tensor(batch_indices(seed, at, config.whole_batch, self.members)))
+                local_slice(torch.tensor(batch_indices(seed, at, config.whole_batch, self.members)))
                 for at in (step, step + 1)
             )
             self.batch.copy_(self.read_batch(now, coming), non_blocking=True)
-            self.labels.copy_(sent(self.all_labels[now], self.labels.device))
+            self.labels.copy_(to_device(self.all_labels[now], self.labels.device))
             self.keep.fill_(decay(config.average_decay, step))
             self.random.manual_seed(fold(Purpose.STEP, seed, step))
             if self.captured is None or self.accumulate.count > 1:
@@ -102,7 +102,7 @@ class Step:
             try:
                 return self.captured()
             except (RuntimeError, MemoryError) as error:
-                if not (self.captured.recording and ran_out(error)):
+                if not (self.captured.recording and is_out_of_memory(error)):
                     raise
                 self.accumulate.halve(error)
         # What could not be recorded has not been done.
@@ -129,9 +129,9 @@ class Step:
         self.fake = None
 
         # Average: the network that pictures are drawn from.
-        self.blend([*state.average.parameters()], generator.precise(), self.keep)
+        self.blend([*state.average.parameters()], generator.exact_weights(), self.keep)
 
-        return means(losses)
+        return mean_losses(losses)
 
     def draw(self) -> StepInputs:
         """Draw all that is random in a step, and augment the real images."""

@@ -202,7 +202,7 @@ def begin(state: State, trained: TrainedModel) -> None:
     }
     optimizer.load(discriminator.values, vectors)
     names = [name for name, _ in state.generator.named_parameters()]
-    exact = dict(zip(names, state.generator_optimizer.precise(), strict=True)) | generator.values
+    exact = dict(zip(names, state.generator_optimizer.exact_weights(), strict=True)) | generator.values
     for name, value in average.items():
         if name in exact:
             value.copy_(exact[name])

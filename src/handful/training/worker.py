@@ -11,9 +11,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from handful.compute.device import place, prepare
+from handful.compute.device import place_images, prepare_device
 from handful.compute.precision import PRECISIONS
-from handful.compute.processes import Ranks
+from handful.compute.processes import Processes
 from handful.config.train import TrainConfig
 from handful.data.cache import map_images, mapped_file
 from handful.networks.calibrate import calibrate
@@ -60,37 +60,37 @@ class Worker:
 
 
 @contextmanager
-def opened(config: TrainConfig, ranks: Ranks) -> Iterator[Run | Worker]:
+def opened(config: TrainConfig, processes: Processes) -> Iterator[Run | Worker]:
     """Open the run in the process that leads, and hand what it is made of to the others, which read no file.
 
     Raises:
         UsageError: see ``Run.open``; in all processes.
     """
-    if not ranks.lead:
-        yield receive(ranks)
+    if not processes.is_main:
+        yield receive(processes)
         return
-    with Run.open(config, ranks) as run:
+    with Run.open(config, processes) as run:
         file = mapped_file(run.images)
-        ranks.agree((run.config, run.images.shape, file, run.classes, run.labels))
-        ranks.hand([*([] if file else [run.images]), *weights(run.distance), *weights(run.backbone)])
+        processes.broadcast_object((run.config, run.images.shape, file, run.classes, run.labels))
+        processes.broadcast([*([] if file else [run.images]), *weights(run.distance), *weights(run.backbone)])
         yield run
 
 
-def receive(ranks: Ranks) -> Worker:
+def receive(processes: Processes) -> Worker:
     """Take what the lead hands over."""
     nothing: tuple[TrainConfig, torch.Size, Path | None, tuple[str, ...], list[int]] | None = None
-    said = ranks.agree(nothing)
+    said = processes.broadcast_object(nothing)
     assert said is not None
     config, shape, file, classes, labels = said
-    device = ranks.place(config.device)
-    prepare(device)
+    device = processes.local_device(config.device)
+    prepare_device(device)
     distance: Distance = absolute_difference
     if config.perceptual == "vgg16":
-        distance = Perceptual().to(device).reduced(PRECISIONS[config.precision], config.recompute)
+        distance = Perceptual().to(device).for_training(PRECISIONS[config.precision], config.recompute)
     images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     backbone = EfficientNet() if config.discriminator == "projected" else None
-    ranks.hand([*([] if file else [images]), *weights(distance), *weights(backbone)])
-    return Worker(config, device, place(images, device), distance, backbone, classes, labels)
+    processes.broadcast([*([] if file else [images]), *weights(distance), *weights(backbone)])
+    return Worker(config, device, place_images(images, device), distance, backbone, classes, labels)
 
 
 def weights(part: Distance | nn.Module | None) -> list[Tensor]:

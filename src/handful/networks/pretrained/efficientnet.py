@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from handful.compute.memory import kept_or_recomputed
+from handful.compute.memory import checkpointed
 from handful.networks.layers import scale_and_shift
 from handful.networks.pretrained import weights
 
@@ -46,7 +46,7 @@ TAPPED = (0, 1, 2, 4)
 """Stages whose maps ``taps`` gives: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
 
 
-TAPS = tuple(STAGES[stage][3] for stage in TAPPED)
+TAP_CHANNELS = tuple(STAGES[stage][3] for stage in TAPPED)
 """Their channels."""
 
 
@@ -147,11 +147,11 @@ class EfficientNet(nn.Module):
         return F.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
 
     def taps(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return maps of images in [-1, 1], of ``TAPS`` channels, the first of half the image's side."""
+        """Return maps of images in [-1, 1], of ``TAP_CHANNELS`` channels, the first of half the image's side."""
         x = self.stem((x - SHIFT) / SCALE)
         maps = []
         for number in range(TAPPED[-1] + 1):
-            x = kept_or_recomputed(partial(self.stage, number=number), x, recompute=self.recompute)
+            x = checkpointed(partial(self.stage, number=number), x, enabled=self.recompute)
             if number in TAPPED:
                 maps.append(x)
         return maps

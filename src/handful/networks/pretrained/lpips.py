@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two images look, as the features of a frozen VGG16 see it."""
+"""LPIPS: how different two images look, measured on features of a frozen VGG16."""
 
 from __future__ import annotations
 
@@ -11,33 +11,29 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from handful.compute.memory import kept_or_recomputed
-from handful.compute.precision import layout
+from handful.compute.memory import checkpointed
+from handful.compute.precision import memory_format
 from handful.images.channels import rgb_views
 from handful.networks.pretrained import weights
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-"""VGG16's blocks: (channels, convolutions). A 2x2 max-pool lies between two blocks; LPIPS reads the end of each."""
-
+"""VGG16's blocks: (channels, convolutions), with a 2x2 max-pool between two blocks. LPIPS taps the end of each."""
 
 SMALLEST_SIDE = 2 ** (len(BLOCKS) - 1)
 
-
 EPSILON = 1e-10
-
 
 SHIFT = (-0.030, -0.088, -0.188)
 
-
 SCALE = (0.458, 0.448, 0.450)
-"""ImageNet's mean and deviation for images in [-1, 1], with the rounding of the LPIPS release."""
+"""ImageNet's mean and deviation for images in [-1, 1], rounded as in the LPIPS release."""
 
 
 @final
-class Trunk(nn.Module):
+class VGG16(nn.Module):
     """The convolutions of VGG16, up to relu5_3.
 
-    The names in the state dict are torchvision's (``features.0.weight`` ...), so its file loads as it is.
+    The names in the state dict are torchvision's (``features.0.weight`` ...), so that its file loads as it is.
 
     Source: VGG (Simonyan & Zisserman 2015), table 1, column D, without the last pool and the classifier.
     """
@@ -50,41 +46,41 @@ class Trunk(nn.Module):
             if block > 0:
                 layers.append(nn.MaxPool2d(2))
             for _ in range(convolutions):
-                # In place is safe and saves a copy: a convolution's gradient does not need its output, and after a
-                # block's last ReLU, which LPIPS reads, comes a pool, which leaves its input alone.
+                # In place saves a copy and is safe: a convolution's gradient does not need its output, and a block's
+                # last ReLU, which LPIPS taps, is followed by a pool, which leaves its input alone.
                 layers += [nn.Conv2d(previous, channels, 3, padding=1, device="meta"), nn.ReLU(inplace=True)]
                 previous = channels
         self.features = nn.Sequential(*layers)
         self.recompute = False
 
     @classmethod
-    def pretrained(cls, folder: Path | None = None, download: bool = True) -> Trunk:
+    def pretrained(cls, folder: Path | None = None, download: bool = True) -> VGG16:
         """Build with the published weights, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
-            WeightsError: The file is missing, damaged, or holds other tensors than VGG16 has.
+            WeightsError: The file is missing, damaged, or has other tensors than VGG16.
         """
         path = weights.locate(weights.VGG16, folder, download)
-        trunk = cls().to_empty(device="cpu").requires_grad_(False).eval()
+        network = cls().to_empty(device="cpu").requires_grad_(False).eval()
         values = weights.without_classifier(weights.read(path), "classifier")
-        weights.fill(dict(trunk.named_parameters()), values, path)
-        return trunk
+        weights.fill(dict(network.named_parameters()), values, path)
+        return network
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3, each half the size of the one before."""
         taps: list[Tensor] = []
-        pools = [place for place, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        pools = [index for index, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
         for start, end in pairwise([0, *pools, len(self.features)]):
-            taps.append(kept_or_recomputed(self.features[start:end], taps[-1] if taps else x, recompute=self.recompute))
+            taps.append(checkpointed(self.features[start:end], taps[-1] if taps else x, enabled=self.recompute))
         return taps
 
 
 @final
 class Perceptual(nn.Module):
-    """Measure LPIPS, a distance between images that agrees with what people see better than pixels do.
+    """LPIPS, a distance between images that agrees with human judgement better than a distance of pixels.
 
     ``sum over taps of mean over pixels of head . (f(x) - f(y))^2``, where f is a feature vector of VGG16 scaled to
-    length 1. Frozen: no weight asks for a gradient, nothing differs between training and evaluation.
+    length 1. Frozen: no weight requires a gradient, and training and evaluation mode are the same.
 
     Source: LPIPS (Zhang et al. 2018), section 3, equation 1; the constants are those of its release v0.1 ("lin", VGG).
     """
@@ -93,11 +89,11 @@ class Perceptual(nn.Module):
     scale: Tensor
 
     def __init__(self, seed: int = 0) -> None:
-        """Build with random weights, the same for the same seed; ``pretrained`` is what training wants."""
+        """Build with random weights, the same for the same seed; training needs ``pretrained``."""
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.trunk = Trunk().to_empty(device="cpu")
-        for layer in self.trunk.features:
+        self.backbone = VGG16().to_empty(device="cpu")
+        for layer in self.backbone.features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -111,31 +107,31 @@ class Perceptual(nn.Module):
         """Build with the weights of the LPIPS release, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
-            WeightsError: A file is missing, damaged, or holds other tensors than VGG16 and LPIPS have.
+            WeightsError: A file is missing, damaged, or has other tensors than VGG16 and LPIPS.
         """
-        # The small file first: what is wrong with it shows before 528 MB are on their way.
+        # The small file first: an error in it shows before the download of 528 MB.
         head_path = weights.locate(weights.LPIPS_VGG, folder, download)
         perceptual = cls()
         heads = {f"lin{tap}.model.1.weight": head for tap, head in enumerate(perceptual.heads)}
         weights.fill(heads, weights.read(head_path), head_path)
-        perceptual.trunk = Trunk.pretrained(folder, download)
+        perceptual.backbone = VGG16.pretrained(folder, download)
         return perceptual
 
-    def reduced(self, precision: torch.dtype, recompute: bool = False) -> Perceptual:
-        """Return a copy for training, whose convolutions compute in this precision; scores stay with the original.
+    def for_training(self, precision: torch.dtype, recompute: bool = False) -> Perceptual:
+        """Return a copy whose convolutions compute in this precision; scores keep using the original.
 
-        With ``recompute`` its maps are not kept for the backward pass but computed again then.
+        ``recompute`` turns activation checkpointing on.
         """
-        made = copy.deepcopy(self)
-        made.trunk.to(precision, memory_format=layout(precision))  # type: ignore[call-overload]
-        made.trunk.recompute = recompute
-        return made
+        network = copy.deepcopy(self)
+        network.backbone.to(precision, memory_format=memory_format(precision))  # type: ignore[call-overload]
+        network.backbone.recompute = recompute
+        return network
 
     def forward(self, images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, m]:
         """Return the distance of each image in [-1, 1] from its target, image i from target i modulo n.
 
-        0 for equal images, seldom above 1 with the pretrained weights. The gradient goes to ``images`` and not to
-        ``targets``. Of images that are not RGB, the mean over their ``channels.views``.
+        0 for equal images, seldom above 1 with the pretrained weights. Gradients reach ``images`` only. Images that are
+        not RGB are compared in each of their ``channels.rgb_views``, and the distances averaged.
 
         Raises:
             ValueError: As ``features``.
@@ -148,10 +144,10 @@ class Perceptual(nn.Module):
         return distances[0] if len(distances) == 1 else torch.stack(distances).mean(dim=0)
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """Return the five taps, each feature vector scaled to length 1 (or 0 where nothing fired).
+        """Return the five taps, with each feature vector scaled to length 1 (0 stays 0).
 
-        The taps are float32 at least, whatever the convolutions compute in: in half precision a sum of squares
-        overflows and EPSILON is 0.
+        The taps are float32 even if the convolutions are not: in half precision a sum of squares overflows, and
+        EPSILON is 0.
 
         Raises:
             ValueError: A side of the images is below ``SMALLEST_SIDE``.
@@ -162,14 +158,14 @@ class Perceptual(nn.Module):
                 f"images are {width}x{height} pixels, but the perceptual loss halves them four times and needs "
                 f"{SMALLEST_SIDE} pixels or more a side: enlarge them"
             )
-        precision = next(self.trunk.parameters()).dtype
-        return [_normalise(tap) for tap in self.trunk(((images - self.shift) / self.scale).to(precision))]
+        precision = next(self.backbone.parameters()).dtype
+        return [_normalise(tap) for tap in self.backbone(((images - self.shift) / self.scale).to(precision))]
 
     def distance(
         self, features: list[Float[Tensor, "m _ _ _"]], target_features: list[Float[Tensor, "n _ _ _"]]
     ) -> Float[Tensor, m]:
-        """Return the distance of each image from its target, i modulo n for image i, from what ``features`` gave."""
-        # The mean over pixels and the head commute, and the mean first leaves only c numbers an image to weigh.
+        """Return the distance of each image i from target i modulo n, given their ``features``."""
+        # The mean over pixels and the head commute; after the mean the head weighs only c numbers an image.
         terms = []
         for head, tap, targets in zip(self.heads, features, target_features, strict=True):
             parts = [(part - targets[: len(part)]).square().mean(dim=(2, 3)) for part in torch.split(tap, len(targets))]
@@ -180,8 +176,8 @@ class Perceptual(nn.Module):
 def _normalise(tap: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Scale each feature vector to length 1.
 
-    Where nothing fires, a plain square root has the gradient 0 * infinity = NaN, which would rest on each backend's
-    ReLU to drop; ``vector_norm`` gives 0. What is left is 1 / EPSILON, finite, and the ReLU before the tap drops it.
+    Where all features are 0, a plain square root has the gradient 0 * infinity = NaN; that of ``vector_norm`` is 0. The
+    remaining factor 1 / EPSILON is finite, and the ReLU before the tap multiplies it by 0.
     """
     precision = torch.promote_types(tap.dtype, torch.float32)
     norm: Tensor = torch.linalg.vector_norm(tap, dim=1, keepdim=True, dtype=precision)

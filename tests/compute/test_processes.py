@@ -19,14 +19,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import two_ranks
-from handful.compute import shared_batch as shares
-from handful.compute.processes import Ranks
+import two_processes
+from handful.compute import shared_batch
+from handful.compute.processes import Processes
 from handful.config.presets import PUBLISHED, tiny
 from handful.config.train import TrainConfig
 from handful.data.dataset import load_folder
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate
+from handful.networks.pretrained import lpips
 from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
 from handful.training.checkpoint import every, restore
@@ -39,16 +40,10 @@ ROUNDING = 1e-5
 """How far half of all tensors may be, relative to their norm, from those of one process after a step from the same
 state: ten times what was seen in float32."""
 KINKS = 2e-2
-"""How far any kind of tensor may be. A LeakyReLU that turns over changes what lies behind it by up to 7e-3
-(dev/log-2026-11.md, 2026-11-24; which steps have one depends on the processor), and so does moving the weights of one
-process by 1e-7 of themselves. Adam moves a weight whose gradient is nothing but rounding by a whole step, either
-way."""
-RECIPE = EVERY_PART | {
-    "augment": ("color", "translation", "zoom"),
-    "augment_target": -0.99,
-    "average_widths": (0.05, 0.1),
-}
-LARGE = {"discriminator": "large", "normalisation": "chain-cumulative", "steps": 2}
+"""How far any kind of tensor may be. A LeakyReLU that turns over changes what lies behind it by up to 7e-3 (dev/log-2026-11.md,
+2026-11-24; which steps have one depends on the processor), and so does moving the weights of one process by 1e-7 of
+themselves. Adam moves a weight whose gradient is nothing but rounding by a whole step, either way."""
+RECIPE = EVERY_PART | {"augment_target": -0.99}
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
@@ -108,7 +103,6 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "adaptive": small(photos, folder / "adaptive", seed=2),
         "plain": small(photos, folder / "plain", **PUBLISHED),
         "recipe": small(photos, folder / "recipe", **RECIPE),
-        "large": small(photos, folder / "large", **RECIPE | LARGE),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
         "parts": small(photos, folder / "parts", micro_batch=2, augment_schedule="constant", steps=2),
@@ -126,10 +120,10 @@ def two(scenarios) -> Path:
     train(dataclasses.replace(scenarios["resumed"], steps=2), Quiet())
     refused = ["train", str(scenarios["plain"].images), "--run", str(folder / "refused")]
     refused += ["--preset", "tiny", "--size", "32", "--device", "cpu", "--batch", "5"]
-    options = {name: config.to_json() for name, config in scenarios.items()} | {"refused": refused, "penalty": None}
+    options = {name: config.to_json() for name, config in scenarios.items()} | {"refused": refused, "normalised": None}
     (folder / "scenarios.json").write_text(json.dumps(options))
-    done = pair([Path(two_ranks.__file__), folder, ",".join(free_ports(len(options)))])
-    assert (folder / "penalty.1.safetensors").exists(), [each.stderr[-3000:] for each in done]
+    done = pair([Path(two_processes.__file__), folder, ",".join(free_ports(len(options)))])
+    assert (folder / "normalised.1.safetensors").exists(), [each.stderr[-3000:] for each in done]
     return folder
 
 
@@ -143,12 +137,12 @@ def saved(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Take a step in this process from where two were after ``done``: its losses, and the state after it."""
-    trunk = two_ranks.trunk() if config.discriminator == "projected" else None
-    state = State.fresh(config, torch.device("cpu"), trunk)
+    backbone = two_processes.backbone() if config.discriminator == "projected" else None
+    state = State.fresh(config, torch.device("cpu"), backbone)
     if done:
         restore(state, config.folder / "checkpoints" / f"step-{done:08d}")
     images = load_folder(config.images, config.geometry).images
-    distance = two_ranks.lpips() if config.perceptual == "vgg16" else absolute_difference
+    distance = two_processes.lpips() if config.perceptual == "vgg16" else absolute_difference
     losses = Step(config, state, images, distance)()
     calibrate(state.average)
     return losses, state.tensors()
@@ -175,10 +169,10 @@ def relative(squares: torch.Tensor) -> float:
     return float((squares[0] / squares[1].clamp(min=1e-30)).sqrt())
 
 
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual", "parts"])
+@pytest.mark.processes
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "parts"])
 def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
-    for constant, value in two_ranks.HURRY.items():
-        monkeypatch.setattr(*constant, value)
+    monkeypatch.setattr(lpips, "BLOCKS", two_processes.THIN)
     config = scenarios[name]
     log = [json.loads(line) for line in (config.folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, config.steps + 1))
@@ -189,7 +183,8 @@ def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypat
             assert line[key] == pytest.approx(value.item(), abs=1e-4), key
 
 
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "large", "projected", "perceptual", "parts", "half"])
+@pytest.mark.processes
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "parts", "half"])
 def test_all_processes_hold_the_same_bits(name, scenarios, two):
     lead, other = ended(two, name)
     assert lead["step"] == other["step"] == scenarios[name].steps
@@ -200,16 +195,19 @@ def test_all_processes_hold_the_same_bits(name, scenarios, two):
         assert torch.equal(value, lead[key]), key
 
 
+@pytest.mark.processes
 def test_half_precision_and_recomputing_stay_near_one_process(scenarios, two):
     _, state = step_of_one(scenarios["half"], 0)
     require_near(state, saved(scenarios["half"].folder, 1), rounding=0.05, kinks=0.5)
 
 
+@pytest.mark.processes
 def test_two_processes_go_on_from_where_one_stopped(scenarios, two):
     _, state = step_of_one(scenarios["resumed"], 2)
     require_near(state, saved(scenarios["resumed"].folder, 3), ROUNDING, KINKS)
 
 
+@pytest.mark.processes
 def test_one_process_goes_on_from_where_two_stopped(scenarios, two, tmp_path):
     shutil.copytree(scenarios["plain"].folder, tmp_path / "run")
     config = dataclasses.replace(scenarios["plain"], run=tmp_path / "run", steps=4)
@@ -219,20 +217,23 @@ def test_one_process_goes_on_from_where_two_stopped(scenarios, two, tmp_path):
         assert torch.equal(value, state[key]), key
 
 
+@pytest.mark.processes
 def test_the_lead_decides_for_all_when_to_end(two):
     assert [int(each["step"]) for each in ended(two, "minutes")] == [1, 1]
 
 
+@pytest.mark.processes
 def test_what_goes_wrong_in_one_process_ends_all_with_the_same_error(two):
     errors = [(two / f"spoiled.{rank}.error").read_text() for rank in range(2)]
     assert errors[0] == errors[1]
     assert "step 1: the discriminator loss is nan" in errors[0]
 
 
-def test_gradients_of_gradients_go_through_the_shared_statistics(two):
-    whole = two_ranks.penalty(0, 1)
-    lead, other = ended(two, "penalty")
-    for name in ("slope", "x"):
+@pytest.mark.processes
+def test_gradients_go_through_the_shared_statistics(two):
+    whole = two_processes.normalised(0, 1)
+    lead, other = ended(two, "normalised")
+    for name in ("y", "x"):
         torch.testing.assert_close(torch.cat([lead[name], other[name]]), whole[name], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(lead["weight"], whole["weight"], rtol=1e-4, atol=1e-4)
 
@@ -240,12 +241,12 @@ def test_gradients_of_gradients_go_through_the_shared_statistics(two):
 def test_shares_make_up_what_one_process_draws():
     def draws() -> list[torch.Tensor]:
         random = torch.Generator().manual_seed(5)
-        count = 6 // shares.present.count
-        return [shares.uniform((3, count, 2), random, dim=1), shares.normal((count, 4), random)]
+        count = 6 // shared_batch.group.count
+        return [shared_batch.uniform((3, count, 2), random, dim=1), shared_batch.normal((count, 4), random)]
 
     whole, parts = draws(), []
     for rank in range(3):
-        with shares.sharing(Ranks(rank, 3)):
+        with shared_batch.shared_among(Processes(rank, 3)):
             parts.append(draws())
     assert torch.equal(torch.cat([part[0] for part in parts], dim=1), whole[0])
     assert torch.equal(torch.cat([part[1] for part in parts]), whole[1])
@@ -264,11 +265,12 @@ def test_shares_make_up_what_one_process_draws():
 def test_what_cannot_be_shared_out_is_refused(batch, device, message, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     with pytest.raises(UsageError) as error:
-        Ranks(0, 4).require(batch, torch.device(device))
+        Processes(0, 4).check(batch, torch.device(device))
     assert message in error.value.on_command_line
-    Ranks(0, 1).require(batch, torch.device(device))
+    Processes(0, 1).check(batch, torch.device(device))
 
 
+@pytest.mark.processes
 def test_a_wrong_batch_is_refused_once_and_ends_all(two):
     lead, other = (json.loads((two / f"refused.{rank}.json").read_text()) for rank in range(2))
     said = "handful: --batch 5: cannot be shared out equally among 2 processes; give a multiple of 2\n"
@@ -277,6 +279,7 @@ def test_a_wrong_batch_is_refused_once_and_ends_all(two):
     assert not (two / "refused").exists()
 
 
+@pytest.mark.processes
 def test_torchrun_passes_a_signal_on_and_the_run_is_saved(photos, tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
