@@ -40,9 +40,9 @@ ROUNDING = 1e-5
 """How far half of all tensors may be, relative to their norm, from those of one process after a step from the same
 state: ten times what was seen in float32."""
 KINKS = 2e-2
-"""How far any kind of tensor may be. A LeakyReLU that turns over changes what lies behind it by up to 7e-3 (dev/log-2026-11.md,
-2026-11-24; which steps have one depends on the processor), and so does moving the weights of one process by 1e-7 of
-themselves. Adam moves a weight whose gradient is nothing but rounding by a whole step, either way."""
+"""How far any kind of tensor may be. A LeakyReLU that changes sign alters what follows by up to 7e-3
+(dev/log-2026-11.md, 2026-11-24), and so does changing one process's weights by 1e-7 of themselves. Adam moves a weight
+whose gradient is only rounding by a whole step, either way."""
 RECIPE = EVERY_PART | {"augment_target": -0.99}
 
 

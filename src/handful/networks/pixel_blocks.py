@@ -1,8 +1,8 @@
 """Convolutions of few channels, computed on blocks of 2x2 pixels.
 
 A GPU's matrix units process 16 channels or more at a time; with three or eight, most of them idle. At 1024 px four such
-layers took half of a step (dev/log-2026-11.md, 2026-11-26). A block of four pixels has four times the channels, at half the height
-and width. The result is the same: the kernel is laid out over blocks, with zeros where a block exceeds the kernel.
+layers took half of a step (dev/log-2026-11.md, 2026-11-26). A block of four pixels has four times the channels, at half
+the height and width. The result is the same: the kernel is laid out over blocks, with zeros where a block exceeds it.
 """
 
 from __future__ import annotations
