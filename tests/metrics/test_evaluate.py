@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 import subprocess
 import sys
 import weakref
@@ -24,6 +25,7 @@ from handful.metrics.distances import fid, kid
 from handful.metrics.evaluation import evaluate
 from handful.metrics.features import load_extractor
 from handful.metrics.protocol import PROTOCOLS
+from handful.metrics.scores import SPECS, Scores
 from handful.metrics.table import table
 from handful.networks.generator import Generator, initialise
 from handful.networks.pretrained import weights
@@ -337,6 +339,23 @@ def test_the_table_has_every_choice_behind_a_figure(photos):
         "look at images",
     ):
         assert words in text
+
+
+def test_an_evaluation_says_in_a_line_what_it_is_and_shows_a_safe_table_in_a_notebook(photos, tmp_path):
+    hostile = draw_folder(tmp_path / "<b>&", 12, first=50)
+    result = evaluate(hostile, photos, progress=Quiet())
+    assert re.fullmatch(r"Evaluation\(\S+: KID \S+ ± \S+, copies \S+%, novelty \S+; 12 samples, random\)", repr(result))
+    html = result._repr_html_()
+    assert "<b>&" not in html
+    assert "&lt;b&gt;&amp;" in html
+    assert html.count("<tr>") == len(SPECS)
+    assert "downloads are off" in html
+
+
+def test_every_score_is_a_number_or_has_a_reason(photos):
+    result = evaluate(photos, photos, progress=Quiet())
+    for name in (field.name for field in dataclasses.fields(Scores)):
+        assert (getattr(result.scores, name) is None) == (name in result.why)
 
 
 def test_a_progress_that_is_shown_already_is_left_open_and_one_that_is_given_is_closed(photos):

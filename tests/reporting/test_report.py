@@ -1,6 +1,7 @@
 """handful report: what it takes from a run folder, and what it says where something is missing."""
 
 import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from handful.errors import UsageError
 from handful.progress import Quiet
 from handful.reporting.build import report
 from handful.reporting.curves import curves
+from handful.reporting.facts import Redactor
 from handful.training.loop import train
 
 
@@ -73,6 +75,47 @@ def test_the_command_makes_the_same_page_again(trained, capsys):
     assert cli.main(["report", str(trained.folder), "--device", "cpu"]) == 0
     assert str(page) in capsys.readouterr().out
     assert "protocol quick" in words(page)
+
+
+@pytest.mark.parametrize("images_are_there", [True, False])
+def test_the_page_names_no_folder_of_its_author(trained, tmp_path, monkeypatch, images_are_there):
+    home = tmp_path / "home" / "secretname"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    shutil.copytree(trained.folder, home / "private" / "run")
+    shutil.copytree(trained.images, home / "private" / "photos")
+    (home / "private" / "weights").mkdir()
+    path = home / "private" / "run" / "config.json"
+    saved = json.loads(path.read_text())
+    saved["options"] |= {name: str(home / "private" / name) for name in ("run", "weights", "from_")}
+    saved["options"]["images"] = str(home / "private" / ("photos" if images_are_there else "gone"))
+    path.write_text(json.dumps(saved))
+    page = report(home / "private" / "run", "cpu", Quiet()).read_text(encoding="utf-8")
+    assert "secretname" not in page
+    assert "private" not in page
+    assert ("vgg16" in page) == images_are_there  # the reason why diversity is missing names a folder too
+
+
+def test_paths_are_shortened_and_words_that_only_look_alike_are_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    short = Redactor([Path("/home/ann/my photos"), Path("photos"), None, Path("/")])
+    assert short("all of /home/ann/my photos, see /home/ann/x/y or /home/anna/z") == (
+        "all of my photos, see ~/x/y or /home/anna/z"
+    )
+    assert short("photos/1.png") == "photos/1.png"
+
+
+def test_each_stage_of_a_report_shows_its_progress(trained):
+    tasks = {}
+
+    class Stages(Quiet):
+        def advance(self, task, done, total):
+            tasks[task] = done == total
+
+    report(trained.folder, "cpu", Stages())
+    assert all(tasks.values())
+    for words in ("reading the training images", "measuring samples", "drawing images", "walks", "pairs", "writing"):
+        assert any(words in task for task in tasks), words
 
 
 def test_without_the_training_images_the_page_says_what_is_missing(trained, tmp_path):

@@ -112,8 +112,8 @@ def drawn(svg):
 def test_a_page_with_everything_has_every_section_in_order(html):
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == [
-        "Worth knowing", "What it draws", "Class by class", "From one to the next", "Did it copy?", "Scores",
-        "How it went", "The same seeds, over time", "What it learned from", "Settings", "Not on this page",
+        "Warnings", "Generated images", "Class by class", "Walk through the latent space", "Did it copy?", "Scores",
+        "Training curves", "Images over time", "Training images", "Settings", "Not on this page",
     ]  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_a_page_with_nothing_is_a_page_without_sections():
     checker = Checker(page)
     assert "<section>" not in page
     assert [name for name, _ in checker.elements if name in ("img", "table", "svg")] == []
-    assert "Not judged" in checker.text
+    assert "Not scored" in checker.text
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Page)])

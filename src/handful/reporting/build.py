@@ -59,7 +59,6 @@ def report(run: Path | str, device: str = "auto", progress: Progress | None = No
     return run / layout.REPORT
 
 
-# Long: one argument of Page a line.
 def compose(run: Path, settings: Settings, device: str) -> Page:
     """Gather everything that the page shows."""
     config = settings.config

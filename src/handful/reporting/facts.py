@@ -61,8 +61,22 @@ def data_notes(settings: Settings, dataset: Dataset | None) -> list[str]:
 
 
 def options(config: TrainConfig) -> list[tuple[str, str]]:
-    """Return all options of a run as the command line spells them."""
-    return [(option(name), str(value)) for name, value in config.to_json().items()]
+    """Return all options of a run, as the command line spells them."""
+    return [(option(name), value_in_words(value)) for name, value in config.to_json().items()]
+
+
+def value_in_words(value: object) -> str:
+    """Return the value of an option as a person would write it."""
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return "on" if value else "off"
+        case float():
+            return f"{value:g}"
+        case list() | tuple():
+            return " ".join(map(value_in_words, value))
+    return str(value)
 
 
 def score_rows(evaluation: Evaluation, short: Redactor) -> list[ScoreRow]:
