@@ -202,7 +202,7 @@ def test_the_command_learns_from_examples_and_others_use_what_it_wrote(model, tm
     how = ["--seeds", "4", "--steps", "2", "--device", "cpu", "--out", str(out)]
     scores = ["--scores", str(tmp_path / "scores.txt"), "--name", "smile"]
     assert cli.main(["directions", source, *scores, *how]) == 0
-    assert "% of the scores' variance, of examples left out" in capsys.readouterr().out
+    assert "% of the variance of the scores on held-out examples" in capsys.readouterr().out
     assert cli.main(["directions", source, "--more", "0,1", "--less", "2", *how]) == 0
     assert {path.name for path in out.iterdir()} == {
         "smile.png",
@@ -270,8 +270,8 @@ def test_senseless_requests_are_refused_and_nothing_is_written(model, tmp_path, 
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_options_for_directions_without_examples_are_refused_with_them(capsys):
-    assert cli.main(["directions", "model", "--more", "1", "--less", "2", "--count", "3"]) == 2
+def test_options_for_directions_without_examples_are_refused_with_them(capsys, tmp_path):
+    assert cli.main(["directions", str(tmp_path), "--more", "1", "--less", "2", "--count", "3"]) == 2
     assert "--by and --count: have no effect with examples" in capsys.readouterr().err
 
 
@@ -318,10 +318,10 @@ def test_a_latent_file_is_blend_by_the_command_within_a_class(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"shares": [1.0]}, "blend: 1 shares for 2 latents"),
-        ({"shares": [0.0, 0.0]}, "blend: shares must be at least 0"),
-        ({"shares": [-1.0, 2.0]}, "blend: shares must be at least 0"),
-        ({"shares": [math.nan, 2.0]}, "blend: shares must be at least 0"),
+        ({"shares": [1.0]}, "shares: 1 shares for 2 latents"),
+        ({"shares": [0.0, 0.0]}, "shares: shares must be at least 0"),
+        ({"shares": [-1.0, 2.0]}, "shares: shares must be at least 0"),
+        ({"shares": [math.nan, 2.0]}, "shares: shares must be at least 0"),
         ({"names": ["a"]}, "names: 1 names for 2 latents"),
         ({"names": ["a", "a"]}, "names a: must be unique"),
         ({"names": ["a", " "]}, "names  : must be unique"),

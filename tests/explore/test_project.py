@@ -333,7 +333,7 @@ def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
 def test_options_that_would_have_no_effect_are_refused(source, photos, tmp_path, capsys):
     command = ["project", str(source), str(photos), "--out", str(tmp_path), *BRIEF]
     assert cli.main([*command, "--holdout", str(photos)]) == 2
-    assert "is for --study; add that, or leave it out" in capsys.readouterr().err
+    assert "has an effect with --study only; add that, or leave it out" in capsys.readouterr().err
     assert cli.main([*command, "--study", "--film"]) == 2
     assert "neither --film nor --class" in capsys.readouterr().err
 

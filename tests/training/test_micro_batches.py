@@ -318,9 +318,9 @@ def test_fewer_at_once_is_the_next_part_of_the_batch(batch, micro_batch):
     [
         ({"micro_batch": 3}, "micro_batch 3: does not divide batch 8 evenly; use 2, 4 or 8"),
         ({"micro_batch": 16}, "micro_batch 16: does not divide batch 8"),
-        ({"micro_batch": 1}, "micro_batch 1: batch normalisation needs at least 2"),
-        ({"batch": 1}, "batch 1: batch normalisation needs at least 2"),
-        ({"batch": "auto", "micro_batch": 5}, "micro_batch 5: does not divide batch auto"),
+        ({"micro_batch": 1}, "micro_batch 1: must be at least 2"),
+        ({"batch": 1}, "batch 1: must be at least 2"),
+        ({"batch": "auto", "micro_batch": 5}, "micro_batch 5: does not divide batch 8 evenly"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(options, message):
