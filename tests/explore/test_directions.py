@@ -306,7 +306,7 @@ def test_a_latent_file_is_blend_by_the_command_within_a_class(tmp_path):
     model = generator(classes=("cats", "dogs"))
     model.save(tmp_path / "model")
     out = tmp_path / "mean.safetensors"
-    with pytest.raises(UsageError, match="blend: the latents have several classes"):
+    with pytest.raises(UsageError, match="shares: the latents have several classes"):
         write_latents(tmp_path / "model", "0,1", out, shares=[1.0, 1.0], device="cpu")
     arguments = ["--seeds", "0,1", "--blend", "1", "3", "--class", "dogs", "--names", "mean", "--out", str(out)]
     assert cli.main(["latents", str(tmp_path / "model"), *arguments, "--device", "cpu"]) == 0

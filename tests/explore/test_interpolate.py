@@ -198,7 +198,7 @@ def test_a_video_has_as_many_frames_and_nearly_the_same_colours(ending, model, s
 
 def test_a_video_without_its_package_is_refused_with_the_remedy(source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(UsageError, match=r"\.mp4 needs the package av: pip install 'handful\[video\]', or take \.webp"):
+    with pytest.raises(UsageError, match=r"\.mp4 needs the package av: pip install 'handful\[video\]', or use \.webp"):
         interpolate(source, tmp_path / "walk.mp4")
 
 

@@ -182,7 +182,7 @@ def test_a_run_that_has_begun_goes_on_and_cannot_change_its_source(photos, sourc
 
 
 def test_what_is_no_model_is_refused_before_anything_is_written(photos, source, tmp_path):
-    assert "--from nowhere: is not there; give" in refused(small(photos, tmp_path / "run", from_="nowhere"))
+    assert "--from nowhere: does not exist; give" in refused(small(photos, tmp_path / "run", from_="nowhere"))
     assert "--from" in refused(small(photos, tmp_path / "run", from_=photos))
     broken = shutil.copytree(source, tmp_path / "broken")
     state = every(broken / "checkpoints")[-1] / checkpoint.FILE
