@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
 from io import StringIO
@@ -193,9 +192,13 @@ SMALL = {"size": 32, "steps": 2, "batch": 4, "device": "cpu", "report": False, "
 
 
 @pytest.fixture
-def explored(workplace) -> Iterator[Path]:
-    """A folder with all that the commands of docs/ take."""
-    handful.train(handful.tiny("photos", run="runs/photos", keep=9, checkpoint_every=1, **SMALL | {"size": 64}))
+def explored(workplace, request) -> Path:
+    """A folder with all that the commands of docs/ take, and a run of a size."""
+    shutil.rmtree("photos")
+    write_photos(workplace / "photos", 44)  # from 40 on, some are held back
+    handful.train(
+        handful.tiny("photos", run="runs/photos", keep=9, checkpoint_every=1, **SMALL | {"size": request.param})
+    )
     for name in ("other-tool/samples", "other-tools-output", "unseen", "more-photos"):
         write_photos(workplace / name)
     for name in ("me.jpg", "you.jpg"):
@@ -211,7 +214,11 @@ def explored(workplace) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", ["docs/explore.md", "docs/metrics.md", "docs/large.md"])
+@pytest.mark.parametrize(
+    ("document", "explored"),
+    [("docs/explore.md", 64), ("docs/metrics.md", 32), ("docs/large.md", 32)],
+    indirect=["explored"],
+)
 def test_the_commands_of_a_document_run_one_after_the_other(explored, document):
     for words in commands(document):
         if words[0] == "handful" and not any(part in shlex.join(words) for part in NOT_RUN):
