@@ -22,12 +22,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import handful
-from handful.config.presets import PUBLISHED
 from handful.progress import Quiet
 
 COMMON: dict[str, Any] = {"size": 64, "width": 8, "steps": 6, "batch": 4, "device": "cpu", "compile": "off"}
 COMMON |= {"precision": "fp32", "report": False, "score_every": 0, "log_every": 3, "sample_every": 100}
-RUNS: dict[str, dict[str, Any]] = {"fp32": {}, "published": PUBLISHED, "bf16": {"precision": "bf16"}}
+RUNS: dict[str, dict[str, Any]] = {"fp32": {}, "published": {"recipe": "published"}, "bf16": {"precision": "bf16"}}
 OPTIMISER = ("master", "exp_avg")
 """What the names of the optimisers' tensors contain."""
 

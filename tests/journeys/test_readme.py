@@ -9,9 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from contextlib import redirect_stdout
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +17,12 @@ import pytest
 from PIL import Image
 
 import handful
-from handful.cli import main as cli
+from handful.cli.command import COMMANDS
 from handful.cli.main import main
+from handful.config.text import option
 from handful.config.train import TrainConfig
 from journeys.documents import DOCUMENTS, ROOT, blocks, commands, text_of, tiny
 
-COMMANDS = "bench check clean demo describe directions evaluate generate interpolate latents mix neighbours project"
-COMMANDS = [*COMMANDS.split(), "report", "train"]
 README_BYTES = 5_500
 NOT_RUN = ("hf:", "PHOTOS", "--protocol", "paper", "bench", "describe", "raccoons", "lpips", "--levels")
 """What a command needs that is not here, or that takes minutes at any size."""
@@ -46,7 +43,7 @@ def test_every_command_in_the_documents_is_one_that_its_program_knows(document, 
 
 
 def read_handful(words: list[str]) -> None:
-    cli.find(words[1]).read(words[2:])
+    COMMANDS[words[1]].read(words[2:])
 
 
 def read_torchrun(words: list[str]) -> None:
@@ -82,22 +79,15 @@ def read_pip(words: list[str]) -> None:
 
 
 def test_every_option_that_the_documents_name_exists():
-    known = {"--standalone", "--nproc-per-node", "--help", "--no-"}
-    for name in COMMANDS:
-        known |= set(re.findall(r"--[\w-]+", help_of(name)))
+    known = {"--standalone", "--nproc-per-node", "--help", "--version", "--no-"}
+    for command in COMMANDS.values():
+        known |= {option(prefix + name) for name in command.options for prefix in ("", "no_")}
     for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("experiments/*.py")]:
         known |= set(re.findall(r'"(--[\w-]+)"', script.read_text()))
     for document in DOCUMENTS:
         spans = " ".join(re.findall(r"`([^`]+)`", text_of(document).replace("```", "")))
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", spans))
         assert named <= known, f"{document} names {', '.join(sorted(named - known))}"
-
-
-def help_of(command: str) -> str:
-    out = StringIO()
-    with redirect_stdout(out), pytest.raises(SystemExit):
-        main([command, "--help-all" if command == "train" else "--help"])
-    return out.getvalue()
 
 
 def test_the_readme_is_short():
@@ -156,7 +146,7 @@ def workplace(tmp_path, monkeypatch) -> Path:
 
 
 def test_the_commands_of_the_readme_run_one_after_the_other(workplace):
-    ran = [words for words in commands("README.md") if words[0] == "handful" and words[1] in COMMANDS]
+    ran = [words for words in commands("README.md") if words[0] == "handful" and words[1] != "completion"]
     for words in ran:
         assert main(tiny(words)) == 0, shlex.join(words)
     assert {words[1] for words in ran} >= {"check", "train", "generate", "evaluate"}

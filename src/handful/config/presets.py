@@ -33,7 +33,7 @@ PUBLISHED: dict[str, Any] = {
 """What the published recipe has otherwise than the default one. docs/results.md compares the two.
 
 Source: FastGAN (Liu et al. 2021), sections 3 and 4, and the released code for what the paper leaves open.
-docs/method.md lists departures.
+docs/paper.md lists departures.
 """
 
 
