@@ -39,8 +39,6 @@ LAYERS = [
 FILE_LINES, FUNCTION_LINES = 300, 40
 TOO_LONG = {
     "example/flowers.py",
-    "networks/layers.py",
-    "networks/pretrained/weights.py",
     "training/benchmark.py:measure",
     "training/run.py",
 }

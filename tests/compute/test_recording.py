@@ -42,10 +42,10 @@ def test_a_number_of_the_host_in_a_step_is_noticed(monkeypatch):
         "blend",
         lambda average, latest, keep: usual(average, latest, torch.tensor(0.5 + captured.state.step / 10)),
     )
-    captured = step_of(config())
-    run(captured, 4)
+    captured = step_of(config(batch=2))
+    run(captured, 3)
     expected = {name: value.clone() for name, value in captured.state.tensors().items()}
-    captured = step_of(config())
+    captured = step_of(config(batch=2))
     captured.captured = Taped(captured.take, captured.random)
-    run(captured, 4)
+    run(captured, 3)
     assert not all(torch.equal(value, expected[name]) for name, value in captured.state.tensors().items())

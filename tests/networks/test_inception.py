@@ -171,7 +171,7 @@ def test_a_file_without_batch_norms_counters_will_do(put):
 def test_a_file_that_lacks_a_tensor_is_refused(put):
     tensors = as_in_the_file(Inception())
     del tensors["Mixed_6c.branch7x7_2.bn.running_var"]
-    with pytest.raises(WeightsError, match=rf"{weights.INCEPTION} does not fit: it lacks \['Mixed_6c\S+running_var'\]"):
+    with pytest.raises(WeightsError, match=rf"{weights.INCEPTION} does not fit: missing \['Mixed_6c\S+running_var'\]"):
         Inception.pretrained(put(tensors), download=False)
 
 

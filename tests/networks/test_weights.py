@@ -107,7 +107,7 @@ def test_the_cache_follows_xdg_where_torch_home_is_unset(tmp_path: Path, monkeyp
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WeightsError, match=r"weights is .*nowhere, which is not a folder\. Make it"):
+    with pytest.raises(WeightsError, match=r"weights is .*nowhere, which is not a folder\. Create it"):
         find(LPIPS_VGG, tmp_path / "nowhere")
     monkeypatch.setenv("HANDFUL_WEIGHTS", str(tmp_path / "nowhere"))
     with pytest.raises(WeightsError, match=r"\$HANDFUL_WEIGHTS is .*nowhere"):
@@ -171,7 +171,9 @@ def test_a_download_of_the_wrong_bytes_leaves_nothing_behind(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_from(put(tmp_path / "far" / "away", b"an error page").as_uri(), monkeypatch, REAL_URLOPEN)
-    with pytest.raises(WeightsError, match=r"failed: what came has 13 bytes and a SHA-256 .* it was not kept\. Downl"):
+    with pytest.raises(
+        WeightsError, match=r"failed: the download has 13 bytes and a SHA-256 .* not kept\. Downl"
+    ):
         locate(LPIPS_VGG)
     assert list(cache.iterdir()) == []
 
@@ -227,7 +229,7 @@ def test_a_web_server_is_downloaded_from(server: str, cache: Path, monkeypatch: 
     assert locate(LPIPS_VGG).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("page", "reason"), [("short", "what came has 5 bytes"), ("gone", "HTTP Error 404")])
+@pytest.mark.parametrize(("page", "reason"), [("short", "the download has 5 bytes"), ("gone", "HTTP Error 404")])
 def test_a_web_server_that_fails_is_quoted(
     page: str, reason: str, server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,7 @@ def test_the_generators_loss_has_each_penalty_with_its_weight():
 
 
 def test_augmentation_rises_when_a_discriminator_overfits_and_falls_when_it_cannot():
-    state = state_of(learning_rate=5e-3, reconstruction=False, augment_ramp=200, augment_target=0.3)
+    state = state_of(width=8, learning_rate=5e-3, reconstruction=False, augment_ramp=200, augment_target=0.3)
     objective = Objective(state.controls.config, state.controls, absolute_difference)
     network, images = state.discriminator, noise(0)
 
@@ -76,10 +76,10 @@ def test_augmentation_rises_when_a_discriminator_overfits_and_falls_when_it_cann
         return strengths
 
     # Four images against flat grey: soon the discriminator is sure.
-    risen = train(100, lambda _: images, lambda step: 0.2 * noise(step + 1), learning=True)
+    risen = train(60, lambda _: images, lambda step: 0.2 * noise(step + 1), learning=True)
     assert state.controls.sign > 0.3
     assert risen[-1] > risen[-20] > 0
     # Real and generated change places: all that was learned is wrong.
-    fallen = train(40, lambda step: 0.2 * noise(step + 1), lambda _: images, learning=False)
+    fallen = train(30, lambda step: 0.2 * noise(step + 1), lambda _: images, learning=False)
     assert state.controls.sign < 0.3
     assert fallen[-1] < risen[-1]

@@ -17,13 +17,13 @@ AnyDiscriminator = Discriminator | ProjectedDiscriminator
 def build_discriminator(
     config: TrainConfig, device: torch.device, backbone: EfficientNet | None, classes: tuple[str, ...] = ()
 ) -> AnyDiscriminator:
-    """Build the discriminator of a run; its weights are not initialised yet.
+    """Build the discriminator of a run; its weights are not initialised.
 
     Args:
         config: The run's options.
-        device: Where frozen networks compute.
-        backbone: The network that ``--discriminator projected`` looks through; it is copied.
-        classes: Names of the classes; the projected one knows none.
+        device: Device of the frozen network of ``--discriminator projected``.
+        backbone: That network; it is copied.
+        classes: Names of the classes; the projected discriminator has none.
     """
     if config.discriminator == "projected":
         assert backbone is not None

@@ -11,16 +11,16 @@ from handful.networks import latent
 from handful.networks.generator import Generator
 
 CALIBRATION_SEED = 2**40
-"""First of the seeds of the calibration images, far from those that people choose."""
+"""First seed of the calibration images, far from seeds that people choose."""
 
 
 @torch.no_grad()
 def calibrate(average: Generator, batch: int = 16) -> None:
-    """Give a generator the BatchNorm statistics that belong to its weights, and leave it in eval mode.
+    """Measure the BatchNorm statistics that belong to a generator's weights, and leave it in eval mode.
 
-    An average of weights has statistics that no network of the training had, so they are measured over 256 images from
-    fixed seeds: the same weights give the same statistics. Means of squares rather than of variances are gathered,
-    which keeps what the batches differ by.
+    No network in training had the statistics of an average of weights. They are measured over 256 images from fixed
+    seeds, so equal weights get equal statistics. Means of squares are gathered, not of variances, which would lose the
+    variance between batches.
 
     Source: SWA (Izmailov et al. 2018), section 3.2; departures in ``docs/paper.md``.
     """

@@ -18,12 +18,12 @@ Report = dict[str, Any]
 
 
 def describe(config: TrainConfig) -> Report:
-    """Describe both networks of a run, without their weights: nothing is allocated.
+    """Describe both networks of a run, on the meta device: no memory is allocated.
 
     Returns:
         ``preset``, ``size``, and for ``generator`` and ``discriminator`` the ``parameters``, the ``multiply_adds`` of
         one image and the ``blocks``: ``name``, ``output`` (channels, height, width), ``parameters``, ``multiply_adds``.
-        The discriminator's are those of a real image; its decoders do not see the generated ones.
+        The discriminator's costs are those of a real image, which it also decodes.
     """
     with torch.device("meta"):
         generator = Generator(config.generator)
@@ -31,25 +31,26 @@ def describe(config: TrainConfig) -> Report:
         noise = [torch.empty(1, 1, *shape) for shape in generator.noise_shapes]
         latents, corner = torch.empty(1, config.generator.latent), torch.zeros((), dtype=torch.int64)
 
-        made, generated = trace(generator, lambda: generator(latents, noise))
+        of_generator, images = trace(generator, lambda: generator(latents, noise))
 
-        def view() -> None:
-            seen = discriminator(*generated)
+        def judge() -> None:
+            output = discriminator(*images)
             if discriminator.decoders is not None:
-                discriminator.decoders(seen, corner)
+                discriminator.decoders(output, corner)
 
-        judged, _ = trace(discriminator, view)
-    return {"preset": config.preset, "size": config.size, "generator": made, "discriminator": judged}
+        of_discriminator, _ = trace(discriminator, judge)
+    sizes = {"preset": config.preset, "size": config.size}
+    return sizes | {"generator": of_generator, "discriminator": of_discriminator}
 
 
 def trace(network: nn.Module, run: Callable[[], Any]) -> tuple[Report, Any]:
-    """Run a network that holds no data, and gather what each of its blocks gives and costs, in order of use."""
+    """Run a network on the meta device; return its blocks with their outputs and costs, in order of use, and totals."""
     blocks: list[Report] = []
     costs: list[int] = []
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(layer.weight, Tensor)
-        # A transposed convolution does its work once for each pixel that goes in.
+        # A transposed convolution multiplies once per input pixel.
         pixels = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         costs.append(layer.weight.numel() * math.prod(pixels.shape[2:]))
 
@@ -75,7 +76,7 @@ def trace(network: nn.Module, run: Callable[[], Any]) -> tuple[Report, Any]:
 
 
 def parts(network: nn.Module, above: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """List the blocks of a network; those in a dictionary, and the decoders, one by one."""
+    """Yield the blocks of a network by name; dictionaries and the decoders count as several blocks."""
     for name, child in network.named_children():
         if isinstance(child, (nn.ModuleDict, Decoders)):
             yield from parts(child, f"{above}{name}.")
@@ -84,8 +85,8 @@ def parts(network: nn.Module, above: str = "") -> Iterator[tuple[str, nn.Module]
 
 
 def tables(report: Report) -> list[Table]:
-    """Lay a description out for the terminal."""
-    made = []
+    """Return a description as tables for the terminal."""
+    result = []
     for player in ("generator", "discriminator"):
         table = Table(title=f"{player} at {report['size']} px", title_justify="left", show_footer=True)
         table.add_column("block", "total")
@@ -95,5 +96,5 @@ def tables(report: Report) -> list[Table]:
         for block in report[player]["blocks"]:
             shape = " x ".join(map(str, block["output"]))
             table.add_row(block["name"], shape, f"{block['parameters']:,}", f"{block['multiply_adds']:,}")
-        made.append(table)
-    return made
+        result.append(table)
+    return result

@@ -1,4 +1,4 @@
-"""The discriminator: is an image real, and what does it show."""
+"""The discriminator: it judges images in patches and must be able to reconstruct them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from handful.networks.generator import small_size
 from handful.networks.layers import LEAKY_SLOPE, Decoder, DownBlock, Excitation, batch_norm, leaky_relu
 
 BODY_SIZE = 256
-"""Nominal size of the body's widest map; the stem brings larger images down to it."""
+"""Nominal size of the largest map; the stem brings larger images down to it."""
 
 PATCH_PIXELS = 4
 """Side, in pixels of the last map, of the patch that one logit judges."""
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What the discriminator makes of a batch of images."""
+    """The logits of a batch of images, and the feature maps that they are reconstructed from."""
 
     logits: Float[Tensor, "b l"]
-    """One logit a patch of the image, then as many of its small version (25 each for squares); positive means real."""
+    """One logit per patch, positive for real: first of the image, then of its small version (25 each in squares)."""
     wide: Float[Tensor, "b c 2*h 2*w"]
     deep: Float[Tensor, "b k h w"]
     small: Float[Tensor, "b j h w"]
@@ -41,13 +41,13 @@ class DiscriminatorOutput(NamedTuple):
 class Discriminator(nn.Module):
     """Judge an image and its small version in patches.
 
-    From the stem on the image is a map of at most 256 px, so the features are alike at 256, 512, 1024 and 2048 px. For
-    images that are not square, maps and blocks are named by their nominal size (``config.sizes``).
+    The stem brings images to a map of at most 256 px, so the same features serve at 256, 512, 1024 and 2048 px. Maps
+    and blocks are named by their nominal size (``config.sizes``).
 
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; layer for layer the released network at 256, 512 and
-    1024 px, with its excitations, which the paper does not mention. Departures: ``smooth`` averages maps where the
-    released network strides; ``sharpen`` sharpens the input. With classes, each patch's logit also says how well it
-    fits the image's class, by projection (Miyato and Koyama 2018, equation 3).
+    1024 px, with its excitations, which the paper does not mention. Departures: ``smooth`` averages where the released
+    network strides; ``sharpen`` sharpens the input. With classes, each patch's logit also says how well it fits the
+    image's class, by projection (Miyato and Koyama 2018, equation 3).
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class Discriminator(nn.Module):
         width, nominal = config.width, config.nominal
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY_SIZE) if size <= nominal}
         sizes = sorted(channels, reverse=True)
-        halve = partial(down_conv, smooth=smooth)
-        self.stem = stem(nominal, config.channels, channels, halve)
+        down = partial(down_conv, smooth=smooth)
+        self.stem = stem(nominal, config.channels, channels, down)
         self.blocks = nn.ModuleDict()
         self.gates = nn.ModuleDict()
         for size in sizes[1:]:
@@ -72,7 +72,7 @@ class Discriminator(nn.Module):
         )
         small = small_size(nominal)
         halves = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
-        self.small = nn.Sequential(halve(config.channels, halves[0]), leaky_relu())
+        self.small = nn.Sequential(down(config.channels, halves[0]), leaky_relu())
         self.small.extend(DownBlock(inputs, outputs, smooth=smooth) for inputs, outputs in pairwise(halves))
         self.small_head = conv(halves[-1], 1, PATCH_PIXELS)
         self.classes = self.small_classes = None
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
         )
 
     def draw_window(self, random: torch.Generator) -> Int64[Tensor, " 2"] | None:
-        """Return None: this discriminator sees whole images; ``ProjectedDiscriminator`` draws a window."""
+        """Return None; ``ProjectedDiscriminator`` draws the window of an image that it looks at."""
         return None
 
     def forward(
@@ -107,9 +107,9 @@ class Discriminator(nn.Module):
 
         Args:
             images: As augmented.
-            small: The same, of the shape that ``small_shape`` returns.
-            labels: Class numbers, for a discriminator with classes.
-            window: Not used.
+            small: The augmented small images, of shape ``small_shape``.
+            labels: Class numbers, if there are classes.
+            window: Must be None: this discriminator sees whole images.
         """
         precision = self.small_head.weight.dtype
         x = self.stem(sharpened(images, self.sharpen).to(precision))
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
 
 @final
 class ResidualDownBlock(nn.Module):
-    """Halve the resolution along two paths, convolutions and average pooling, and take their mean.
+    """Halve the resolution by two paths, convolutions and average pooling, and return their mean.
 
     Source: FastGAN (Liu et al. 2021), figure 4.
     """
@@ -152,7 +152,7 @@ class ResidualDownBlock(nn.Module):
 
 
 class Decoders(nn.Module):
-    """Reconstruct the image, a quarter of it and its small version from the discriminator's features.
+    """Reconstruct the image, one quadrant of it and its small version from the discriminator's features.
 
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; the third decoder is in the released network only.
     """
@@ -164,27 +164,27 @@ class Decoders(nn.Module):
         self.small = Decoder(small, size, width, channels)
 
     def forward(self, output: DiscriminatorOutput, corner: Int64[Tensor, ""]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the whole image, its quadrant number ``corner`` (0 to 3) and the small image, all ``[b c s t]``."""
+        """Return the image, its quadrant ``corner`` (0 to 3) and the small image, all of the small image's shape."""
         part = run_on_stream(lambda: self.part(quadrant(output.wide, corner)), 1, corner.device)
         small = run_on_stream(lambda: self.small(output.small), 2, corner.device)
         return self.whole(output.deep), part(), small()
 
 
-def stem(size: int, inputs: int, channels: dict[int, int], halve: Callable[[int, int], nn.Module]) -> nn.Sequential:
-    """Build the layers that bring an image of nominal ``size``, with ``inputs`` channels, to the body's first map."""
+def stem(size: int, inputs: int, channels: dict[int, int], down: Callable[[int, int], nn.Module]) -> nn.Sequential:
+    """Build the layers from an image of nominal ``size`` to the largest map."""
     full = channels[max(channels)]
     if size <= BODY_SIZE:
         return nn.Sequential(conv(inputs, full, 3, padding=1), leaky_relu())
     halvings = (size // BODY_SIZE).bit_length() - 1
     widths = [full // 2] * (halvings - 1) + [full]
-    layers: list[nn.Module] = [halve(inputs, widths[0]), leaky_relu()]
+    layers: list[nn.Module] = [down(inputs, widths[0]), leaky_relu()]
     for before, after in pairwise(widths):
-        layers += [halve(before, after), batch_norm(after), leaky_relu()]
+        layers += [down(before, after), batch_norm(after), leaky_relu()]
     return nn.Sequential(*layers)
 
 
 def sharpened(images: Float[Tensor, "b c h w"], strength: float) -> Float[Tensor, "b c h w"]:
-    """Sharpen images: ``x + strength * (x - blur(x))`` with a blur over 3x3 pixels; 0 leaves them as they are."""
+    """Return ``x + strength * (x - blur(x))`` with a blur over 3x3 pixels."""
     if not strength:
         return images
     return images + strength * (images - F.avg_pool2d(images, 3, 1, 1, count_include_pad=False))
@@ -196,15 +196,15 @@ def activated(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 
 def class_logits(maps: Float[Tensor, "b k h w"], labels: Int64[Tensor, " b"]) -> Float[Tensor, "b l"]:
-    """Sum each patch over the map of its image's class, divided by the patch's side to keep the scale of noise."""
+    """Sum the map of each image's class over patches, divided by the patch's side to keep the scale of noise."""
     own = maps[torch.arange(len(maps), device=maps.device), labels][:, None]  # [b 1 h w]
     return PATCH_PIXELS * F.avg_pool2d(own, PATCH_PIXELS, stride=1).flatten(1)
 
 
 def quadrant(x: Float[Tensor, "b c h w"], corner: Int64[Tensor, ""]) -> Float[Tensor, "b c h//2 w//2"]:
-    """Cut out one quarter: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
+    """Crop one quadrant: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
 
-    The corner is a tensor, so that choosing it never makes the program wait for a GPU.
+    ``corner`` is a tensor, so that a random choice never waits for the GPU.
     """
     height, width = x.shape[2] // 2, x.shape[3] // 2
     half = torch.where(corner >= 2, x[:, :, height:], x[:, :, :height])  # [b c h/2 w]

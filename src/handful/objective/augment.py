@@ -20,7 +20,7 @@ from handful.compute import shared_batch
 from handful.config.choices import Augmentation
 
 LARGEST_SHIFT = 1 / 8
-"""Of the image's side."""
+"""Share of the image's side."""
 
 RGBA = 4
 
@@ -46,18 +46,18 @@ def draw(
 ) -> Changes:
     """Draw the named changes for ``count`` images.
 
-    With a ``probability``, each change is made of each image that often, and otherwise leaves it as it is. Below 1 the
-    generator can learn what unchanged images look like, so that changes do not leak into its images.
+    Each change is made to each image with this ``probability``; None: always. Below 1 the generator can learn what
+    unchanged images look like, so augmentations do not leak into its images.
 
     Source: ADA (Karras et al. 2020), section 2.2.
     """
     changes: Changes = []
     for name in policy:
-        kind = POLICIES[name]
-        units = shared_batch.uniform((len(kind.identity), count), random, dim=1)
+        change = POLICIES[name]
+        units = shared_batch.uniform((len(change.identity), count), random, dim=1)
         if probability is not None:
             made = shared_batch.uniform((count,), random) < probability
-            for number, identity in zip(units, kind.identity, strict=True):
+            for number, identity in zip(units, change.identity, strict=True):
                 number.masked_fill_(~made, identity)
         changes.append(units)
     return changes
@@ -71,11 +71,11 @@ def apply(
     A change that fills with zeros (mid-grey) fills RGBA with transparency.
     """
     for name, units in zip(policy, changes, strict=True):
-        kind = POLICIES[name]
-        if kind.fills and images.shape[1] == RGBA:
-            images = kind.apply(images + 1, units) - 1
+        change = POLICIES[name]
+        if change.fills and images.shape[1] == RGBA:
+            images = change.apply(images + 1, units) - 1
         else:
-            images = kind.apply(images, units)
+            images = change.apply(images, units)
     return images
 
 

