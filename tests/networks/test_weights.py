@@ -171,9 +171,7 @@ def test_a_download_of_the_wrong_bytes_leaves_nothing_behind(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_from(put(tmp_path / "far" / "away", b"an error page").as_uri(), monkeypatch, REAL_URLOPEN)
-    with pytest.raises(
-        WeightsError, match=r"failed: the download has 13 bytes and a SHA-256 .* not kept\. Downl"
-    ):
+    with pytest.raises(WeightsError, match=r"failed: the download has 13 bytes and a SHA-256 .* not kept\. Downl"):
         locate(LPIPS_VGG)
     assert list(cache.iterdir()) == []
 
