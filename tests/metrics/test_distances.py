@@ -154,8 +154,8 @@ def test_blocks_change_nothing(monkeypatch):
         return list(itertools.chain.from_iterable(found))
 
     whole = scores()
-    monkeypatch.setattr(distances, "BLOCK", 7)
-    monkeypatch.setattr(distances, "PAIRS", 3)
+    monkeypatch.setattr(distances, "ROWS_PER_BLOCK", 7)
+    monkeypatch.setattr(distances, "PAIRS_PER_BLOCK", 3)
     assert scores() == pytest.approx(whole, rel=1e-12)
 
 

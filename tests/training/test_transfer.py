@@ -24,6 +24,7 @@ from handful.networks.calibrate import calibrate
 from handful.networks.discriminator import Discriminator
 from handful.networks.generator import Generator, initialise
 from handful.progress import Quiet
+from handful.records import layout
 from handful.sampling.model import Model
 from handful.training import checkpoint
 from handful.training.checkpoint import every
@@ -72,7 +73,7 @@ def begun(source: Path, **options) -> State:
 
 
 def saved(config: TrainConfig, step: int) -> dict[str, torch.Tensor]:
-    return load_file(config.folder / "checkpoints" / f"step-{step:08d}" / checkpoint.FILE)
+    return load_file(config.folder / "checkpoints" / f"step-{step:08d}" / layout.STATE)
 
 
 def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
@@ -97,7 +98,7 @@ def test_at_first_a_run_draws_what_its_source_draws_bit_for_bit(source, place):
 def test_an_older_checkpoint_is_a_source_of_its_own(source):
     older, newer = (begun(source / "checkpoints" / f"step-{step:08d}") for step in (3, 6))
     assert not torch.equal(Model(older.average).sample(SEEDS), Model(newer.average).sample(SEEDS))
-    tensors = load_file(source / "checkpoints" / "step-00000003" / checkpoint.FILE)
+    tensors = load_file(source / "checkpoints" / "step-00000003" / layout.STATE)
     name = "head.0.weight"
     assert torch.equal(tensors[f"discriminator_optimizer.master.{name[:-7]}"], read_masters(older)[name])
 
@@ -185,7 +186,7 @@ def test_what_is_no_model_is_refused_before_anything_is_written(photos, source, 
     assert "--from nowhere: does not exist; give" in refused(small(photos, tmp_path / "run", from_="nowhere"))
     assert "--from" in refused(small(photos, tmp_path / "run", from_=photos))
     broken = shutil.copytree(source, tmp_path / "broken")
-    state = every(broken / "checkpoints")[-1] / checkpoint.FILE
+    state = every(broken / "checkpoints")[-1] / layout.STATE
     state.write_bytes(state.read_bytes()[:-100])
     said = refused(small(photos, tmp_path / "run", from_=broken))
     assert "delete this folder to go on from the checkpoint before it" in said

@@ -54,8 +54,8 @@ def scores_by_class(
         return {}
     scores = {}
     for name in names:
-        own = [index for index, each in enumerate(sample_classes) if each == name]
-        real = [index for index, each in enumerate(training_classes) if each == name]
+        own = [index for index, other in enumerate(sample_classes) if other == name]
+        real = [index for index, other in enumerate(training_classes) if other == name]
         if min(len(own), len(real)) < MIN_IMAGES:
             continue
         hits = [training_classes[index] == name for index in matches.index[own].tolist()]

@@ -1,7 +1,7 @@
 """Find samples that are copies of training images.
 
-A generator of a hundred images can lower every published score by learning them by heart. So each sample's nearest
-training image is looked up, and its distance is held against how far that training image is from its own neighbours.
+A generator trained on a hundred images can improve every published score by memorising them. So each sample's distance
+to its nearest training image is compared with the distance of that training image to its own neighbours.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 from handful.metrics.distances import nearest
 
 THUMBNAIL = 16
-"""Side in pixels of the images that are compared pixel by pixel; small, so that noise and fine detail do not count."""
+"""Side in pixels of the images that are compared pixel by pixel. Small, so noise and fine detail hardly count."""
 
 
 NEIGHBOURS = 5
-"""Training images around a training image whose median distance is its own scale."""
+"""Nearest training images whose median distance is the scale of a training image."""
 
 
 COPY = 0.4
-"""A sample nearer than this share of the scale is a copy; dev/LOG.md shows where copies and fresh images lie."""
+"""A sample nearer than this share of the scale is a copy. dev/LOG.md shows where copies and new images lie."""
 
 
 @final
@@ -33,10 +33,10 @@ class Matches:
     """The nearest training image of each of n images."""
 
     ratio: Float64[Tensor, " n"]
-    """Novelty: the distance over the training image's scale. 0 is the same image, 1 as different as two usually are."""
+    """Novelty: the distance over the training image's scale. 0 is the same image, 1 is as far as its neighbours."""
     index: Int64[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
-    """Whether the training image is nearer when mirrored."""
+    """Whether the mirrored training image is nearer."""
 
     @property
     def share(self) -> float:
@@ -45,14 +45,14 @@ class Matches:
 
     @property
     def novelty(self) -> float:
-        """The median ratio."""
+        """Median ratio."""
         return float(self.ratio.median())
 
 
 @final
 @dataclass(frozen=True)
 class Around:
-    """The ``k`` nearest training images of each of n images, nearest first, as ``Matches`` has the nearest."""
+    """The ``k`` nearest training images of each of n images, nearest first; fields as in ``Matches``."""
 
     ratio: Float64[Tensor, "n k"]
     index: Int64[Tensor, "n k"]
@@ -61,10 +61,10 @@ class Around:
 
 @final
 class Space:
-    """One way to see images as vectors, with the training images in it, mirrored ones too.
+    """Training images as vectors in one space, mirrored ones included.
 
-    The scale of a training image is the median distance to its five nearest others: one duplicate, or two, in the set
-    do not make it small, and images of a crowded kind (fifty yellow faces) get a smaller scale than lone ones.
+    The scale of a training image is the median distance to its five nearest others. One or two duplicates do not make
+    it small. Images of a common kind (fifty yellow faces) get a smaller scale than unique ones.
     """
 
     def __init__(self, images: Float64[Tensor, "n d"], mirrored: Float64[Tensor, "n d"]) -> None:
@@ -80,12 +80,12 @@ class Space:
         self.among = self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
 
     def match(self, samples: Float64[Tensor, "m d"]) -> Matches:
-        """Find the nearest training image of each sample."""
+        """Return the nearest training image of each sample."""
         plain, turned = nearest(samples, self.images, 1), nearest(samples, self.mirrored, 1)
         return self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
 
     def around(self, samples: Float64[Tensor, "m d"], count: int) -> Around:
-        """Find the ``count`` nearest training images of each sample; of the nearest one all is as ``match`` has it."""
+        """Return the ``count`` nearest training images of each sample; the first is that of ``match``."""
         plain, turned = nearest(samples, self.images, count), nearest(samples, self.mirrored, count)
         distances = torch.cat([plain[0], turned[0]], dim=1)
         indices = torch.cat([plain[1], turned[1]], dim=1)
@@ -105,16 +105,16 @@ class Space:
         return Matches(self._ratio(torch.minimum(plain, turned), index), index, mirrored)
 
     def _ratio(self, distance: Float64[Tensor, "*m"], index: Int64[Tensor, "*m"]) -> Float64[Tensor, "*m"]:
-        # Where all images are the same the scale is 0; the same image once more is a copy, any other is not.
+        # If all training images are equal, the scale is 0. Then an equal sample is a copy and any other is not.
         return torch.where(distance == 0, 0.0, distance / self.scale[index])
 
 
 def _nearest_images(
     distances: Float64[Tensor, "n k"], indices: Int64[Tensor, "n k"], count: int
 ) -> Int64[Tensor, "n {count}"]:
-    """Give the columns of the ``count`` smallest distances to different images, in a list that may hold an image twice.
+    """Return the columns of the ``count`` smallest distances to different images.
 
-    At least ``count`` different images must be in each row.
+    A row may list an image twice, but must list at least ``count`` different ones.
     """
     order = distances.argsort(dim=1, stable=True)
     indices = indices.gather(1, order)
@@ -123,7 +123,7 @@ def _nearest_images(
 
 
 def nearer(spaces: list[Matches]) -> Matches:
-    """Take for each image the space in which it is nearest to a training image."""
+    """Return for each image its match in the space in which that is nearer."""
     ratio, which = torch.stack([matches.ratio for matches in spaces]).min(dim=0)
     index, mirrored = (
         torch.stack([getattr(matches, name) for matches in spaces]).gather(0, which[None])[0]
@@ -133,6 +133,6 @@ def nearer(spaces: list[Matches]) -> Matches:
 
 
 def thumbnails(images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b d"]:
-    """Average images down to 16 x 16 pixels, in [-1, 1], one row an image."""
+    """Return images averaged down to 16 x 16 pixels in [-1, 1], one row for each image."""
     small = torch.nn.functional.adaptive_avg_pool2d(images.double() / 127.5 - 1, THUMBNAIL)
     return small.flatten(start_dim=1)

@@ -1,4 +1,4 @@
-"""Dots and checkers that a generator leaves where its pictures are busy, found in where detail lies. No network."""
+"""Dots and checkers in busy parts of generated images, found by the positions of detail. No network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from handful.objective.lattice import energies, unevenness
 
 @final
 class Detail:
-    """Gather the mean energy of detail by place of a stream of images, of every second one by itself."""
+    """Gathers the mean energy of detail by pixel position, separately for even and odd images of a stream."""
 
     def __init__(self) -> None:
         self.totals: list[Tensor | float] = [0.0, 0.0]
         self.counts = [0, 0]
 
     def add(self, images: UInt8[Tensor, "b c h w"]) -> None:
-        """Take in the next images."""
+        """Add images."""
         first = sum(self.counts) % 2
         for half, chosen in ((first, images[::2]), (1 - first, images[1::2])):
             if len(chosen):
@@ -30,16 +30,16 @@ class Detail:
                 self.counts[half] += len(chosen)
 
     def mean(self, half: int) -> Float[Tensor, "k p p"]:
-        """Give the mean energies of every second image, from the first on or from the second."""
+        """Return the mean energies of the images with even (0) or odd (1) numbers."""
         return torch.as_tensor(self.totals[half] / self.counts[half])
 
 
 def excess_unevenness(samples: Detail, reference: Detail) -> float | None:
-    """Say by how many decibels the energy of detail differs from place to place, beyond the training images.
+    """Return by how many decibels the energy of detail varies with pixel position, beyond the training images.
 
-    The deviation over the places of a cell of 4 x 4, 8 x 8 or 16 x 16 pixels, of the kind of detail (see
-    ``handful.lattice``) for which it is largest. It is taken from two halves of the images that are held against each
-    other, so that chance, which gives each half other places, adds nothing on average. None if images are too small.
+    The standard deviation over the positions in cells of 4 x 4, 8 x 8 or 16 x 16 pixels, for the kind of detail (see
+    ``objective.lattice``) for which it is largest. It is the covariance of two halves of the images: chance differs
+    between the halves, so it adds nothing on average. None if images are too small.
 
     Source: ours.
     """

@@ -1,13 +1,13 @@
-"""What an image looks like to a network, as a vector: one contract for all that compare sets of images by features.
+"""Feature extractors: networks that turn images into vectors, all behind one interface.
 
-``efficientnet``  EfficientNet-Lite0's last layer before ImageNet's classes, 1280 numbers; its file is installed with us
-``inception``     the 2015 network behind every published FID, 2048 numbers; a weight file
-``vgg16``         the VGG16 of LPIPS: mean and deviation of each channel of its five taps, 2944 numbers; weight files
-``dino``          DINOv2's class token, 1024 numbers: knows objects, not ImageNet's classes; the package transformers
-``random``        a fixed random network on every octave, mean and deviation of each channel in a 3 x 3 grid; no file
+``efficientnet``  EfficientNet-Lite0's last layer before the classes, 1280 numbers; its weights come with a dependency
+``inception``     the 2015 network behind every published FID, 2048 numbers; needs a weight file
+``vgg16``         the trunk of LPIPS: mean and deviation of each channel of its five taps, 2944 numbers; weight files
+``dino``          DINOv2's class token, 1024 numbers, trained without ImageNet's classes; needs the package transformers
+``random``        a fixed random network on every octave: mean and deviation of each channel in a 3 x 3 grid; no file
 
-Figures of two extractors have nothing to do with each other. ``random`` tells sets of one kind apart (blurred, noisy,
-recoloured, repeated) but has never seen an object, and can take the right texture without a thing in it for better.
+Scores of different extractors cannot be compared. ``random`` tells related sets apart (blurred, noisy, recoloured,
+repeated), but it was never trained. It can prefer the right texture without any object.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from handful.networks.pretrained.inception import Inception, prepare
 from handful.networks.pretrained.lpips import Perceptual
 
 LARGEST_SIDE = 256
-"""Pixels; ``vgg16`` and ``random`` see larger images averaged down to this."""
+"""Pixels. For ``vgg16`` and ``random``, larger images are averaged down to this."""
 
 
 DINO = "dinov2-large"
@@ -47,17 +47,17 @@ IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 @final
 @dataclass(frozen=True)
 class Extractor:
-    """A network that turns images into vectors, and the name that belongs beside every figure made with it."""
+    """A network that turns images into vectors, with the name to state beside every score made with it."""
 
     name: str
-    """With the variant where there are several, such as ``inception (tf)``."""
+    """Includes the variant, as in ``inception (tf)``."""
     function: Callable[[UInt8[Tensor, "b 3 h w"]], Tensor]
     device: torch.device
 
     @torch.no_grad()
     def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b d"]:
-        """Give one row an image, on the CPU; RGBA is seen over white. The caller bounds the batch."""
-        # On CUDA, TF32 would round an FID's features to ten bits.
+        """Return one row for each image, on the CPU. RGBA is composited over white. The caller bounds the batch."""
+        # On CUDA, TF32 would round features to ten bits.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return self.function(over_white(images).to(self.device)).cpu().double()
 
@@ -68,16 +68,16 @@ def load_extractor(
     folder: Path | None = None,
     resize: Resize = "tf",
 ) -> Extractor:
-    """Make the extractor of a name.
+    """Return the extractor with a name.
 
     Args:
         name: One of ``FeatureName``.
         device: Where it computes.
-        folder: Where weight files are looked for first (``--weights``).
-        resize: How ``inception`` brings images to 299 px.
+        folder: Searched first for weight files (``--weights``).
+        resize: How images are resized to the 299 px of ``inception``.
 
     Raises:
-        WeightsError: if a weight file or package is missing or wrong; the message says what to put where.
+        WeightsError: if a weight file or package is missing or wrong. The message says what to put where.
     """
     if name == "inception":
         inception = Inception.pretrained(folder).to(device)
@@ -94,14 +94,14 @@ def load_extractor(
 
 
 def vgg16(perceptual: Perceptual, device: torch.device) -> Extractor:
-    """Make the extractor of a perceptual network that is already there."""
+    """Return the extractor of a perceptual network that is already loaded."""
     return Extractor("vgg16", lambda images: statistics(perceptual.features(pixels(images))), device)
 
 
 def pixels(images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c _ _"]:
-    """Give images in [-1, 1], made smaller if a side is larger than ``LARGEST_SIDE``.
+    """Return images in [-1, 1], shrunk if a side is larger than ``LARGEST_SIDE``.
 
-    The other side then comes to a multiple of 16, so that it can be halved as often.
+    The other side then becomes a multiple of 16, so it can be halved as often.
     """
     values = from_bytes(images)
     longest = max(images.shape[2:])
@@ -112,20 +112,20 @@ def pixels(images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c _ _"]:
 
 
 def statistics(maps: list[Float[Tensor, "b _ _ _"]]) -> Float[Tensor, "b d"]:
-    """Give the mean and the deviation over pixels of each channel of each map."""
-    taken = [torch.std_mean(each, dim=(2, 3), correction=0) for each in maps]
-    return torch.cat([torch.cat([mean, deviation], dim=1) for deviation, mean in taken], dim=1)
+    """Return the mean and the standard deviation over pixels of each channel of each map."""
+    moments = [torch.std_mean(values, dim=(2, 3), correction=0) for values in maps]
+    return torch.cat([torch.cat([mean, deviation], dim=1) for deviation, mean in moments], dim=1)
 
 
 @final
 class RandomNetwork(nn.Module):
     """Two random convolutions on every band of a Laplacian pyramid, from the image's size down to 16 px.
 
-    Of every channel of every band the mean and the deviation in each ninth of the image are taken, by their logarithms:
-    fine detail is faint, and would not count beside brightness otherwise. The same numbers for everyone.
+    For every channel of every band, the logarithms of the mean and of the deviation in each ninth of the image. Without
+    logarithms, faint fine detail would not count beside brightness. The weights are the same on every machine.
 
-    Source: Naeem et al. 2020, section 5.2, who find random networks to rank generators well where ImageNet's do not
-    fit; bands, cells and logarithms are ours, chosen by how well KID follows the quality of a run (dev/log-2026-11.md).
+    Source: Naeem et al. 2020, section 5.2, find that random networks rank generators well where ImageNet's do not fit.
+    Bands, cells and logarithms are ours, chosen by how well KID follows the quality of a run (dev/LOG.md).
     """
 
     CHANNELS = (16, 32)
@@ -133,17 +133,17 @@ class RandomNetwork(nn.Module):
     FAINTEST = 0.01
     """Added before the logarithm: about one grey level."""
     MIDDLE = 2.0
-    """Added after it, so that vectors lie around the origin, where KID's kernel sees them best."""
+    """Added after it: centres the vectors, where KID's kernel is most sensitive."""
     SEED = 2015
 
     def __init__(self) -> None:
         super().__init__()
-        # NumPy's bits are promised to stay; torch's are not.
+        # NumPy guarantees the same random bits in all versions; torch does not.
         random = np.random.Generator(np.random.PCG64(self.SEED))
         self.convolutions = nn.ModuleList()
         for before, after in zip((3, *self.CHANNELS), self.CHANNELS, strict=False):
             convolution = nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect", bias=False)
-            # Uniform, with the variance that keeps a signal's size through a ReLU (He et al. 2015).
+            # Uniform, with the variance that preserves the signal through a ReLU (He et al. 2015).
             values = (random.random(convolution.weight.shape) * 2 - 1) * (6 / (before * 9)) ** 0.5
             convolution.weight.data = torch.from_numpy(values).float()
             self.convolutions.append(convolution)
@@ -156,7 +156,7 @@ class RandomNetwork(nn.Module):
             x = band
             for convolution in self.convolutions:
                 x = torch.relu(convolution(x))
-                mean, square = (nn.functional.adaptive_avg_pool2d(each, self.CELLS) for each in (x, x.square()))
+                mean, square = (nn.functional.adaptive_avg_pool2d(values, self.CELLS) for values in (x, x.square()))
                 deviation = (square - mean.square()).clamp(min=0).sqrt()
                 vectors += [mean.flatten(1), deviation.flatten(1)]
                 x = nn.functional.avg_pool2d(x, 2)
@@ -164,28 +164,26 @@ class RandomNetwork(nn.Module):
 
 
 def dino(folder: Path | None) -> nn.Module:
-    """Load DINOv2 ViT-L/14 by the package transformers, from ``--weights``/dinov2-large or its own cache or the hub.
+    """Load DINOv2 ViT-L/14 with transformers, from ``--weights``/dinov2-large, its cache or the Hub.
 
-    Source: Stein et al. 2023, who find its distances to agree best with people.
+    Source: Stein et al. 2023 find that its distances agree best with human judgement.
 
     Raises:
-        WeightsError: if the package is not installed or the weights cannot be had.
+        WeightsError: if the package is not installed or the weights cannot be loaded.
     """
     try:
         from transformers import Dinov2Model
     except ImportError as error:
-        raise MissingWeightsError(
-            "the features dino need the package transformers: pip install 'handful[dino]'"
-        ) from error
+        raise MissingWeightsError("features dino need the package transformers: pip install 'handful[dino]'") from error
     own = weights.own_folder(folder)
-    place = str(own / DINO) if own is not None and (own / DINO).is_dir() else f"facebook/{DINO}"
+    source = str(own / DINO) if own is not None and (own / DINO).is_dir() else f"facebook/{DINO}"
     try:
-        return Dino(Dinov2Model.from_pretrained(place))
+        return Dino(Dinov2Model.from_pretrained(source))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingWeightsError(
-            f"DINOv2 cannot be loaded from {place}: {reason}. Put the folder {DINO} (config.json and "
-            f"model.safetensors of facebook/{DINO} on the Hugging Face hub) into a folder named with --weights"
+            f"DINOv2 cannot be loaded from {source}: {reason}. Put the folder {DINO} (config.json and "
+            f"model.safetensors of facebook/{DINO} on the Hugging Face Hub) into a folder, and name that with --weights"
         ) from error
 
 

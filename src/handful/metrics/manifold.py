@@ -1,6 +1,6 @@
-"""Whether samples lie where the reference lies, and the reference where the samples lie.
+"""Precision, recall, density and coverage: whether two sets of features lie in the same region.
 
-A set's manifold is the union of a ball around each row, which reaches to the k-th nearest other row of the set.
+The manifold of a set is the union of balls around its rows. Each ball reaches to the k-th nearest other row.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from handful.metrics.distances import nearest, require_rows, within
 def precision_recall(
     samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"], k: int = 3
 ) -> tuple[float, float]:
-    """Give the share of samples in the manifold of the reference, and of the reference in that of the samples.
+    """Return the share of samples in the manifold of the reference, and of the reference in that of the samples.
 
-    Fidelity and variety, 1 at best. One outlier's ball can hold much.
+    Fidelity and diversity, 1 at best. The ball of one outlier can be very large.
 
     Raises:
         ValueError: A set has ``k`` rows or fewer.
 
     Source: Kynkaanniemi et al. 2019, section 3, equations 1 and 2, with the published k = 3. A row on the edge of a
-    ball is outside, as in the package prdc (Naeem et al. 2020); the paper counts it in.
+    ball is outside, as in the package prdc (Naeem et al. 2020); in the paper it is inside.
     """
     require_rows(k + 1, samples, reference)
     return _inside(samples, reference, k), _inside(reference, samples, k)
@@ -33,16 +33,16 @@ def precision_recall(
 def precision_recall_in_equal_numbers(
     samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"], k: int = 3
 ) -> tuple[float, float]:
-    """Give precision, and the recall of as many samples as the reference has rows, the mean over such sets.
+    """Return precision, and recall for sets with as many samples as the reference has rows; the mean over such sets.
 
-    The more samples, the smaller their balls: while samples are still at some distance from the reference, a thousand
-    reach next to none of a hundred images, however varied they are. Of fewer samples than the reference has rows, all
-    are taken at once.
+    More samples have smaller balls. While samples are not yet close to the reference, the balls of a thousand samples
+    contain almost none of a hundred images, however varied they are. If there are fewer samples than reference rows,
+    all are one set.
 
     Raises:
         ValueError: A set has ``k`` rows or fewer.
 
-    Source: the published comparisons (Kynkaanniemi et al. 2019, section 4) are of sets of one size.
+    Source: published comparisons (Kynkaanniemi et al. 2019, section 4) are between sets of equal size.
     """
     require_rows(k + 1, samples, reference)
     count = min(len(samples), len(reference))
@@ -54,11 +54,12 @@ def precision_recall_in_equal_numbers(
 def density_coverage(
     samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"], k: int = 5
 ) -> tuple[float, float]:
-    """Give how many balls of the reference hold a sample, over ``k``, and the share of its balls that hold one.
+    """Return density and coverage.
 
-    The expectation for samples of the reference's own kind is 1 for density, which may be above it where samples crowd
-    in, and 1 - 2^-k for coverage with sets of one size. Both forgive outliers of the reference, for which precision and
-    recall grow.
+    Density is the mean number of reference balls that contain a sample, over ``k``. Coverage is the share of reference
+    balls that contain a sample. For samples from the distribution of the reference, density is 1 on average, and
+    coverage is 1 - 2^-k for sets of equal size. Density is higher where samples crowd. Unlike precision and recall,
+    both are robust to outliers of the reference.
 
     Raises:
         ValueError: A set has ``k`` rows or fewer.

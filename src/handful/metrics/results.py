@@ -110,8 +110,8 @@ class Evaluation:
         return flat
 
     def __repr__(self) -> str:
-        found = [name for name in ("kid", "copies", "novelty") if name not in self.why]
-        figures = ", ".join(f"{SPECS[name].label} {self.scores.text(name)}" for name in found)
+        shown = [name for name in ("kid", "copies", "novelty") if name not in self.why]
+        figures = ", ".join(f"{SPECS[name].label} {self.scores.text(name)}" for name in shown)
         return f"Evaluation({self.setup.source}: {figures}; {self.setup.samples:,} samples, {self.setup.features})"
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance between patches of two image sets, at each scale of a Laplacian pyramid. No network."""
+"""Sliced Wasserstein distance between the patches of two image sets, at each scale of a pyramid. No network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from handful.config.sizes import Shape
 
 PATCHES = 16_384
-"""Patches a level. The paper takes 128 of each of 16,384 images; here the number is fixed and the images are few."""
+"""Patches of each level, whatever the number of images. The paper takes 128 of each of 16,384 images."""
 
 
 PATCH_SIDE = 7
@@ -29,22 +29,22 @@ DIRECTIONS_AT_ONCE = 128
 
 
 FLATTEST = 12**-0.5
-"""Grey levels: the deviation of what rounding to 8 bits adds. A channel flatter than this is taken for that flat."""
+"""Grey levels: the standard deviation that rounding to 8 bits adds. Flatter channels count as this flat."""
 
 
 @final
 class Patches:
-    """Gather patches from a stream of images: the same number from every set, spread evenly over its images.
+    """Gathers patches from a stream of images: the same number from every set, evenly spread over its images.
 
-    Patch p lies in image ``floor(p * count / PATCHES)``, at a position that follows from the seed, the images' size and
-    p alone. So a set is at distance 0 from itself, and sets of any two numbers of images can be compared. Holds 10 MB a
-    level: float32, since a level has finer steps than the 8 bits of the images.
+    Patch p lies in image ``floor(p * count / PATCHES)``. Its position depends on the seed, the image size and p alone.
+    So a set is at distance 0 from itself, and sets with different numbers of images can be compared. Takes 10 MB for
+    each level, in float32, since a level has finer steps than 8 bits.
 
     Source: ProGAN (Karras et al. 2018), section 5 and appendix B.
     """
 
     levels: dict[int, Float32[Tensor, "p c 7 7"]]
-    """By their shorter side, in pixels."""
+    """By their shorter side in pixels."""
 
     def __init__(self, count: int, shape: tuple[int, int, int], seed: int = 0) -> None:
         """Expect ``count`` images of these channels, height and width."""
@@ -58,12 +58,12 @@ class Patches:
         for level in range(halvings((sides[0], sides[1])) + 1):
             side = min(sides) >> level
             self.levels[side] = torch.empty(PATCHES, channels, PATCH_SIDE, PATCH_SIDE)
-            places = torch.tensor([(each >> level) - PATCH_SIDE + 1 for each in sides])
-            longest = int(places.max())
-            self.corners[side] = torch.randint(longest, (PATCHES, 2), generator=random) * places // longest
+            positions = torch.tensor([(length >> level) - PATCH_SIDE + 1 for length in sides])
+            most = int(positions.max())
+            self.corners[side] = torch.randint(most, (PATCHES, 2), generator=random) * positions // most
 
     def add(self, images: UInt8[Tensor, "b c h w"]) -> None:
-        """Take the patches that lie in the next images of the set."""
+        """Add the patches of the next images of the set."""
         ends = torch.tensor([self.added, self.added + len(images)])
         first, last = torch.searchsorted(self.image, ends).tolist()
         image = self.image[first:last] - self.added
@@ -74,14 +74,14 @@ class Patches:
 
 
 def swd(samples: Patches, reference: Patches) -> dict[int, float]:
-    """Give the sliced Wasserstein distance of each level of the pyramid, by its side in pixels, times 1,000.
+    """Return the sliced Wasserstein distance of each level of the pyramid times 1,000, by its side in pixels.
 
-    The mean over random directions of the distance between the patches' projections. The largest level sees the finest
-    detail, the smallest what is left: shapes and colours. Two halves of one set are not at distance 0: their distance
-    is the least to hope for.
+    The mean over random directions of the distance between the projections of the patches. The largest level shows the
+    finest detail, the smallest shows shapes and colours. Two halves of one set are not at distance 0: their distance
+    is the best that samples can reach.
 
     Source: ProGAN (Karras et al. 2018), section 5. The authors normalise each set by its own mean and deviation, which
-    hides a change of colour or contrast of the whole set; here both are normalised by the reference's.
+    hides a change of colour or contrast of the whole set. We normalise both sets by those of the reference.
     """
     for patches in (samples, reference):
         assert patches.added == patches.count, f"{patches.added} of {patches.count} images were added"
@@ -89,7 +89,7 @@ def swd(samples: Patches, reference: Patches) -> dict[int, float]:
 
 
 def _distance(samples: Float32[Tensor, "p c s s"], reference: Float32[Tensor, "p c s s"]) -> float:
-    """Normalise the channels of both sets by the reference, and compare their projections."""
+    """Return the distance between patches, with the channels of both sets normalised by the reference."""
     deviation, mean = torch.std_mean(reference, dim=(0, 2, 3), keepdim=True)
     scale = deviation.clamp(min=FLATTEST)
     sample_rows, reference_rows = (((patches - mean) / scale).flatten(1) for patches in (samples, reference))
@@ -104,14 +104,14 @@ def _distance(samples: Float32[Tensor, "p c s s"], reference: Float32[Tensor, "p
 
 
 def wasserstein(first: Float32[Tensor, "k n"], second: Float32[Tensor, "k n"]) -> Float32[Tensor, " k"]:
-    """Give the Wasserstein-1 distance of each pair of rows, seen as sets of numbers: sorted, they are matched."""
+    """Return the Wasserstein-1 distance of each pair of rows, taken as sets of numbers."""
     # NumPy sorts rows of float32 four times as fast as torch.
     low, high = (torch.from_numpy(np.sort(rows.numpy(), axis=1)) for rows in (first, second))
     return (low - high).abs().mean(dim=1)
 
 
 def halvings(shape: Shape) -> int:
-    """Say how often both sides can be halved without a rest and without falling below ``SMALLEST_SIDE``."""
+    """Return how often both sides can be halved evenly without falling below ``SMALLEST_SIDE``."""
     height, width = shape[0] // 2, shape[1] // 2
     if shape[0] % 2 or shape[1] % 2 or min(height, width) < SMALLEST_SIDE:
         return 0
@@ -119,9 +119,9 @@ def halvings(shape: Shape) -> int:
 
 
 def pyramid(images: Float[Tensor, "b c h w"], levels: int) -> list[Float[Tensor, "b c _ _"]]:
-    """Split images into what each halving loses, finest first, and the small image that is left at the end.
+    """Split images into a Laplacian pyramid: what each halving loses, finest first, and the small image at the end.
 
-    ``level + enlarge(next)`` from the end upwards gives the images back.
+    ``level + enlarge(next)``, from the end upwards, restores the images.
 
     Source: Burt and Adelson 1983; ProGAN (Karras et al. 2018), section 5.
     """
@@ -134,17 +134,17 @@ def pyramid(images: Float[Tensor, "b c h w"], levels: int) -> list[Float[Tensor,
 
 
 def enlarge(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
-    """Double the sides: zeros between the pixels, then the blur, four times as bright."""
+    """Double the sides: zeros between the pixels, times four, blurred."""
     batch, channels, height, width = images.shape
-    spread = images.new_zeros(batch, channels, 2 * height, 2 * width)
-    spread[:, :, ::2, ::2] = 4 * images
-    return _blur(spread)
+    spaced = images.new_zeros(batch, channels, 2 * height, 2 * width)
+    spaced[:, :, ::2, ::2] = 4 * images
+    return _blur(spaced)
 
 
 def _blur(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Convolve with the binomial 1 4 6 4 1 over 16 along both sides; beyond the edge the image is mirrored."""
+    """Convolve with the binomial kernel 1 4 6 4 1 over 16 along both sides, with reflection padding."""
     images = F.pad(images, (2, 2, 2, 2), mode="reflect")
-    # The kernel is 1 1 four times over: sums of neighbours, which take a tenth of the time of a convolution.
+    # The kernel is (1 1) applied four times. Sums of neighbours take a tenth of the time of a convolution.
     for _ in range(4):
         images = images[:, :, 1:] + images[:, :, :-1]
         images = images[..., 1:] + images[..., :-1]
@@ -154,7 +154,7 @@ def _blur(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 def _cut(
     images: Float[Tensor, "b c h w"], image: Int64[Tensor, " p"], corners: Int64[Tensor, "p 2"]
 ) -> Float[Tensor, "p c 7 7"]:
-    """Cut one patch for each entry of ``image`` and ``corners``, which hold its image, top row and left column."""
+    """Cut one patch for each entry of ``image``, its index, and of ``corners``, its top row and left column."""
     row, column = (corners[:, :, None] + torch.arange(PATCH_SIDE)).unbind(dim=1)
     pixels: Tensor = images.permute(0, 2, 3, 1)[image[:, None, None], row[:, :, None], column[:, None, :]]
     return pixels.permute(0, 3, 1, 2)

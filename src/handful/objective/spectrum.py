@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from handful.config.sizes import Shape
@@ -45,11 +45,13 @@ def longest_period(shape: Shape) -> int | None:
 def power(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:
     """Return the mean power at each frequency, over half the plane; the other half is the same.
 
-    Each channel is taken less its mean and under a Hann window, so that opposite edges do not meet.
+    Each channel is taken less its mean and under a Hann window, so that opposite edges do not meet. Computed in
+    float32; in float64 for float64 images.
     """
-    lines = [torch.hann_window(side, periodic=False, device=images.device) for side in images.shape[2:]]
-    exact = images.float()
-    shown = (exact - exact.mean(dim=(2, 3), keepdim=True)) * (lines[0][:, None] * lines[1])
+    exact = images if images.dtype == torch.float64 else images.float()
+    height, width = images.shape[2:]
+    column, row = (torch.hann_window(side, False, dtype=exact.dtype, device=exact.device) for side in (height, width))
+    shown = (exact - exact.mean(dim=(2, 3), keepdim=True)) * (column[:, None] * row)
     return torch.view_as_real(torch.fft.rfft2(shown)).square().sum(dim=-1).mean(dim=(0, 1))
 
 
@@ -141,6 +143,11 @@ def grid_places(power: Float[Tensor, "h f"], longest: int) -> tuple[Places, Plac
 
 def surroundings(power: Float[Tensor, "h f"], around: Places) -> Float[Tensor, "r c"]:
     """Return the mean power around each frequency, without its nearest neighbours, which share its power."""
-    distance = torch.arange(-OUTER, OUTER + 1, device=power.device).abs()
-    ring = torch.maximum(distance[:, None], distance) > INNER
-    return (power[around] * ring).sum(dim=(-1, -2)) / ring.sum()
+    counted = ring(power.device)
+    return (power[around] * counted).sum(dim=(-1, -2)) / counted.sum()
+
+
+def ring(device: torch.device) -> Bool[Tensor, "n n"]:
+    """Return which of the places around a frequency it is compared with."""
+    distance = torch.arange(-OUTER, OUTER + 1, device=device).abs()
+    return torch.maximum(distance[:, None], distance) > INNER

@@ -1,4 +1,4 @@
-"""One line chart as SVG text, for a page that gives its classes their colours."""
+"""Line charts as SVG. The page's style sheet gives them their colours."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROW = 17
 
 
 LETTER = 6.2
-"""Width of a letter, about: fonts differ, so places that rest on it leave room."""
+"""Approximate width of a letter. Fonts differ, so layout leaves some room."""
 
 
 COLOURS = 4
-"""Series before the colours begin again."""
+"""Series before colours repeat."""
 
 
 @final
@@ -31,7 +31,7 @@ class Series:
 
     name: str
     points: Sequence[tuple[Number, Number | None]]
-    """Step and value, in order of step. A value that is None or not finite is a gap."""
+    """Step and value, in order of step. None, or a value that is not finite, is a gap."""
     errors: Sequence[Number | None] | None = None
     """Half the height of the band around each point."""
 
@@ -39,22 +39,22 @@ class Series:
 @final
 @dataclass(frozen=True)
 class Curve:
-    """What one chart shows, over the steps of training."""
+    """The contents of a chart over the steps of training."""
 
     title: str
     unit: str
     explanation: str
     series: Sequence[Series]
     reference: tuple[str, Number] | None = None
-    """Name and height of a level to compare with."""
+    """Name and value of a level to compare with."""
     log: bool = False
-    """Whether equal distances are equal factors; values that are not positive are gaps then."""
+    """Use a logarithmic axis. Values that are not positive are then gaps."""
 
 
 @final
 @dataclass(frozen=True)
 class Point:
-    """A value that can be drawn, with the ends of its band if it has one."""
+    """A finite value, with the ends of its band if it has one."""
 
     step: float
     value: float
@@ -62,17 +62,16 @@ class Point:
 
 
 Line = list[Point | None]
-"""The points of a series, None for each gap."""
+"""The points of a series; None is a gap."""
 
 
 def chart(curve: Curve, best_step: Number | None = None, until: Number | None = None) -> Markup:
-    """Draw a curve as an SVG element, with what it shows in words for those who do not see it.
+    """Return a chart as an SVG element, with a description for screen readers.
 
     Args:
         curve: What to draw.
-        best_step: Where to mark the best step, if the chart reaches that far.
-        until: The last step of the axis, so that charts beside each other have the same one. The default is the
-            last step that was measured.
+        best_step: The step to mark as the best, if the chart reaches that far.
+        until: Last step of the axis, so charts side by side can share it. Default: the last step with a value.
     """
     lines = [usable(series, curve.log) for series in curve.series]
     steps = [point.step for line in lines for point in line if point]
@@ -100,7 +99,7 @@ def chart(curve: Curve, best_step: Number | None = None, until: Number | None = 
 
 
 def usable(series: Series, log: bool) -> Line:
-    """Turn what cannot be drawn into gaps."""
+    """Return the points of a series, with gaps for values that cannot be drawn."""
     line: Line = []
     errors = series.errors if series.errors is not None else [None] * len(series.points)
     for (step, value), error in zip(series.points, errors, strict=True):
@@ -114,7 +113,7 @@ def usable(series: Series, log: bool) -> Line:
 
 
 def summary(curve: Curve, lines: Sequence[Line]) -> str:
-    """Say in words what a chart shows."""
+    """Describe a chart in words."""
     told = [f"Line chart: {curve.title}, {curve.unit}." if curve.unit else f"Line chart: {curve.title}."]
     for series, line in zip(curve.series, lines, strict=True):
         points = [point for point in line if point]
@@ -167,7 +166,7 @@ def _grid(axes: Axes) -> Iterator[Markup]:
 
 
 def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
-    """Break the names of the series into rows, each with its place in the list."""
+    """Break the names of the series into rows, each with its index."""
     rows: list[list[tuple[int, str]]] = []
     room = 0.0
     for index, name in enumerate(names):
@@ -175,7 +174,7 @@ def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
         needed = LETTER * (len(name) + 10)
         if needed > room:
             rows.append([])
-            # The step stands at the end of the first row.
+            # The first row ends with the step.
             room = WIDTH - (LETTER * 12 if len(rows) == 1 else 0)
         rows[-1].append((index, name))
         room -= needed
@@ -183,7 +182,7 @@ def _legend_rows(names: Sequence[str]) -> list[list[tuple[int, str]]]:
 
 
 def _legend(rows: Sequence[Sequence[tuple[int, str]]], lines: Sequence[Line]) -> Iterator[Markup]:
-    """Name each line and its last value; the page's script puts other values there."""
+    """Name each line and its last value, which the page's script replaces under the pointer."""
     for row, names in enumerate(rows):
         entries = Markup("")
         for place, (index, name) in enumerate(names):
@@ -214,7 +213,7 @@ def _line(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
     for run in _runs(line):
         places = [(axes.x(point.step), axes.y(point.value)) for point in run]
         paths += Markup('<path d="{}"/>').format(_path(places))
-        # A path of one point shows nothing; the end of the line gets a dot too.
+        # A path of one point is invisible, so it gets a dot, as does the end of the line.
         if len(run) == 1 or run[-1] is points[-1]:
             paths += Markup('<circle cx="{}" cy="{}" r="2.75"/>').format(*map(_round, places[-1]))
     values = json.dumps(read, ensure_ascii=False, separators=(",", ":"))
@@ -226,7 +225,7 @@ def _reference(axes: Axes, lines: Sequence[Line], name: str, value: Number) -> I
         return
     y = axes.y(value)
     yield Markup('<path class="reference" d="M{} {}H{}"/>').format(_round(axes.left), _round(y), RIGHT)
-    # The name stands at the end where the lines are farther away.
+    # The name is placed at the end where the lines are farther away.
     drawn = [[point for point in line if point] for line in lines]
     first = min((abs(axes.y(points[0].value) - y) for points in drawn if points), default=0.0)
     last = min((abs(axes.y(points[-1].value) - y) for points in drawn if points), default=0.0)
@@ -238,7 +237,7 @@ def _reference(axes: Axes, lines: Sequence[Line], name: str, value: Number) -> I
 def _best(axes: Axes, step: Number) -> Iterator[Markup]:
     x = axes.x(step)
     yield Markup('<path class="best" d="M{} {}V{}"/>').format(_round(x), _round(axes.top - 4), BOTTOM)
-    # Kept inside of the drawing at both ends.
+    # Clamped to the drawing at both ends.
     yield _text("note", min(max(x, axes.left + 28), RIGHT - 28), axes.top - 8, f"best {whole(step)}", "middle")
 
 
@@ -253,7 +252,7 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 
 
 def _round(place: Number) -> Number:
-    """Keep a tenth of a unit, which is finer than a screen shows."""
+    """Round to a tenth of a unit, which is finer than a screen shows."""
     return int(place) if place == int(place) else round(place, 1)
 
 

@@ -25,7 +25,7 @@ def facts(settings: Settings, log: Sequence[Mapping[str, Any]], model: Model) ->
     config = settings.config
     newest: Mapping[str, Any] = log[-1] if log else {}
     step, seconds = newest.get("step", 0), newest.get("seconds", 0.0)
-    parameters = sum(each.numel() for each in model.network.parameters())
+    parameters = sum(tensor.numel() for tensor in model.network.parameters())
     rows = [
         ("images", f"{settings.images:,}"),
         ("size", f"{size_in_words(config)}, {CHANNEL_NAMES[config.generator.channels]}"),

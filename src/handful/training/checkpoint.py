@@ -15,8 +15,6 @@ from handful.files import remove, replacing
 from handful.records import layout
 from handful.training.state import State
 
-FILE = "state.safetensors"
-
 
 def save(state: State, checkpoints: Path, keep: int) -> None:
     """Write ``step-00005000/`` and the like among the checkpoints, then delete all but the newest ``keep``."""
@@ -24,7 +22,7 @@ def save(state: State, checkpoints: Path, keep: int) -> None:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
         numbers = {name: str(getattr(state, name)) for name in ("micro_batch", "step", "seconds")}
-        save_file(tensors, folder / FILE, metadata=numbers)
+        save_file(tensors, folder / layout.STATE, metadata=numbers)
     for old in every(checkpoints)[:-keep]:
         remove(old)
 
@@ -44,7 +42,7 @@ def restore(state: State, checkpoint: Path) -> None:
 
 def read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors of a checkpoint, on the CPU, and its numbers."""
-    with safe_open(checkpoint / FILE, framework="pt") as file:
+    with safe_open(checkpoint / layout.STATE, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
@@ -66,7 +64,7 @@ def read_average(checkpoint: Path) -> dict[str, Tensor]:
         UsageError: if the file is damaged.
     """
     try:
-        with safe_open(checkpoint / FILE, framework="pt") as file:
+        with safe_open(checkpoint / layout.STATE, framework="pt") as file:
             prefix = "average."
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}

@@ -98,8 +98,8 @@ def read(path: Path) -> TrainedModel:
     A run folder gives the generator that ``handful generate`` draws from and the discriminator of the newest
     checkpoint; a checkpoint gives its own two networks.
     """
-    given = path.parent if path.name == checkpoint.FILE else path
-    is_checkpoint = (given / checkpoint.FILE).is_file()
+    given = path.parent if path.name == layout.STATE else path
+    is_checkpoint = (given / layout.STATE).is_file()
     # A checkpoint does not say what its networks look like; the model that its run has written beside it does.
     home = given.absolute().parents[1] / layout.MODEL if is_checkpoint else path
     if is_checkpoint and not (home / WEIGHTS).is_file():
@@ -121,7 +121,7 @@ def read(path: Path) -> TrainedModel:
         masters, vectors = (below(f"discriminator_optimizer.{kind}.", tensors) for kind in ("master", "u"))
         discriminator = {f"{layer}.weight": value for layer, value in masters.items()}
         discriminator |= below("discriminator.", tensors)
-        files.append(newest / checkpoint.FILE)
+        files.append(newest / layout.STATE)
     digest = fingerprint(file for file in files if file)
     return TrainedModel(path, model.config, generator, discriminator, vectors, digest)
 
