@@ -261,9 +261,9 @@ def test_samples_that_repeat_one_image_have_precision_without_recall_and_coverag
 )
 def test_a_set_too_small_for_a_score_is_named_with_the_number_it_needs(score, least):
     assert score(cloud(least, 4), cloud(least, 4, 1))
-    with pytest.raises(ValueError, match=f"samples has {least - 1} images, but this score needs {least} or more"):
+    with pytest.raises(ValueError, match=f"samples has {least - 1} images, but this score needs at least {least}"):
         score(cloud(least - 1, 4), cloud(50, 4))
-    with pytest.raises(ValueError, match=f"reference has {least - 1} images, but this score needs {least} or more"):
+    with pytest.raises(ValueError, match=f"reference has {least - 1} images, but this score needs at least {least}"):
         score(cloud(50, 4), cloud(least - 1, 4))
 
 

@@ -25,7 +25,7 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.networks.projected import Features, ProjectedDiscriminator, crop, resize
 from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
-from handful.training.checkpoint import FILE, every
+from handful.training.checkpoint import every
 from handful.training.cuda_graph import compile_networks
 from handful.training.loop import train
 from handful.training.scoring import RunScorer
@@ -269,7 +269,7 @@ def test_a_run_reads_the_file_of_the_package_and_a_resumed_one_ends_with_the_sam
     assert settings["score_features"] == "random"
     train(dataclasses.replace(parts, steps=1), Quiet())
     train(parts, Quiet())
-    one, other = (load_file(every(each.folder / "checkpoints")[-1] / FILE) for each in (whole, parts))
+    one, other = (load_file(every(each.folder / "checkpoints")[-1] / STATE) for each in (whole, parts))
     assert one.keys() == other.keys()
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
