@@ -1,4 +1,4 @@
-"""How unevenly detail lies on the lattice of pixels, and the charge for it."""
+"""How unevenly detail lies on the lattice of pixels, and the penalty for it."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_one_channel_of_each_image_is_a_fair_sample():
     assert torch.equal(lattice.sampled(images), lattice.energies(channels))
 
 
-def test_what_is_wanted_is_the_mean_over_the_training_images_and_their_mirror_images():
+def test_the_target_is_the_mean_over_the_training_images_and_their_mirror_images():
     images = to_bytes(dotted(70, 0))
     shown = from_bytes(images)
     mirrored = (lattice.energies(shown) + lattice.energies(shown.flip(-1))) / 2
@@ -74,35 +74,35 @@ def test_enlarging_noise_is_uneven(kind, times):
     assert lattice.decibels(lattice.energies(large), lattice.energies(noise(60, 1))) > 1
 
 
-def test_the_charge_is_its_formula_and_nothing_where_places_agree():
-    images, mean, wanted = dotted(3, 0), lattice.energies(dotted(20, 1)), lattice.energies(noise(20, 2))
+def test_the_penalty_is_its_formula_and_zero_where_places_agree():
+    images, mean, target = dotted(3, 0), lattice.energies(dotted(20, 1)), lattice.energies(noise(20, 2))
     expected = 0.0
-    for had, so_far, right in zip(lattice.sampled(images), mean, wanted, strict=True):
+    for had, so_far, right in zip(lattice.sampled(images), mean, target, strict=True):
         over = ((so_far + lattice.ROUNDING_ENERGY) / (right + lattice.ROUNDING_ENERGY)).log()
         expected += ((over - over.mean()) * had / (so_far + lattice.ROUNDING_ENERGY)).mean().item()
-    assert lattice.penalty(images, mean, wanted).item() == pytest.approx(expected, rel=1e-4)
+    assert lattice.penalty(images, mean, target).item() == pytest.approx(expected, rel=1e-4)
     assert lattice.penalty(images, mean, mean) == 0
-    assert lattice.unevenness(4 * wanted, wanted).abs().max() < 1e-3, "more detail, but as much at each place"
+    assert lattice.unevenness(4 * target, target).abs().max() < 1e-3, "more detail, but as much at each place"
 
 
-def test_the_charge_is_the_gradient_of_half_the_variance_over_places():
-    images, wanted = dotted(8, 0)[:, :1].clone().requires_grad_(), lattice.energies(noise(20, 2))
-    variance = lattice.unevenness(lattice.energies(images), wanted).square().mean(dim=(1, 2)).sum() / 2
+def test_the_penalty_is_the_gradient_of_half_the_variance_over_places():
+    images, target = dotted(8, 0)[:, :1].clone().requires_grad_(), lattice.energies(noise(20, 2))
+    variance = lattice.unevenness(lattice.energies(images), target).square().mean(dim=(1, 2)).sum() / 2
     (expected,) = torch.autograd.grad(variance, images)
-    (found,) = torch.autograd.grad(lattice.penalty(images, lattice.energies(images).detach(), wanted), images)
+    (found,) = torch.autograd.grad(lattice.penalty(images, lattice.energies(images).detach(), target), images)
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-8)
 
 
-def test_following_the_charge_makes_dots_even_and_keeps_the_detail():
-    made, wanted = dotted(64, 1).requires_grad_(), lattice.energies(noise(64, 2))
+def test_following_the_penalty_makes_dots_even_and_keeps_the_detail():
+    made, target = dotted(64, 1).requires_grad_(), lattice.energies(noise(64, 2))
     before, detail = lattice.energies(made.detach()), lattice.energies(made.detach()).mean()
     adam = torch.optim.Adam([made], 0.003)
     for _ in range(100):
         adam.zero_grad()
-        lattice.penalty(made, lattice.energies(made.detach()), wanted).backward()
+        lattice.penalty(made, lattice.energies(made.detach()), target).backward()
         adam.step()
     after = lattice.energies(made.detach())
-    assert lattice.decibels(after, wanted) < lattice.decibels(before, wanted) / 2
+    assert lattice.decibels(after, target) < lattice.decibels(before, target) / 2
     assert 0.7 < after.mean() / detail < 1.4
 
 

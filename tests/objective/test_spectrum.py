@@ -1,4 +1,4 @@
-"""The power of images at each frequency, and the charge for having another than the training images."""
+"""The power of images at each frequency, and the penalty for power that training images lack."""
 
 import math
 
@@ -26,7 +26,7 @@ def test_power_is_that_of_the_windowed_transform():
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_what_is_wanted_is_the_mean_over_the_training_images(mirror):
+def test_the_target_is_the_mean_over_the_training_images(mirror):
     images = to_bytes(noise(70))
     shown = from_bytes(images)
     shown = torch.cat([shown, shown.flip(-1)]) if mirror else shown
@@ -41,24 +41,28 @@ def test_of_many_images_some_are_looked_at(monkeypatch):
     )
 
 
-def test_the_charge_is_its_formula_and_nothing_where_spectra_agree():
-    images, mean, wanted = noise(3), spectrum.power(noise(20, 1)), spectrum.power(noise(20, 2) * 0.5)
-    floor = 1e-3 * wanted.median()
-    excess = torch.log((mean + floor) / (wanted + floor)).clamp(min=0)
-    charged = excess * spectrum.power(images) / (mean + floor)
-    lines = charged[::8, ::12]  # two pixels apart, along each side and both; there is more than is wanted around them
-    assert spectrum.penalty(images, mean, wanted) == pytest.approx((charged.mean() + lines.mean()).item(), rel=1e-5)
-    assert spectrum.penalty(images, wanted, wanted) == 0
-    assert spectrum.penalty(images, wanted / 2, wanted) == 0
-    assert spectrum.decibels(mean, wanted).item() == pytest.approx(10 * math.log10(4), abs=1.0)
+def test_the_penalty_is_its_formula_and_zero_where_spectra_agree():
+    images, mean, target = noise(3), spectrum.power(noise(20, 1)), spectrum.power(noise(20, 2) * 0.5)
+    floor = 1e-3 * target.median()
+    excess = torch.log((mean + floor) / (target + floor)).clamp(min=0)
+    excess_power = excess * spectrum.power(images) / (mean + floor)
+    lines = excess_power[
+        ::8, ::12
+    ]  # two pixels apart, along each side and both; more power than the target around them
+    assert spectrum.penalty(images, mean, target) == pytest.approx(
+        (excess_power.mean() + lines.mean()).item(), rel=1e-5
+    )
+    assert spectrum.penalty(images, target, target) == 0
+    assert spectrum.penalty(images, target / 2, target) == 0
+    assert spectrum.decibels(mean, target).item() == pytest.approx(10 * math.log10(4), abs=1.0)
 
 
-def test_images_too_small_for_grids_are_charged_for_their_spectrum_alone():
+def test_images_too_small_for_grids_are_penalised_for_their_spectrum_alone():
     images = noise(3, 0, (8, 12))
-    mean, wanted = (spectrum.power(noise(3, seed, (8, 12))) for seed in (1, 2))
-    floor = 1e-3 * wanted.median()
-    charged = torch.log((mean + floor) / (wanted + floor)).clamp(min=0) * spectrum.power(images) / (mean + floor)
-    assert spectrum.penalty(images, mean, wanted) == pytest.approx(charged.mean().item(), rel=1e-5)
+    mean, target = (spectrum.power(noise(3, seed, (8, 12))) for seed in (1, 2))
+    floor = 1e-3 * target.median()
+    excess_power = torch.log((mean + floor) / (target + floor)).clamp(min=0) * spectrum.power(images) / (mean + floor)
+    assert spectrum.penalty(images, mean, target) == pytest.approx(excess_power.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("size", "longest"), [((64, 128), 8), ((48, 32), 4), ((128, 128), 16)])
@@ -89,30 +93,30 @@ def test_a_grid_costs_about_as_much_in_a_large_image():
     """Whose frequencies are 16 times as many."""
     costs = []
     for size in (64, 256):
-        with_grid, wanted = checkered(size, 8 / size), spectrum.power(noise(24, 4, (size, size)))
-        costs.append(spectrum.penalty(with_grid, spectrum.power(with_grid), wanted).item())
+        with_grid, target = checkered(size, 8 / size), spectrum.power(noise(24, 4, (size, size)))
+        costs.append(spectrum.penalty(with_grid, spectrum.power(with_grid), target).item())
     assert costs[0] > 0.05
     assert 0.25 < costs[1] / costs[0] < 4
 
 
 def test_a_grid_on_ground_that_is_too_smooth_costs_too():
-    wanted = spectrum.power(noise(24, 4, (128, 128)))
+    target = spectrum.power(noise(24, 4, (128, 128)))
     smooth, with_grid = checkered(128, 0.0, ground=0.2), checkered(128, 0.005, ground=0.2)
     mean = spectrum.power(with_grid)
-    assert (mean < wanted).all(), "less than is wanted everywhere"
-    assert spectrum.penalty(with_grid, mean, wanted) > 0.01
-    assert spectrum.penalty(smooth, spectrum.power(smooth), wanted) == pytest.approx(0, abs=1e-6)
+    assert (mean < target).all(), "less than the target everywhere"
+    assert spectrum.penalty(with_grid, mean, target) > 0.01
+    assert spectrum.penalty(smooth, spectrum.power(smooth), target) == pytest.approx(0, abs=1e-6)
 
 
-def test_following_the_charge_removes_a_grid():
+def test_following_the_penalty_removes_a_grid():
     """Pictures with stripes of two pixels learn to be like pictures without, and keep the rest."""
     real, made = noise(64), noise(64, 1)
     stripes = torch.tensor([1.0, -1.0]).repeat(12).expand(1, 1, 16, 24)
     made = (made + 0.5 * stripes).requires_grad_()
-    wanted = spectrum.power(real)
+    target = spectrum.power(real)
 
     def off() -> float:
-        return spectrum.decibels(spectrum.power(made.detach()), wanted).item()
+        return spectrum.decibels(spectrum.power(made.detach()), target).item()
 
     def strength() -> float:
         return (made.detach() * stripes).mean().item()
@@ -121,7 +125,7 @@ def test_following_the_charge_removes_a_grid():
     adam = torch.optim.Adam([made], 0.01)
     for _ in range(150):
         adam.zero_grad()
-        spectrum.penalty(made, spectrum.power(made.detach()), wanted).backward()
+        spectrum.penalty(made, spectrum.power(made.detach()), target).backward()
         adam.step()
     assert off() < before / 2
     assert abs(strength()) < striped / 2

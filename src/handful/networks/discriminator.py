@@ -71,16 +71,16 @@ class Discriminator(nn.Module):
             conv(channels[8], hidden, 1), batch_norm(hidden), leaky_relu(), conv(hidden, 1, PATCH_PIXELS)
         )
         small = small_size(nominal)
-        halves = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
-        self.small = nn.Sequential(down(config.channels, halves[0]), leaky_relu())
-        self.small.extend(DownBlock(inputs, outputs, smooth=smooth) for inputs, outputs in pairwise(halves))
-        self.small_head = conv(halves[-1], 1, PATCH_PIXELS)
+        small_channels = [channels[size] // 2 for size in (64, 32, 16, 8) if size < small]
+        self.small = nn.Sequential(down(config.channels, small_channels[0]), leaky_relu())
+        self.small.extend(DownBlock(inputs, outputs, smooth=smooth) for inputs, outputs in pairwise(small_channels))
+        self.small_head = conv(small_channels[-1], 1, PATCH_PIXELS)
         self.classes = self.small_classes = None
         if config.classes:
             self.classes = conv(channels[8], len(config.classes), 1)
-            self.small_classes = conv(halves[-1], len(config.classes), 1)
-        ends = channels[16], channels[8], halves[-1]
-        self.decoders = Decoders(*ends, small, width, config.channels) if reconstruction else None
+            self.small_classes = conv(small_channels[-1], len(config.classes), 1)
+        output_channels = channels[16], channels[8], small_channels[-1]
+        self.decoders = Decoders(*output_channels, small, width, config.channels) if reconstruction else None
 
     @classmethod
     def of(cls, config: TrainConfig, classes: tuple[str, ...] = ()) -> Discriminator:
