@@ -13,7 +13,7 @@ from handful.metrics.features import Extractor, RandomNetwork, load_extractor, p
 from handful.metrics.path_length import STEPS, path_length, walk
 from handful.networks.generator import Generator, initialise
 from handful.networks.latent import from_seeds, slerp
-from handful.networks.pretrained import weights
+from handful.networks.pretrained import loading, weights
 from handful.networks.pretrained.lpips import Perceptual
 from handful.sampling.model import Model
 
@@ -124,7 +124,7 @@ def test_the_published_heads_of_lpips_are_found_in_torchmetrics(monkeypatch, tmp
     monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
     path = weights.find(weights.LPIPS_VGG)
     assert path is not None
-    assert [tuple(head.shape) for head in weights.read(path).values()] == [
+    assert [tuple(head.shape) for head in loading.read_tensors(path).values()] == [
         (1, c, 1, 1) for c in (64, 128, 256, 512, 512)
     ]
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from handful.errors import MissingWeightsError, WeightsError
-from handful.networks.pretrained import weights
+from handful.networks.pretrained import loading, weights
 from handful.networks.pretrained.inception import SIDE, Inception, _pool, prepare
 
 ALSO = "weights-inception-2015-12-05-6726825d.pth"
@@ -201,7 +201,7 @@ def test_the_features_are_those_of_torch_fidelity_with_the_same_weights(inceptio
     torch.save(tensors, tmp_path / "weights.pth")
     network = theirs.FeatureExtractorInceptionV3("theirs", ["2048"], str(tmp_path / "weights.pth"))
     ours = Inception()
-    weights.fill(ours.state_dict(), {name: tensors[name] for name in ours.state_dict()}, tmp_path)
+    loading.copy_tensors(ours.state_dict(), {name: tensors[name] for name in ours.state_dict()}, tmp_path)
     images = random_images(2, 64, 80)
     with torch.no_grad():
         expected = network(images)[0]

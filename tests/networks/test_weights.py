@@ -11,7 +11,8 @@ import torch
 
 from handful.errors import WeightsError
 from handful.networks.pretrained import weights
-from handful.networks.pretrained.weights import LPIPS_VGG, VGG16, find, locate, read
+from handful.networks.pretrained.loading import read_tensors
+from handful.networks.pretrained.weights import LPIPS_VGG, VGG16, find, locate
 from handful.progress import Quiet, shown_on
 
 CONTENT = b"the right bytes"
@@ -241,7 +242,7 @@ def test_a_web_server_that_fails_is_quoted(
 def test_tensors_are_read(zipped: bool, tmp_path: Path) -> None:
     tensors = {"a": torch.arange(3.0), "b": torch.ones(1, 2)}
     torch.save(tensors, tmp_path / "tensors.pth", _use_new_zipfile_serialization=zipped)
-    assert {name: value.tolist() for name, value in read(tmp_path / "tensors.pth").items()} == {
+    assert {name: value.tolist() for name, value in read_tensors(tmp_path / "tensors.pth").items()} == {
         "a": [0.0, 1.0, 2.0],
         "b": [[1.0, 1.0]],
     }
@@ -251,15 +252,15 @@ def test_a_file_that_is_no_weight_file_is_an_error(tmp_path: Path) -> None:
     for content in (b"", b"<html>", b"PK\x03\x04"):
         path = put(tmp_path / "page.pth", content)
         with pytest.raises(WeightsError, match=r"cannot read .*page\.pth as a PyTorch weight file"):
-            read(path)
+            read_tensors(path)
     with pytest.raises(WeightsError, match=r"cannot read .*absent\.pth"):
-        read(tmp_path / "absent.pth")
+        read_tensors(tmp_path / "absent.pth")
     torch.save({"a": 1}, tmp_path / "number.pth")
     with pytest.raises(WeightsError, match=r"number\.pth does not hold a dictionary of tensors"):
-        read(tmp_path / "number.pth")
+        read_tensors(tmp_path / "number.pth")
 
 
 def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     torch.save({"a": Path("of a class that torch does not know")}, tmp_path / "code.pth")
     with pytest.raises(WeightsError, match="cannot read"):
-        read(tmp_path / "code.pth")
+        read_tensors(tmp_path / "code.pth")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from handful.compute.memory import checkpointed
 from handful.networks.layers import scale_and_shift
-from handful.networks.pretrained import weights
+from handful.networks.pretrained import loading, weights
 
 SIDE = 224
 """Side, in pixels, of the images that the network was trained on."""
@@ -113,8 +113,8 @@ class EfficientNet(nn.Module):
         self.recompute = False
         self.requires_grad_(False).eval()
         if file is not None:
-            values = weights.without_classifier(weights.read(file), "_fc")
-            weights.fill(weights.without_classifier(self.state_dict(), "_fc"), values, file)
+            values = loading.without_classifier(loading.read_tensors(file), "_fc")
+            loading.copy_tensors(loading.without_classifier(self.state_dict(), "_fc"), values, file)
         else:
             generator = torch.Generator().manual_seed(seed)
             for layer in self.modules():

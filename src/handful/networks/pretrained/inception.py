@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from handful.config.choices import Resize
-from handful.networks.pretrained import weights
+from handful.networks.pretrained import loading, weights
 
 SIDE = 299
 """Side, in pixels, of the images that the network takes."""
@@ -182,8 +182,8 @@ class Inception(nn.Module):
         """
         path = weights.locate(weights.INCEPTION, folder, download)
         inception = cls()
-        values = weights.without_classifier(weights.read(path), "fc")
-        weights.fill(weights.without_classifier(inception.state_dict(), "fc"), values, path)
+        values = loading.without_classifier(loading.read_tensors(path), "fc")
+        loading.copy_tensors(loading.without_classifier(inception.state_dict(), "fc"), values, path)
         return inception
 
     def forward(self, x: Float[Tensor, "b 3 299 299"]) -> Float[Tensor, "b 2048"]:

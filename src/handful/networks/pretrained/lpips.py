@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from handful.compute.memory import checkpointed
 from handful.compute.precision import memory_format
 from handful.images.channels import rgb_views
-from handful.networks.pretrained import weights
+from handful.networks.pretrained import loading, weights
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """VGG16's blocks: (channels, convolutions), with a 2x2 max-pool between two blocks. LPIPS taps the end of each."""
@@ -62,8 +62,8 @@ class VGG16(nn.Module):
         """
         path = weights.locate(weights.VGG16, folder, download)
         network = cls().to_empty(device="cpu").requires_grad_(False).eval()
-        values = weights.without_classifier(weights.read(path), "classifier")
-        weights.fill(dict(network.named_parameters()), values, path)
+        values = loading.without_classifier(loading.read_tensors(path), "classifier")
+        loading.copy_tensors(dict(network.named_parameters()), values, path)
         return network
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
@@ -113,7 +113,7 @@ class Perceptual(nn.Module):
         head_path = weights.locate(weights.LPIPS_VGG, folder, download)
         perceptual = cls()
         heads = {f"lin{tap}.model.1.weight": head for tap, head in enumerate(perceptual.heads)}
-        weights.fill(heads, weights.read(head_path), head_path)
+        loading.copy_tensors(heads, loading.read_tensors(head_path), head_path)
         perceptual.backbone = VGG16.pretrained(folder, download)
         return perceptual
 
