@@ -25,6 +25,7 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.networks.projected import Features, ProjectedDiscriminator, crop, resize
 from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
+from handful.records.layout import STATE
 from handful.training.checkpoint import every
 from handful.training.cuda_graph import compile_networks
 from handful.training.loop import train
