@@ -2,8 +2,8 @@
 
     python two_processes.py FOLDER PORTS
 
-Goes through FOLDER/scenarios.json and leaves what this process ends with in FOLDER/NAME.RANK.safetensors, or the error
-in FOLDER/NAME.RANK.error; of a command line, the exit code and what was said in FOLDER/NAME.RANK.json.
+Runs each scenario of FOLDER/scenarios.json. Writes this process's final state to FOLDER/NAME.RANK.safetensors, or the
+error to FOLDER/NAME.RANK.error; for a command line, its exit code and output to FOLDER/NAME.RANK.json.
 """
 
 import json
@@ -36,19 +36,19 @@ THIN = ((4, 1), (8, 1), (8, 1), (16, 1), (16, 1))
 
 
 def lpips(*_, **__) -> Perceptual:
-    """Stands in for the published weights, which only the lead is to look for."""
+    """Stands in for the published weights, which only the main process may load."""
     assert os.environ.get("RANK", "0") == "0"
     return Perceptual(seed=3)
 
 
 def backbone(*_, **__) -> EfficientNet:
-    """Stands in for Google's weights in the same way."""
+    """Stands in for Google's weights, which only the main process may load."""
     assert os.environ.get("RANK", "0") == "0"
     return EfficientNet(seed=3)
 
 
 def normalised(rank: int, count: int) -> dict[str, torch.Tensor]:
-    """Return what BatchNorm makes of this process's part of a batch, and the gradients of a loss through it."""
+    """Return BatchNorm's output for this process's slice of a batch, and the gradients of a loss."""
     random = torch.Generator().manual_seed(0)
     layer = BatchNorm(3).double()
     whole = torch.randn(4, 3, 5, 5, generator=random, dtype=torch.float64) + 3

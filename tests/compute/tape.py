@@ -5,10 +5,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Tape(TorchDispatchMode):
-    """What a CUDA graph does, on the CPU: every operation is recorded with the memory it works on, to be replayed.
+    """Records every operation with the memory that it uses, and replays them.
 
-    A number that the host computes is baked in, as it is by a CUDA graph, and an operation that hands a value to the
-    host is refused.
+    As in a CUDA graph, numbers from the host are constants, and operations that return a value to the host are refused.
     """
 
     REFUSED = ("_local_scalar_dense", "nonzero", "item", "is_nonzero", "equal", "unique", "masked_select")
@@ -22,10 +21,10 @@ class Tape(TorchDispatchMode):
         options = options or {}
         name = function._schema.name.removeprefix("aten::")
         assert name not in self.REFUSED, f"{name} waits for the device"
-        before = as_they_are((arguments, options))
+        before = same_memory((arguments, options))
         result = function(*arguments, **options)
         if name not in self.RESHAPING:
-            self.calls.append((function, *before, as_they_are(result)))
+            self.calls.append((function, *before, same_memory(result)))
         return result
 
     @torch.no_grad()
@@ -38,8 +37,8 @@ class Tape(TorchDispatchMode):
                     old.copy_(new)
 
 
-def as_they_are(values):
-    """The same memory, in the shape that it has now, whatever the shape of the tensor becomes."""
+def same_memory(values):
+    """Views of the tensors, which keep their shape if a tensor is reshaped in place."""
     return torch.utils._pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, values)
 
 
@@ -48,7 +47,7 @@ def tensors(values) -> list[torch.Tensor]:
 
 
 class Taped:
-    """Stands in for ``Captured``: the first steps as they are, then one recorded and from then on replayed."""
+    """Stands in for ``Captured``: runs the first step, records the second, and replays it from then on."""
 
     def __init__(self, function, random):
         self.function, self.called, self.tape = function, 0, Tape()

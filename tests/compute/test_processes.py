@@ -1,6 +1,6 @@
 """Two processes compute what one computes, and end together.
 
-Files are looked at, not exit codes, where a run goes well: gloo can abort a process at its very end.
+Tests judge the files written, not exit codes: gloo can abort a process at its very end.
 """
 
 import dataclasses
@@ -37,10 +37,10 @@ from handful.training.step import Step
 from parts import EVERY_PART
 
 ROUNDING = 1e-5
-"""How far half of all tensors may be, relative to their norm, from those of one process after a step from the same
-state: ten times what was seen in float32."""
+"""Largest median difference of tensors from those of one process after a step from the same state, relative to their
+norm: ten times what was seen in float32."""
 KINKS = 2e-2
-"""How far any kind of tensor may be. A LeakyReLU that changes sign alters what follows by up to 7e-3
+"""Largest difference of any kind of tensor. A LeakyReLU that changes sign alters what follows by up to 7e-3
 (dev/log-2026-11.md, 2026-11-24), and so does changing one process's weights by 1e-7 of themselves. Adam moves a weight
 whose gradient is only rounding by a whole step, either way."""
 RECIPE = EVERY_PART | {"augment_target": -0.99}
@@ -97,7 +97,7 @@ def pair(command: list[str]) -> list[subprocess.CompletedProcess]:
 
 @pytest.fixture(scope="session")
 def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
-    """What the two processes go through."""
+    """The runs of the two processes, by name."""
     folder = tmp_path_factory.mktemp("two")
     return {
         "adaptive": small(photos, folder / "adaptive", seed=2),
@@ -105,7 +105,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "recipe": small(photos, folder / "recipe", **RECIPE),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
-        "parts": small(photos, folder / "parts", micro_batch=2, augment_schedule="constant", steps=2),
+        "micro-batches": small(photos, folder / "micro-batches", micro_batch=2, augment_schedule="constant", steps=2),
         "half": small(photos, folder / "half", precision="bf16", recompute=True, steps=2),
         "resumed": small(photos, folder / "resumed"),
         "minutes": small(photos, folder / "minutes", minutes=1e-6),
@@ -115,7 +115,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
 
 @pytest.fixture(scope="session")
 def two(scenarios) -> Path:
-    """The folder of what two processes ended with."""
+    """The folder that two processes wrote their results to."""
     folder = scenarios["plain"].folder.parent
     train(dataclasses.replace(scenarios["resumed"], steps=2), Quiet())
     refused = ["train", str(scenarios["plain"].images), "--run", str(folder / "refused")]
@@ -170,7 +170,7 @@ def relative(squares: torch.Tensor) -> float:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "parts"])
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "micro-batches"])
 def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
     monkeypatch.setattr(lpips, "BLOCKS", two_processes.THIN)
     config = scenarios[name]
@@ -184,15 +184,15 @@ def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypat
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "parts", "half"])
+@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "micro-batches", "half"])
 def test_all_processes_hold_the_same_bits(name, scenarios, two):
-    lead, other = ended(two, name)
-    assert lead["step"] == other["step"] == scenarios[name].steps
-    assert any(key.startswith("discriminator_optimizer.exp_avg_sq") for key in lead)
-    for key, value in lead.items():
+    main, other = ended(two, name)
+    assert main["step"] == other["step"] == scenarios[name].steps
+    assert any(key.startswith("discriminator_optimizer.exp_avg_sq") for key in main)
+    for key, value in main.items():
         assert torch.equal(value, other[key]), key
     for key, value in saved(scenarios[name].folder, scenarios[name].steps).items():
-        assert torch.equal(value, lead[key]), key
+        assert torch.equal(value, main[key]), key
 
 
 @pytest.mark.processes
@@ -218,7 +218,7 @@ def test_one_process_goes_on_from_where_two_stopped(scenarios, two, tmp_path):
 
 
 @pytest.mark.processes
-def test_the_lead_decides_for_all_when_to_end(two):
+def test_the_main_process_decides_for_all_when_to_end(two):
     assert [int(each["step"]) for each in ended(two, "minutes")] == [1, 1]
 
 
@@ -232,10 +232,10 @@ def test_what_goes_wrong_in_one_process_ends_all_with_the_same_error(two):
 @pytest.mark.processes
 def test_gradients_go_through_the_shared_statistics(two):
     whole = two_processes.normalised(0, 1)
-    lead, other = ended(two, "normalised")
+    main, other = ended(two, "normalised")
     for name in ("y", "x"):
-        torch.testing.assert_close(torch.cat([lead[name], other[name]]), whole[name], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(lead["weight"], whole["weight"], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(torch.cat([main[name], other[name]]), whole[name], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(main["weight"], whole["weight"], rtol=1e-4, atol=1e-4)
 
 
 def test_shares_make_up_what_one_process_draws():
@@ -272,9 +272,9 @@ def test_what_cannot_be_shared_out_is_refused(batch, device, message, monkeypatc
 
 @pytest.mark.processes
 def test_a_wrong_batch_is_refused_once_and_ends_all(two):
-    lead, other = (json.loads((two / f"refused.{rank}.json").read_text()) for rank in range(2))
+    main, other = (json.loads((two / f"refused.{rank}.json").read_text()) for rank in range(2))
     said = "handful: --batch 5: cannot be shared out equally among 2 processes; give a multiple of 2\n"
-    assert lead == [2, "", said]
+    assert main == [2, "", said]
     assert other == [2, "", ""]
     assert not (two / "refused").exists()
 
