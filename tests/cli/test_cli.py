@@ -125,6 +125,13 @@ def test_a_run_goes_on_without_its_options_and_refuses_other_ones(run, photos, c
     )
 
 
+def test_the_same_command_resumes_a_run_whatever_flags_it_has(photos, tmp_path):
+    flags = "--no-mirror --no-report --recompute --score-every 0"
+    options = f"--preset tiny --size 32 --width 8 --batch 2 --steps 1 --device cpu {flags} --run {tmp_path / 'run'}"
+    for _ in range(2):
+        assert cli.main(["train", str(photos), *options.split()]) == 0
+
+
 def test_the_version_is_told(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == "0.1.0"

@@ -74,7 +74,7 @@ def identifier(name: str) -> str:
 
 def annotated(entry: Option) -> Any:  # noqa: ANN401
     """Return the type of an option with all that its help says."""
-    kind = tyro.conf.FlagCreatePairsOff[bool] if entry.kind is bool and entry.default is False else entry.kind
+    kind = tyro.conf.FlagCreatePairsOff[bool] if entry.kind is bool and not entry.negatable else entry.kind
     if entry.default is REQUIRED:
         return Annotated[kind, tyro.conf.arg(help=entry.help)]
     unset = entry.default is None or entry.default is False or entry.default == ()
@@ -102,4 +102,4 @@ def refuse_unknown(program: str, arguments: Sequence[str], options: Iterable[Opt
 def spellings(entry: Option) -> list[str]:
     """List how an option can be written: ``--mirror`` can be ``--no-mirror`` too."""
     names = [option(entry.name)]
-    return [*names, option(f"no_{entry.name}")] if entry.kind is bool and entry.default else names
+    return [*names, option(f"no_{entry.name}")] if entry.negatable else names

@@ -35,6 +35,13 @@ class Option:
     kind: Any
     default: Any
     help: str
+    usually_on: bool = False
+    """Whether a flag is on unless it is switched off, whatever the run that is resumed had."""
+
+    @property
+    def negatable(self) -> bool:
+        """Whether it is a flag that can be switched off, as ``--mirror`` by ``--no-mirror``."""
+        return self.kind is bool and (self.usually_on or self.default is True)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ class Train(Command):
             for field, _, default, words in fields_of(definition):
                 if everything or ADVANCED not in get_args(kinds()[field]):
                     value = REQUIRED if default is None else getattr(defaults, field)
-                    entry = Option(field, types[field], value, spell(words, names))
+                    on = getattr(TrainConfig, field, None) is True
+                    entry = Option(field, types[field], value, spell(words, names), on)
                     boxes[name if default is not None else ""].append(entry)
         boxes["recipe"].insert(1, RECIPE)
         return boxes
