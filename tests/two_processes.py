@@ -65,16 +65,16 @@ def main(folder: Path, ports: list[str]) -> None:
     Perceptual.pretrained = lpips
     EfficientNet.pretrained = backbone
     rank, states = int(os.environ["RANK"]), []
-    usual, usual_loss = State.take_over, losses.discriminator_loss
+    usual, usual_loss = State.broadcast, losses.discriminator_loss
 
-    def take_over(state, ranks):
+    def broadcast(state, ranks):
         states.append(state)
         usual(state, ranks)
 
     def spoiled(*arguments):
         return usual_loss(*arguments) * float("nan")
 
-    State.take_over = take_over
+    State.broadcast = broadcast
     for name, options in json.loads((folder / "scenarios.json").read_text()).items():
         os.environ["MASTER_PORT"] = ports.pop()
         result = folder / f"{name}.{rank}.safetensors"

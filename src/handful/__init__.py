@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from handful.sampling.latents import Latents, load_latents
     from handful.sampling.load import load
     from handful.sampling.model import Model
-    from handful.training.benchmark import Benchmark, bench
+    from handful.training.benchmark import bench
+    from handful.training.benchmark_result import Benchmark
     from handful.training.forecast import Forecast
     from handful.training.loop import train
     from handful.training.preflight import preflight
 
 HOME = {
-    "Benchmark": "training.benchmark",
+    "Benchmark": "training.benchmark_result",
     "Checkup": "data.checkup.examine",
     "Directions": "sampling.directions",
     "Effort": "explore.project",

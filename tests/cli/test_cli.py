@@ -117,7 +117,7 @@ def test_a_run_goes_on_without_its_options_and_refuses_other_ones(run, photos, c
     capsys.readouterr()
     assert cli.main(["train", str(photos), "--run", str(run), "--steps", "3", "--json"]) == 0
     said = capsys.readouterr()
-    assert "going on from step 2 of 3" in said.err
+    assert "resuming from step 2 of 3" in said.err
     assert json.loads(said.out)["model"] == str(run / "model")
     assert "--size was 32 and is now 64" in refused(["train", str(photos), "--run", str(run), "--size", "64"], capsys)
     assert "--preset was tiny and is now paper" in refused(

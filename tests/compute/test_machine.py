@@ -17,8 +17,7 @@ from handful.compute.precision import arithmetic, best_precision, shortest_times
 from handful.config.presets import default, tiny
 from handful.errors import UsageError
 from handful.progress import shown_on
-from handful.training import setup as resolve
-from handful.training.setup import choose_compile, choose_precision
+from handful.training.resolve import choose_compile, choose_precision, resolve
 from notes import Notes
 
 CPU = torch.device("cpu")
@@ -150,7 +149,7 @@ def test_tensorfloat_is_used_only_where_it_was_asked_for(precision, quick):
 def test_what_was_chosen_is_printed_and_kept(tmp_path):
     notes = Notes()
     with shown_on(notes):
-        config, _, _ = resolve.resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3))
+        config, _ = resolve(tiny("-", run=tmp_path, device="cpu", precision="bf16", channels=3))
     assert (config.precision, config.compile) == ("bf16", "off")
     assert any("in bf16, not compiled" in line for line in notes.lines)
 

@@ -13,7 +13,6 @@ from filelock import FileLock
 from PIL import Image
 
 from handful.cli import main as cli
-from handful.compute.processes import ALONE
 from handful.config.geometry import Geometry
 from handful.config.presets import tiny
 from handful.config.train import TrainConfig
@@ -22,8 +21,7 @@ from handful.errors import UsageError
 from handful.progress import Quiet, shown_on
 from handful.training import scoring
 from handful.training.loop import train
-from handful.training.run import Run
-from handful.training.worker import opened
+from handful.training.run import open_run
 from notes import Notes
 
 DECODING = "decoding them into"
@@ -49,7 +47,7 @@ def small(images: Path, run: Path, **options) -> TrainConfig:
 def notes_of(config: TrainConfig) -> str:
     """Open a run and return its notes."""
     watch = Notes()
-    with shown_on(watch), Run.open(config):
+    with shown_on(watch), open_run(config):
         pass
     return "\n".join(watch.lines)
 
@@ -61,7 +59,7 @@ def test_training_from_the_file_and_resuming_ends_with_the_weights_of_training_f
     resumed = Notes()
     train(small(many, tmp_path / "file", **scores), resumed)
     assert not any(DECODING in line for line in resumed.lines)
-    assert any("holding out 4 of them" in line for line in resumed.lines)
+    assert any("holding out 4 images" in line for line in resumed.lines)
     weights, lines = [], []
     for name in ("memory", "file"):
         weights.append((tmp_path / name / "model" / "model.safetensors").read_bytes())
@@ -75,7 +73,7 @@ def test_training_from_the_file_and_resuming_ends_with_the_weights_of_training_f
 def test_a_set_that_fits_stays_in_memory_and_one_that_does_not_is_decoded_once(many, tmp_path):
     run = tmp_path / "run"
     assert DECODING not in notes_of(small(many, run, image_memory=None))
-    assert "skipped, since it cannot be read: 07a.png" in notes_of(small(many, run))
+    assert "skipped, cannot be read: 07a.png" in notes_of(small(many, run))
     assert DECODING not in notes_of(small(many, run))
     assert (run / "cache" / "images.uint8").stat().st_size == 41 * 3 * 32 * 32
 
@@ -203,10 +201,10 @@ def test_clean_refuses_a_folder_that_is_no_run_and_a_run_that_trains(tmp_path):
 
 
 def test_those_beside_the_lead_map_the_same_file(many, tmp_path):
-    with opened(small(many, tmp_path), ALONE) as run:
-        file = cache.mapped_file(run.images)
+    with open_run(small(many, tmp_path)) as run:
+        file = cache.mapped_file(run.setup.images)
         assert file is not None
-        assert torch.equal(cache.map_images(file, tuple(run.images.shape)), run.images)
+        assert torch.equal(cache.map_images(file, tuple(run.setup.images.shape)), run.setup.images)
 
 
 def test_a_file_that_is_not_there_is_refused_and_not_made(tmp_path):

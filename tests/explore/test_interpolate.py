@@ -34,7 +34,7 @@ from handful.sampling.load import load
 from handful.sampling.model import Model
 from handful.training import checkpoint
 from handful.training import state as at_state
-from handful.training.timelapse import film_of_run
+from handful.training.timelapse import video_of_run
 from support.models import made
 
 CPU = torch.device("cpu")
@@ -292,15 +292,15 @@ def run(tmp_path_factory):
 
 
 def test_the_film_of_a_run_ends_with_what_its_model_draws(run, tmp_path):
-    film = film_of_run(run, tmp_path / "run.webp", "7", device="cpu", progress=Quiet())
+    film = video_of_run(run, tmp_path / "run.webp", "7", device="cpu", progress=Quiet())
     first, last = frames(film)
     assert np.array_equal(last, own(load(run, "cpu"), 7))
     assert not np.array_equal(first, last)
 
 
 def test_the_film_of_a_run_needs_checkpoints_and_takes_no_options_of_walks(source, run, tmp_path, capsys):
-    with pytest.raises(UsageError, match="has 0 checkpoints, and a film needs 2 or more; a run keeps as many as keep"):
-        film_of_run(source, tmp_path / "run.webp", device="cpu")
+    with pytest.raises(UsageError, match="has 0 checkpoints, and a video needs at least 2"):
+        video_of_run(source, tmp_path / "run.webp", device="cpu")
     assert cli.main(["interpolate", str(run), "--progress", "--loop", "--out", str(tmp_path / "a.webp")]) == 2
     assert "--loop: has no effect with --progress" in capsys.readouterr().err
 

@@ -20,9 +20,9 @@ SMALL = {"preset": "tiny", "size": 32, "batch": 2, "device": "cpu", "rounds": 2,
 @pytest.fixture(autouse=True)
 def little_is_measured(monkeypatch) -> None:
     """Short times, and a small matrix: how sure the figures are is not under test."""
-    monkeypatch.setattr(benchmark, "SHORTEST", 0.01)
+    monkeypatch.setattr(benchmark, "MIN_PIECE_SECONDS", 0.01)
     monkeypatch.setattr(benchmark, "BATCHES", (1, 2, 4))
-    monkeypatch.setitem(benchmark.MULTIPLY, "cpu", 1024)
+    monkeypatch.setitem(benchmark.MATRIX_SIDE, "cpu", 1024)
 
 
 def test_the_command_prints_the_keys_that_programs_read(capsys):
@@ -48,15 +48,15 @@ def test_the_table_says_what_the_numbers_are(capsys, monkeypatch):
         assert word in text
 
 
-def test_rounds_in_which_the_machine_was_not_itself_are_left_out(monkeypatch):
+def test_rounds_in_which_the_machine_was_unsteady_are_left_out(monkeypatch):
     """Every piece takes one second, but in one round the machine is half as fast."""
-    usual, calls = benchmark.repeated, itertools.count()
+    usual, calls = benchmark.mean_seconds, itertools.count()
 
     def pretended(function, times):
         usual(function, 1)
         return 2.0 if next(calls) // 5 == 1 else 1.0
 
-    monkeypatch.setattr(benchmark, "repeated", pretended)
+    monkeypatch.setattr(benchmark, "mean_seconds", pretended)
     monkeypatch.setattr(benchmark, "import_time", lambda: 1.0)
     result = handful.bench(**SMALL | {"rounds": 4})
     assert (result.rounds, result.rounds_left_out) == (4, 1)
@@ -64,9 +64,9 @@ def test_rounds_in_which_the_machine_was_not_itself_are_left_out(monkeypatch):
     assert result.peak_gflops == pytest.approx(2 * 1024**3 / 1e9, abs=0.05)
 
 
-def test_the_arithmetic_of_a_step_is_counted():
+def test_the_operations_of_a_step_are_counted():
     images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
-    count = lambda **options: benchmark.count(  # noqa: E731
+    count = lambda **options: benchmark.count_flop(  # noqa: E731
         tiny("-", size=32, channels=3, device="cpu", precision="fp32", **options),
         torch.device("cpu"),
         images,

@@ -233,7 +233,7 @@ def test_a_seed_means_the_same_picture_as_on_the_cpu(photos, tmp_path):
 
 
 def test_memory_that_runs_out_is_met_by_parts(photos, tmp_path):
-    """Of a GPU with little memory: the run goes on, with fewer images at once."""
+    """Of a GPU with little memory: the run goes on, with smaller_micro_batch images at once."""
     run = {"size": 256, "batch": 32, "steps": 3, "width": 32, "precision": "bf16", "compile": "off"}
     torch.cuda.empty_cache()
     least = torch.cuda.memory_reserved() + 2_000 * 2**20
@@ -243,4 +243,4 @@ def test_memory_that_runs_out_is_met_by_parts(photos, tmp_path):
         train(options(photos, tmp_path / "run", **run), notes)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert any("memory ran out with 32 images at once" in line for line in notes.lines)
+    assert any("memory ran out with micro-batches of 32 images" in line for line in notes.lines)

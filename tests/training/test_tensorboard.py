@@ -18,11 +18,11 @@ def test_numbers_and_pictures_are_read_back_by_tensorboard_and_a_resumed_run_rep
 
     tracker = Tracker(tmp_path, 0)
     for step in (100, 200, 300):
-        tracker.numbers({"step": step, "generator": step / 100, "kid": 0.5, "warnings": ["none"], "refused": None})
-    tracker.picture(300, Image.fromarray(np.zeros((8, 8, 3), np.uint8)))
+        tracker.write_entry({"step": step, "generator": step / 100, "kid": 0.5, "warnings": ["none"], "refused": None})
+    tracker.write_samples(300, Image.fromarray(np.zeros((8, 8, 3), np.uint8)))
     tracker.close()
     tracker = Tracker(tmp_path, 100)
-    tracker.numbers({"step": 200, "generator": 20.0})
+    tracker.write_entry({"step": 200, "generator": 20.0})
     tracker.close()
     events = EventAccumulator(str(tmp_path / TENSORBOARD)).Reload()
     assert [(event.step, event.value) for event in events.Scalars("losses/generator")] == [(100, 1.0), (200, 20.0)]

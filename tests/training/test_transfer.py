@@ -11,20 +11,20 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
+from small_runs import small
 from test_processes import free_ports, pair
 
 import handful
 import two_processes
 from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
-from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate
 from handful.networks.discriminator import Discriminator
 from handful.networks.generator import Generator, initialise
 from handful.progress import Quiet
-from handful.records import layout
+from handful.records.layout import STATE
 from handful.sampling.model import Model
 from handful.training import checkpoint
 from handful.training.checkpoint import every
@@ -37,29 +37,15 @@ from parts import EVERY_PART
 SEEDS = range(4)
 
 
-def pictures_in(folder: Path, colour: int) -> Path:
-    random = np.random.default_rng(colour)
-    for index in range(8):
-        pixels = random.integers(0, colour, (4, 4, 3), np.uint8)
-        Image.fromarray(pixels).resize((40, 40)).save(folder / f"{index:02d}.png")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory) -> Path:
-    return pictures_in(tmp_path_factory.mktemp("photos"), 255)
-
-
-def small(photos: Path, run: Path, **options) -> TrainConfig:
-    short = {"size": 32, "width": 8, "steps": 4, "batch": 4, "log_every": 2, "device": "cpu", "precision": "fp32"}
-    return tiny(photos, run=run, **short | {"channels": 3, "report": False, "score_every": 0} | options)
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     """A run on other images."""
-    photos = pictures_in(tmp_path_factory.mktemp("others"), 128)
-    config = small(photos, tmp_path_factory.mktemp("source") / "run", steps=6, learning_rate=0.002, checkpoint_every=3)
+    others = tmp_path_factory.mktemp("others")
+    random = np.random.default_rng(128)
+    for index in range(8):
+        pixels = random.integers(0, 128, (4, 4, 3), np.uint8)
+        Image.fromarray(pixels).resize((40, 40)).save(others / f"{index:02d}.png")
+    config = small(others, tmp_path_factory.mktemp("source") / "run", steps=6, learning_rate=0.002, checkpoint_every=3)
     train(config, Quiet())
     return config.folder
 
@@ -73,7 +59,7 @@ def begun(source: Path, **options) -> State:
 
 
 def saved(config: TrainConfig, step: int) -> dict[str, torch.Tensor]:
-    return load_file(config.folder / "checkpoints" / f"step-{step:08d}" / layout.STATE)
+    return load_file(config.folder / "checkpoints" / f"step-{step:08d}" / STATE)
 
 
 def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
@@ -98,7 +84,7 @@ def test_at_first_a_run_draws_what_its_source_draws_bit_for_bit(source, place):
 def test_an_older_checkpoint_is_a_source_of_its_own(source):
     older, newer = (begun(source / "checkpoints" / f"step-{step:08d}") for step in (3, 6))
     assert not torch.equal(Model(older.average).sample(SEEDS), Model(newer.average).sample(SEEDS))
-    tensors = load_file(source / "checkpoints" / "step-00000003" / layout.STATE)
+    tensors = load_file(source / "checkpoints" / "step-00000003" / STATE)
     name = "head.0.weight"
     assert torch.equal(tensors[f"discriminator_optimizer.master.{name[:-7]}"], read_masters(older)[name])
 
@@ -146,7 +132,7 @@ def test_a_run_stands_by_itself_once_it_has_begun(photos, source, tmp_path, opti
     notes = Notes()
     train(parts, notes)
     assert same(saved(whole, 4), saved(parts, 4))
-    assert any("going on from step 2 of 4" in line for line in notes.lines)
+    assert any("resuming from step 2 of 4" in line for line in notes.lines)
     assert not any("starting from" in line for line in notes.lines)
     start = json.loads((parts.folder / "config.json").read_text())["start"]
     assert start["from"] == str(moved)
@@ -172,7 +158,7 @@ def test_a_run_killed_around_its_first_checkpoint_starts_from_its_source_once(ph
     assert same(saved(config, 2), ended)
 
 
-def test_a_run_that_has_begun_goes_on_and_cannot_change_its_source(photos, source, tmp_path):
+def test_a_run_that_has_begun_resumes_and_cannot_change_its_source(photos, source, tmp_path):
     config = small(photos, tmp_path / "run", from_=source, steps=1)
     train(config, Quiet())
     for other in (source / "model", None):
@@ -186,10 +172,10 @@ def test_what_is_no_model_is_refused_before_anything_is_written(photos, source, 
     assert "--from nowhere: does not exist; give" in refused(small(photos, tmp_path / "run", from_="nowhere"))
     assert "--from" in refused(small(photos, tmp_path / "run", from_=photos))
     broken = shutil.copytree(source, tmp_path / "broken")
-    state = every(broken / "checkpoints")[-1] / layout.STATE
+    state = every(broken / "checkpoints")[-1] / STATE
     state.write_bytes(state.read_bytes()[:-100])
     said = refused(small(photos, tmp_path / "run", from_=broken))
-    assert "delete this folder to go on from the checkpoint before it" in said
+    assert "delete this folder to resume from the checkpoint before it" in said
     lone = shutil.copytree(every(source / "checkpoints")[-1], tmp_path / "lone" / "deep" / "step")
     assert "this checkpoint is not in its run folder" in refused(small(photos, tmp_path / "run", from_=lone))
 
@@ -211,11 +197,11 @@ def test_it_says_what_was_carried_over(photos, source, tmp_path):
     notes = Notes()
     config = small(photos, tmp_path / "run", from_=source / "model", size=64, steps=1, sle=False)
     train(config, notes)
-    (line,) = (line for line in notes.lines if line.startswith("starting from"))
-    assert "taking over 5 of 7 blocks" in line
-    assert line.endswith("new: blocks.64, to_image at 64 of the generator")
-    assert any("the discriminator starts fresh: a model folder has none" in line for line in notes.lines)
-    assert any("trained with --sle, so it draws other pictures here" in line for line in notes.lines)
+    (line,) = (line for line in notes.lines if line.startswith("  generator: "))
+    assert "takes over 4 of 7 blocks" in line
+    assert line.endswith("new: blocks.64, to_small at 32, to_image at 64")
+    assert any("  discriminator: starts fresh" in line for line in notes.lines)
+    assert any("trained with --sle, so it draws other images here" in line for line in notes.lines)
     start = json.loads((config.folder / "config.json").read_text())["start"]
     assert start["discriminator"]["share"] == 0
     assert 0.5 < start["generator"]["share"] < 1
@@ -266,11 +252,12 @@ def test_of_a_block_that_is_only_partly_the_same_nothing_is_carried_over(source)
     config = GeneratorConfig(size=32, width=8)
     other = Discriminator(config, smooth=False).state_dict() | {"head.0.weight": torch.zeros(1)}
     carried = carry(read(source).discriminator, other, config, config)
-    assert "stem" in carried.kept
+    assert "stem at 32" in carried.kept
     assert "head" in carried.new
     assert not any(name.startswith("head") for name in carried.values)
 
 
+@pytest.mark.processes
 def test_two_processes_start_from_the_same(photos, source, tmp_path):
     one, two = (small(photos, tmp_path / name, from_=source, steps=2, keep=9) for name in ("one", "two"))
     two = dataclasses.replace(two, checkpoint_every=1, compile="off")

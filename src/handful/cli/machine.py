@@ -15,10 +15,10 @@ def bench(call: Call) -> Answer:
 
     Also measures the memory that it takes. Writes nothing.
     """
-    from handful.training.benchmark import table
+    from handful.training.benchmark_result import to_table
 
     result = call()
-    return Answer(result.to_json(), [table(result)])
+    return Answer(result.to_json(), [to_table(result)])
 
 
 @command("Machine", example="handful describe --size 512")

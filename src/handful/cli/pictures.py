@@ -46,7 +46,7 @@ def interpolate(call: Call, progress: bool = False) -> Answer:
         idle = {"frames", "loop", "ease", "speed", "noise", "grid", "random", "weights"}
         for name in idle & call.changed:
             raise UsageError(f"{option(name)}: has no effect with --progress; leave one of them out")
-        film = call("training.timelapse:film_of_run", run=call["source"], seeds=call["seeds"] or "0-15")
+        film = call("training.timelapse:video_of_run", run=call["source"], seeds=call["seeds"] or "0-15")
     else:
         film = call()
     return Answer({"source": str(call["source"]), "film": str(film)}, f"film in {film}")

@@ -1,4 +1,4 @@
-"""Gradient accumulation: a batch computed in micro-batches, which are halved where memory runs out."""
+"""Gradient accumulation over micro-batches, which are halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from handful.training.batch import StepInputs
 from handful.training.state import State
 
 LossFunction = Callable[[StepInputs], tuple[Float[Tensor, ""], Losses]]
-"""Map the inputs of a micro-batch to a network's loss and its parts for the log."""
+"""Map the inputs of a micro-batch to a network's loss, and its parts for the log."""
 
 
 class Accumulator:
-    """Computes gradients micro-batch by micro-batch, ``state.micro_batch`` images at a time."""
+    """Computes gradients in micro-batches of ``state.micro_batch`` images."""
 
     def __init__(self, config: TrainConfig, state: State, processes: Processes) -> None:
         self.batch, self.state, self.processes = config.whole_batch, state, processes
@@ -38,8 +38,7 @@ class Accumulator:
     ) -> Losses:
         """Accumulate a network's gradients, and return its losses as means over the batch.
 
-        Where memory runs out it starts over with smaller micro-batches. Until it returns, nothing that a step depends
-        on has changed.
+        If memory runs out, it starts over with smaller micro-batches. It changes nothing else that a step depends on.
         """
         recording = random.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
         start = None if recording else random.get_state()
@@ -60,7 +59,7 @@ class Accumulator:
         random: torch.Generator,
         start: Tensor | None,
     ) -> Losses:
-        """Try once. Each micro-batch draws for the whole batch, from ``start`` on, and keeps its own part."""
+        """Try once. Each micro-batch draws for the whole batch, from state ``start``, and keeps its own part."""
         count = self.count
         sums: Losses = {}
         self.state.controls.discard()
@@ -79,12 +78,12 @@ class Accumulator:
         """Halve the micro-batch.
 
         Raises:
-            TrainingError: if it cannot be halved.
-            Exception: ``error``, where several processes would have to agree on it.
+            TrainingError: It cannot be halved.
+            Exception: ``error``, if there are several processes, which would have to agree.
         """
         state = self.state
         if self.processes.count > 1:
-            error.add_note(f"Memory ran out with --micro-batch {state.micro_batch}; give a lower one to a new run.")
+            error.add_note(f"Memory ran out with --micro-batch {state.micro_batch}; start a new run with a lower one.")
             raise error
         less = smaller_micro_batch(state.micro_batch, self.batch)
         if less is None:

@@ -1,4 +1,4 @@
-"""The inputs of a step: drawn for the whole batch before any network computes, then split into micro-batches."""
+"""The inputs of a step: drawn for the whole batch first, then split into micro-batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from handful.objective.losses import AugmentedBatch
 
 
 class StepInputs(NamedTuple):
-    """All that is random in a step, or in one of its micro-batches."""
+    """Everything random in a step, or in one of its micro-batches."""
 
     real: AugmentedBatch
     z: Float[Tensor, "b z"]
@@ -32,6 +32,6 @@ class StepInputs(NamedTuple):
         labels = None if self.real.labels is None else part(self.real.labels)
         real = AugmentedBatch(part(self.real.images), part(self.real.small), part(self.real.plain), labels)
         noise = [part(site) for site in self.noise]
-        # The images of changes lie along the second dimension.
+        # Changes have images along their second dimension.
         changes, small_changes = ([part(units, 1) for units in kind] for kind in (self.changes, self.small_changes))
         return StepInputs(real, part(self.z), noise, changes, small_changes)

@@ -1,7 +1,7 @@
-"""How fast this machine trains and generates, against what its own matrix multiplication reaches.
+"""Measure how fast this machine trains and generates, relative to its own matrix multiplication.
 
-Training, generation and matrix multiplication are timed in turn, round after round, so that what disturbs a machine
-meets them all; a round in which the machine itself was slower or faster than usual is left out.
+Training, generation and matrix multiplication are timed in turn, so that disturbances affect all of them. Rounds in
+which matrix multiplication was unusually slow or fast are left out.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import torch
-from rich.table import Table
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -36,74 +36,37 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
 from handful.progress import Progress, advance, note, shown_on
 from handful.sampling.model import Model
-from handful.training.setup import choose_compile, choose_precision
+from handful.training.benchmark_result import Benchmark
+from handful.training.resolve import choose_compile, choose_precision
 from handful.training.state import State
 from handful.training.step import Step
 
 IMAGES = 32
-"""Random images to train on: what they show does not change how long a step takes."""
+"""Random images to train on; a step takes as long on any others."""
 
 
-WARM_UP = 5
-"""Steps before the first that counts: memory is found, and on CUDA the step is recorded, in these."""
+WARM_UP_STEPS = 5
+"""Steps before the timed ones; they allocate memory, and on CUDA capture the step."""
 
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
-"""Batches tried for generation."""
+"""Batch sizes tried for generation."""
 
 
-LARGEST_DRAW = 2**24
-"""Pixels drawn at once, at most: 16 images of 1024 px."""
+MAX_PIXELS = 2**24
+"""Pixels generated at once: 16 images of 1024 px."""
 
 
-SHORTEST = 0.2
-"""Seconds that a piece takes in a round, at least: it is repeated that often."""
+MIN_PIECE_SECONDS = 0.2
+"""A piece that takes less is repeated within a round."""
 
 
-DRIFT = 0.1
-"""Share by which a round's matrix multiplication may differ from the median of all rounds."""
+MAX_DRIFT = 0.1
+"""Relative difference of a round's matrix multiplication from the median, above which it is left out."""
 
 
-MULTIPLY = {"cpu": 2048, "cuda": 8192, "mps": 4096}
-"""Rows and columns of the matrices that are multiplied."""
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What was measured: medians over the rounds that counted."""
-
-    hardware: str
-    versions: str
-    preset: str
-    size: int | str
-    batch: int
-    precision: str
-    compiled: bool
-    perceptual: bool
-    train_images_per_second: float
-    train_seconds_per_step: float
-    train_gflop_per_step: float
-    """Arithmetic of a step, in 10^9 multiplications and additions, as PyTorch counts it."""
-    train_share_of_peak: float
-    """Arithmetic of a step, over its seconds, over ``peak_gflops``."""
-    generate_images_per_second: float
-    """One image at a time."""
-    generate_images_per_second_best: float
-    generate_best_batch: int
-    peak_gflops: float
-    """What multiplying two large matrices in the same precision reaches, in 10^9 operations per second."""
-    peak_memory_mb: float
-    """The most that training held: of GPU memory on CUDA, else of the whole process."""
-    import_seconds: float
-    first_step_seconds: float
-    """Making the networks and taking the first step, with compiling if that is done."""
-    rounds: int
-    rounds_left_out: int
-    """Rounds in which the machine was not itself."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Give all of it as JSON has it."""
-        return dataclasses.asdict(self)
+MATRIX_SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
+"""Rows and columns of the matrices."""
 
 
 def bench(
@@ -134,7 +97,7 @@ def bench(
         progress: Shows progress. Default: the terminal.
 
     Raises:
-        UsageError: if an option makes no sense, or the device or precision is not there.
+        UsageError: An option makes no sense, or the device or precision is not available.
     """
     if rounds < 1:
         raise UsageError(f"--rounds {rounds}: must be at least 1")
@@ -149,51 +112,105 @@ def bench(
         return measure(config, chosen, perceptual, rounds)
 
 
-def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds: int) -> Benchmark:
-    """Do what ``bench`` promises, for options that are settled."""
-    precision = PRECISIONS[config.precision]
-    distance = Perceptual().to(device).for_training(precision, config.recompute) if perceptual else absolute_difference
-    random = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
-    note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}")
+@final
+class Bench:
+    """A run on random images, ready to be timed.
 
-    def train() -> None:
-        step()
-        state.step += 1
+    Args:
+        config: Options, none automatic.
+        device: Where to measure.
+        perceptual: Whether LPIPS is part of the step, with random weights.
+    """
 
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    start = time.perf_counter()
-    state = State.fresh(config, device)
-    step = Step(config, state, images, distance)
-    first = seconds(train) + time.perf_counter() - start
-    for done in range(1, WARM_UP):
-        advance("warming up", done, WARM_UP - 1)
-        train()
-    memory = peak_memory(device)
-    flop = count(config, device, images, distance)
+    def __init__(self, config: TrainConfig, device: torch.device, perceptual: bool) -> None:
+        self.config, self.device, self.perceptual = config, device, perceptual
+        precision = PRECISIONS[config.precision]
+        self.distance: Distance = absolute_difference
+        if perceptual:
+            self.distance = Perceptual().to(device).for_training(precision, config.recompute)
+        random = torch.Generator().manual_seed(0)
+        self.images = torch.randint(0, 256, (IMAGES, 3, *config.shape), dtype=torch.uint8, generator=random).to(device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        start = time.perf_counter()
+        self.state = State.fresh(config, device)
+        self.step = Step(config, self.state, self.images, self.distance)
+        build_seconds = time.perf_counter() - start
+        self.first_step_seconds = build_seconds + seconds(self.train)
+        for done in range(1, WARM_UP_STEPS):
+            advance("warming up", done, WARM_UP_STEPS - 1)
+            self.train()
+        self.peak_memory_mb = peak_memory(device)
+        calibrate(self.state.average)
 
-    calibrate(state.average)
-    fitting = [batch for batch in BATCHES if batch == 1 or batch * math.prod(config.shape) <= LARGEST_DRAW]
-    plain = {batch: drawing(state, config, device, batch, compile=False) for batch in fitting}
-    rates = {batch: batch / min(seconds(draw) for _ in range(3)) for batch, draw in plain.items()}
-    best = max(rates, key=lambda batch: rates[batch])
-    single, several = (drawing(state, config, device, batch, config.compile == "on") for batch in (1, best))
-    multiply = multiplication(device, precision)
+    def train(self) -> None:
+        """Take a training step."""
+        self.step()
+        self.state.step += 1
+
+    def sampler(self, batch: int, compile: bool) -> Callable[[], object]:
+        """Return a function that generates a batch of images."""
+        name = self.config.precision
+        precision: SamplingPrecision = name if name in ("bf16", "fp16") else "fp32"
+        model = Model(self.state.average, precision, compile=compile)
+        random = torch.Generator(self.device).manual_seed(0)
+        z, noise = latent.draw(batch, self.config.generator.latent, self.state.average.noise_shapes, random)
+        return lambda: model.draw(z, noise)
+
+    def best_batch(self) -> int:
+        """Return the batch size that generates the most images per second."""
+        pixels = math.prod(self.config.shape)
+        sizes = [size for size in BATCHES if size == 1 or size * pixels <= MAX_PIXELS]
+        samplers = {size: self.sampler(size, compile=False) for size in sizes}
+        rates = {size: size / min(seconds(sample) for _ in range(3)) for size, sample in samplers.items()}
+        return max(rates, key=lambda size: rates[size])
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median seconds of each piece over the steady rounds."""
+
+    train: float
+    single: float
+    best: float
+    multiply: float
+    unsteady_rounds: int
+    """Rounds left out because matrix multiplication took unusually long or short."""
+
+
+def time_rounds(bench: Bench, best: int, rounds: int) -> Timing:
+    """Time training, generation and matrix multiplication in turn, round after round."""
+    compile, multiply = bench.config.compile == "on", multiplication(bench.device, PRECISIONS[bench.config.precision])
     multiply()
-
-    pieces = {"before": multiply, "train": train, "single": single, "best": several, "after": multiply}
-    repeats = {name: max(1, round(SHORTEST / seconds(piece))) for name, piece in pieces.items()}
+    pieces = {
+        "before": multiply,
+        "train": bench.train,
+        "single": bench.sampler(1, compile),
+        "best": bench.sampler(best, compile),
+        "after": multiply,
+    }
+    repeats = {name: max(1, round(MIN_PIECE_SECONDS / seconds(piece))) for name, piece in pieces.items()}
     table: list[dict[str, float]] = []
     for done in range(rounds):
         advance("measuring", done + 1, rounds)
-        table.append({name: repeated(piece, repeats[name]) for name, piece in pieces.items()})
-    usual = statistics.median(value for row in table for value in (row["before"], row["after"]))
-    good = [row for row in table if all(abs(row[when] / usual - 1) <= DRIFT for when in ("before", "after"))]
-    if not good:
-        note("the machine was not steady in any round; the figures are of all of them, and not to be trusted")
-    median = {name: statistics.median(row[name] for row in good or table) for name in table[0]}
-    peak = 2 * MULTIPLY[device.type] ** 3 / statistics.median([median["before"], median["after"]]) / 1e9
+        table.append({name: mean_seconds(piece, repeats[name]) for name, piece in pieces.items()})
+    usual = statistics.median(row[when] for row in table for when in ("before", "after"))
+    steady = [row for row in table if all(abs(row[when] / usual - 1) <= MAX_DRIFT for when in ("before", "after"))]
+    if not steady:
+        note("the machine was not steady in any round; the figures are of all rounds, and not reliable")
+    median = {name: statistics.median(row[name] for row in steady or table) for name in pieces}
+    multiply_seconds = statistics.median([median["before"], median["after"]])
+    return Timing(median["train"], median["single"], median["best"], multiply_seconds, rounds - len(steady))
+
+
+def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds: int) -> Benchmark:
+    """Measure what ``bench`` promises, for options that are settled."""
+    note(f"measuring on {hardware(config.device)}, {config.precision}, {config.size} px, batch {config.whole_batch}")
+    bench = Bench(config, device, perceptual)
+    gflop = count_flop(config, device, bench.images, bench.distance) / 1e9
+    best = bench.best_batch()
+    timing = time_rounds(bench, best, rounds)
+    peak = 2 * MATRIX_SIDE[device.type] ** 3 / timing.multiply / 1e9
     return Benchmark(
         hardware=hardware(config.device),
         versions=f"handful {version('handful')}, PyTorch {torch.__version__}, Python {platform.python_version()}",
@@ -203,89 +220,59 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
         precision=config.precision,
         compiled=config.compile == "on",
         perceptual=perceptual,
-        train_images_per_second=round(config.whole_batch / median["train"], 3),
-        train_seconds_per_step=round(median["train"], 5),
-        train_gflop_per_step=round(flop / 1e9, 2),
-        train_share_of_peak=round(flop / 1e9 / median["train"] / peak, 4),
-        generate_images_per_second=round(1 / median["single"], 3),
-        generate_images_per_second_best=round(best / median["best"], 3),
+        train_images_per_second=round(config.whole_batch / timing.train, 3),
+        train_seconds_per_step=round(timing.train, 5),
+        train_gflop_per_step=round(gflop, 2),
+        train_share_of_peak=round(gflop / timing.train / peak, 4),
+        generate_images_per_second=round(1 / timing.single, 3),
+        generate_images_per_second_best=round(best / timing.best, 3),
         generate_best_batch=best,
         peak_gflops=round(peak, 1),
-        peak_memory_mb=round(memory, 1),
+        peak_memory_mb=round(bench.peak_memory_mb, 1),
         import_seconds=round(import_time(), 3),
-        first_step_seconds=round(first, 2),
+        first_step_seconds=round(bench.first_step_seconds, 2),
         rounds=rounds,
-        rounds_left_out=rounds - len(good),
+        rounds_left_out=timing.unsteady_rounds,
     )
 
 
-def repeated(function: Callable[[], object], times: int) -> float:
-    """Give the seconds of a call, over several. One more comes before them, which finds what other pieces left."""
+def count_flop(config: TrainConfig, device: torch.device, images: UInt8[Tensor, "n c h w"], distance: Distance) -> int:
+    """Count the floating-point operations of a plain step.
 
-    def all_of_them() -> None:
-        for _ in range(times):
-            function()
-
-    function()
-    return seconds(all_of_them) / times
-
-
-def count(config: TrainConfig, device: torch.device, images: Tensor, distance: Distance) -> int:
-    """Count the multiplications and additions of a plain step with the same arithmetic.
-
-    Counted at the two smallest batches and carried on to the run's, for which memory may be too small this way.
+    Counts at the two smallest batches and extrapolates, since a plain step at the run's batch may not fit into memory.
     """
-    counted: list[int] = []
+    counts: list[int] = []
     for batch in (2, 3):
-        # In float32 no layer is computed on blocks (thin.py), whose zeros would count as arithmetic.
+        # In float32 no layer uses pixel blocks, whose zeros would count.
         plain = dataclasses.replace(config, batch=batch, precision="fp32", compile="off", recompute=False)
         step = Step(plain, State.fresh(plain, device), images, distance)
         with FlopCounterMode(display=False) as counter:
             step.take()
-        counted.append(int(counter.get_total_flops()))
-    return counted[0] + (config.whole_batch - 2) * (counted[1] - counted[0])
+        counts.append(int(counter.get_total_flops()))
+    return counts[0] + (config.whole_batch - 2) * (counts[1] - counts[0])
 
 
-def drawing(state: State, config: TrainConfig, device: torch.device, batch: int, compile: bool) -> Callable[[], object]:
-    """Make the averaged generator ready to draw a batch, again and again."""
-    precision: SamplingPrecision = config.precision if config.precision in ("bf16", "fp16") else "fp32"
-    model = Model(state.average, precision, compile=compile)
-    random = torch.Generator(device).manual_seed(0)
-    z, noise = latent.draw(batch, config.generator.latent, state.average.noise_shapes, random)
-    return lambda: model.draw(z, noise)
+def mean_seconds(function: Callable[[], object], times: int) -> float:
+    """Return the mean seconds of several calls, after one that warms the caches."""
+
+    def call_repeatedly() -> None:
+        for _ in range(times):
+            function()
+
+    function()
+    return seconds(call_repeatedly) / times
 
 
 def multiplication(device: torch.device, precision: torch.dtype) -> Callable[[], object]:
-    """Make the matrix multiplication that the machine is measured by."""
-    side = MULTIPLY[device.type]
+    """Return a function that multiplies two large matrices."""
+    side = MATRIX_SIDE[device.type]
     random = torch.Generator(device).manual_seed(0)
     left, right = (torch.randn(side, side, device=device, generator=random).to(precision) for _ in range(2))
     return lambda: left @ right
 
 
 def import_time() -> float:
-    """Time the start of Python with all that training needs."""
+    """Return the seconds that Python takes to start and import all that training needs."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import handful.training"], check=True)
+    subprocess.run([sys.executable, "-c", "import handful.training.loop"], check=True)
     return time.perf_counter() - start
-
-
-def table(result: Benchmark) -> Table:
-    """Lay a measurement out for the terminal."""
-    kind = f"{result.preset}, {result.size} px, batch {result.batch}, {result.precision}"
-    kind += f"{', compiled' * result.compiled}{', with LPIPS' * result.perceptual}"
-    made = Table(title=kind, title_justify="left", show_header=False)
-    rows = {
-        "training": f"{result.train_images_per_second:.2f} images/s",
-        "a step": f"{result.train_seconds_per_step:.3f} s, {result.train_gflop_per_step:,.0f} GFLOP",
-        "share of matrix multiplication": f"{result.train_share_of_peak:.0%} of {result.peak_gflops:,.0f} GFLOP/s",
-        "generating one by one": f"{result.generate_images_per_second:.1f} images/s",
-        f"generating {result.generate_best_batch} at once": f"{result.generate_images_per_second_best:.1f} images/s",
-        "peak memory of training": f"{result.peak_memory_mb:,.0f} MB",
-        "start": f"{result.import_seconds:.1f} s to import, {result.first_step_seconds:.1f} s to the first step's end",
-        "rounds": f"{result.rounds}, {result.rounds_left_out} left out, since the machine was not steady",
-    }
-    for name, value in rows.items():
-        made.add_row(name, value)
-    made.caption, made.caption_justify = f"{result.hardware}; {result.versions}", "left"
-    return made

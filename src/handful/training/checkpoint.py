@@ -1,4 +1,4 @@
-"""The state of a training run, and its checkpoints on the disk."""
+"""Write and read checkpoints."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from torch import Tensor
 from handful.errors import UsageError
 from handful.files import remove, replacing
 from handful.records import layout
+from handful.records.layout import STATE
 from handful.training.state import State
 
 
 def save(state: State, checkpoints: Path, keep: int) -> None:
-    """Write ``step-00005000/`` and the like among the checkpoints, then delete all but the newest ``keep``."""
+    """Write a checkpoint into the folder ``checkpoints``, then delete all but the newest ``keep``."""
     with replacing(checkpoints / layout.step_name(state.step)) as folder:
         folder.mkdir()
         tensors = {name: value.contiguous().cpu() for name, value in state.tensors().items()}
         numbers = {name: str(getattr(state, name)) for name in ("micro_batch", "step", "seconds")}
-        save_file(tensors, folder / layout.STATE, metadata=numbers)
+        save_file(tensors, folder / STATE, metadata=numbers)
     for old in every(checkpoints)[:-keep]:
         remove(old)
 
 
 def restore(state: State, checkpoint: Path) -> None:
-    """Bring a state to where a checkpoint was written.
+    """Load a checkpoint into a state.
 
     Raises:
-        UsageError: if the file is damaged.
+        UsageError: The file is damaged.
     """
     with readable(checkpoint):
         tensors, metadata = read(checkpoint)
@@ -41,30 +42,30 @@ def restore(state: State, checkpoint: Path) -> None:
 
 
 def read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors of a checkpoint, on the CPU, and its numbers."""
-    with safe_open(checkpoint / layout.STATE, framework="pt") as file:
+    """Return the tensors of a checkpoint, on the CPU, and its numbers: step, seconds, micro-batch."""
+    with safe_open(checkpoint / STATE, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
 
 
 @contextmanager
 def readable(checkpoint: Path) -> Iterator[None]:
-    """Within the block, say of what is damaged which checkpoint it is, and what to do."""
+    """Turn errors of reading a checkpoint into one that names it and the remedy."""
     try:
         yield
     except (SafetensorError, OSError, KeyError) as error:
         raise UsageError(
-            f"{checkpoint}: cannot be read ({error}); delete this folder to go on from the checkpoint before it"
+            f"{checkpoint}: cannot be read ({error}); delete this folder to resume from the checkpoint before it"
         ) from error
 
 
 def read_average(checkpoint: Path) -> dict[str, Tensor]:
-    """Read only the averaged generator in use; its BatchNorm statistics are still to be measured.
+    """Return the weights of the averaged generator; its BatchNorm statistics may not have been measured yet.
 
     Raises:
-        UsageError: if the file is damaged.
+        UsageError: The file is damaged.
     """
     try:
-        with safe_open(checkpoint / layout.STATE, framework="pt") as file:
+        with safe_open(checkpoint / STATE, framework="pt") as file:
             prefix = "average."
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
             return {name.removeprefix(prefix): file.get_tensor(name) for name in names}
@@ -73,5 +74,5 @@ def read_average(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def every(checkpoints: Path) -> list[Path]:
-    """List the checkpoints, oldest first."""
+    """Return the folders of all checkpoints, oldest first."""
     return [*layout.by_step(checkpoints).values()]

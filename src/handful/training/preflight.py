@@ -1,4 +1,4 @@
-"""What a run would take, measured before it is begun."""
+"""Forecast what a run will take, without starting it (``--forecast``)."""
 
 from __future__ import annotations
 
@@ -11,36 +11,33 @@ from handful.config.train import TrainConfig
 from handful.progress import Progress, shown_on
 from handful.records import layout
 from handful.training.forecast import Forecast
-from handful.training.loop import begun
-from handful.training.run import Run
-from handful.training.step import Step
+from handful.training.run import open_run
 
 
 def preflight(config: TrainConfig, progress: Progress | None = None) -> Forecast:
-    """Take the first steps of a run without a trace, and say what all of it would take: time, memory.
+    """Take a few steps of a run in a temporary folder, and forecast its time and memory.
 
-    Takes a quarter of a minute, or a few steps where these are long, after a minute or two of compiling in runs that
-    are compiled. Of a run that exists, what is left is forecast.
+    Takes some seconds, or a few steps if these are long; runs that compile take a minute or two more. For a run that
+    has begun, the forecast is for the steps that are left.
 
     Args:
-        config: What would be trained, on what, where to.
-        progress: Is told how it goes; the terminal by default.
+        config: What would be trained, on which images.
+        progress: Shows progress. Default: the terminal.
 
     Raises:
-        UsageError: if the image folder or an option does not fit.
-        TrainingError: if there is too little memory.
-        WeightsError: if a weight file was asked for and cannot be had.
+        UsageError: The image folder or an option does not fit.
+        TrainingError: There is too little memory.
+        WeightsError: A weight file that was asked for cannot be had.
     """
     done = layout.by_step(config.folder / layout.CHECKPOINTS)
     with shown_on(progress), tempfile.TemporaryDirectory() as folder:
         trial = dataclasses.replace(config, run=Path(folder) / "run", track=False)
-        with Run.open(trial) as run, arithmetic(run.config.precision):
-            state = begun(run)
-            step = Step(run.config, state, run.images, run.distance, labels=run.labels)
-            made: Forecast | None = None
-            while made is None:
+        with open_run(trial) as run, arithmetic(run.config.precision):
+            state = run.start()
+            step = run.setup.build_step(state)
+            forecast: Forecast | None = None
+            while forecast is None:
                 step()
-                made = run.gauge.look(state)
+                forecast = run.forecaster.update(state)
     left = max(0, config.steps - max(done, default=0))
-    seconds = left * made.seconds_per_step
-    return dataclasses.replace(made, steps_left=left, seconds_left=round(seconds, 1))
+    return dataclasses.replace(forecast, steps_left=left, seconds_left=round(left * forecast.seconds_per_step, 1))

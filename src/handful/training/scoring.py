@@ -1,4 +1,4 @@
-"""Score a run while it trains, on the same seeds each time, for a small share of its time."""
+"""Score a run while it trains: the same seeds each time, for a small share of the training time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from handful.config import budget
@@ -29,33 +29,32 @@ from handful.records.scores import Score
 from handful.sampling.model import Model
 from handful.seeds import Purpose, fold
 
-MOST_COMPARED = 5_000
-"""Training images that are looked at for scores; of more, every second, third or so."""
+MAX_COMPARED_IMAGES = 5_000
+"""Training images that scores compare with; of a larger set, every second, third and so on."""
 
 
 VIEWS = 4
-"""Augmented views of each image that the discriminator is asked about."""
+"""Augmented views of each image whose logits count."""
 
 
 @final
 class RunScorer:
-    """Scores checkpoints of one run against the images that it trains on."""
+    """Scores the generator and the discriminator of one run against its images.
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        training_set: TrainingSet,
-        extractor: Extractor,
-    ) -> None:
-        self.config, self.extractor = config, extractor
-        images = training_set.images
-        self.training, self.unseen = images, training_set.held_out
-        self.classes = training_set.classes
+    Args:
+        config: The run's options.
+        training_set: Its images.
+        extractor: The network that scores compare features of.
+    """
+
+    def __init__(self, config: TrainConfig, training_set: TrainingSet, extractor: Extractor) -> None:
+        self.config, self.extractor, self.training_set = config, extractor, training_set
         self.labels = torch.tensor(training_set.labels)
-        self.unseen_labels = torch.tensor(training_set.held_out_labels, dtype=torch.int64)
-        self.compared = images[:: -(-len(images) // MOST_COMPARED)]
+        self.held_out_labels = torch.tensor(training_set.held_out_labels, dtype=torch.int64)
+        images = training_set.images
+        self.compared = images[:: -(-len(images) // MAX_COMPARED_IMAGES)]
         if len(self.compared) < len(images) and config.score_every != 0:
-            note(f"scores compare with {len(self.compared):,} of the {len(images):,} images, evenly spread")
+            note(f"scores compare with {len(self.compared):,} of {len(images):,} images, evenly spaced")
         self.reference: Reference | None = None
 
     def score(
@@ -66,24 +65,24 @@ class RunScorer:
         since: float,
         probability: Float[Tensor, ""] | None = None,
     ) -> Score:
-        """Score the averaged generator and the discriminator; neither is changed.
+        """Score the averaged generator and the discriminator; neither changes.
 
         Args:
             model: The averaged generator.
-            discriminator: As it is after the step.
+            discriminator: The discriminator after the step.
             step: Steps done.
-            since: When the work for this score began, by ``time.monotonic``.
-            probability: How often the discriminator sees each change of augmentation; none for always.
+            since: ``time.monotonic()`` when the work for this score began.
+            probability: Probability of each augmentation; None if every image is always augmented.
         """
         if self.reference is None:
             self.reference = Reference.of(self.compared, self.extractor)
         reference = self.reference
         assert reference.features is not None
-        rows, small = [], []
-        for batch in in_batches(model.stream(budget.current.scored_seeds, class_name=self.like_training())):
+        rows, small, seeds = [], [], budget.current.scored_seeds
+        for batch in in_batches(model.stream(seeds, class_name=self.sample_classes())):
             rows.append(self.extractor(batch))
             small.append(thumbnails(batch))
-            advance("scoring", sum(map(len, rows)), len(budget.current.scored_seeds))
+            advance("scoring", sum(map(len, rows)), len(seeds))
         features = torch.cat(rows)
         matches = reference.match(features, torch.cat(small))
         distance, error = kid(features, reference.features)
@@ -101,45 +100,59 @@ class RunScorer:
             score_seconds=round(time.monotonic() - since, 3),
         )
 
-    def like_training(self) -> list[str] | None:
-        """Name a class for each sample, each as often as it is among the images that are trained on."""
-        if not self.classes:
+    def sample_classes(self) -> list[str] | None:
+        """Return a class for each scored image, in the proportions of the training images."""
+        classes = self.training_set.classes
+        if not classes:
             return None
-        return in_proportion(
-            [self.classes[number] for number in self.labels.tolist()], len(budget.current.scored_seeds)
-        )
+        return in_proportion([classes[label] for label in self.labels.tolist()], len(budget.current.scored_seeds))
 
     @torch.no_grad()
     def accuracies(
         self, discriminator: AnyDiscriminator, step: int, probability: Float[Tensor, ""] | None = None
     ) -> tuple[float | None, float | None]:
-        """Say how often patches of images that were trained on, and of images that were held back, pass for real.
+        """Return the shares of patches of training images and of held-out images that the discriminator calls real.
 
-        A discriminator that has learned to see what is real is as often right on both; one that has learned its
-        images by heart is not. Both are shown as in training: augmented, and normalised by the statistics of a batch.
+        They are alike until the discriminator memorises the training images. It sees both as in training: augmented,
+        and normalised by the statistics of a batch. Without held-out images, both are None.
 
         Source: StyleGAN2-ADA (Karras et al. 2020), section 3 and figure 1, with accuracies in place of mean outputs.
         """
-        count = len(self.unseen) - len(self.unseen) % 2  # BatchNorm takes no batch of one
+        training, held_out = self.training_set.images, self.training_set.held_out
+        count = len(held_out) - len(held_out) % 2  # BatchNorm takes no batch of one
         if count == 0:
             return None, None
-        size = self.config.whole_batch - self.config.whole_batch % 2
         device = next(discriminator.parameters()).device
         random = torch.Generator(device).manual_seed(fold(Purpose.SCORE, self.config.seed, step))
-        right: dict[str, list[Tensor]] = {"seen": [], "unseen": []}
+        seen: list[Tensor] = []
+        unseen: list[Tensor] = []
         for view in range(VIEWS):
-            chosen = [(view * count + place) % len(self.training) for place in range(count)]
-            sides = {
-                "seen": (self.training[chosen], self.labels[chosen]),
-                "unseen": (self.unseen[:count], self.unseen_labels[:count]),
-            }
-            for name, (images, labels) in sides.items():
-                for batch, of in zip(batches(images, size), torch.split(labels, size), strict=True):
-                    shown = augment(from_bytes(batch.to(device)), self.config.augment, random, probability)
-                    # Not called as a module: that would compile it anew for other batches, a minute each.
-                    small = shrink(shown, small_shape(self.config.generator))
-                    window = discriminator.draw_window(random)
-                    numbers = of.to(device) if self.classes else None
-                    logits = discriminator.forward(shown, small, numbers, window).logits
-                    right[name].append((logits > 0).double().flatten().cpu())
-        return float(torch.cat(right["seen"]).mean()), float(torch.cat(right["unseen"]).mean())
+            indices = [(view * count + offset) % len(training) for offset in range(count)]
+            pairs = (
+                (seen, training[indices], self.labels[indices]),
+                (unseen, held_out[:count], self.held_out_labels[:count]),
+            )
+            for called_real, images, labels in pairs:
+                called_real += self.call_real(discriminator, images, labels, random, probability)
+        return float(torch.cat(seen).mean()), float(torch.cat(unseen).mean())
+
+    def call_real(
+        self,
+        discriminator: AnyDiscriminator,
+        images: UInt8[Tensor, "n c h w"],
+        labels: Int64[Tensor, " n"],
+        random: torch.Generator,
+        probability: Float[Tensor, ""] | None,
+    ) -> list[Float64[Tensor, " _"]]:
+        """Return 1 for each patch that the discriminator calls real, 0 for the others, batch by batch."""
+        size = self.config.whole_batch - self.config.whole_batch % 2
+        called_real = []
+        for batch, numbers in zip(batches(images, size), torch.split(labels, size), strict=True):
+            shown = augment(from_bytes(batch.to(random.device)), self.config.augment, random, probability)
+            small = shrink(shown, small_shape(self.config.generator))
+            window = discriminator.draw_window(random)
+            # ``forward``, as calling the module would compile it again for each size of batch, a minute each.
+            own = numbers.to(random.device) if self.training_set.classes else None
+            logits = discriminator.forward(shown, small, own, window).logits
+            called_real.append((logits > 0).double().flatten().cpu())
+        return called_real

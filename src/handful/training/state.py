@@ -1,4 +1,4 @@
-"""All that training changes."""
+"""The state of a run: networks, optimisers and controls."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from handful.seeds import Purpose, fold
 
 @dataclass
 class State:
-    """All that training changes, and so all that a checkpoint holds."""
+    """Everything that training changes, and so everything that a checkpoint holds."""
 
     generator: Generator
     average: Generator
-    """The averaged generator, the one that pictures are drawn from."""
+    """The averaged generator, which draws the pictures that a user sees."""
     discriminator: AnyDiscriminator
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
     controls: Controls
     micro_batch: int
-    """Images computed at once; fewer than at first where memory ran out."""
+    """Images computed at once; halved where memory runs out."""
     step: int = 0
     seconds: float = 0.0
     """Training time so far, over all sittings."""
@@ -48,10 +48,13 @@ class State:
         backbone: EfficientNet | None = None,
         classes: tuple[str, ...] = (),
     ) -> State:
-        """Make the networks and their optimisers; the weights depend on the seed, not on the device.
+        """Build networks and optimisers. Weights depend on the seed, not on the device.
 
-        A projected discriminator needs the ``backbone`` that it looks through, and copies it. ``classes``: the names of
-        the classes, if there are any.
+        Args:
+            config: The run's options.
+            device: Where the networks compute.
+            backbone: The network that a projected discriminator looks through; it is copied.
+            classes: Names of the classes; empty without classes.
         """
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))
         generator = Generator(dataclasses.replace(config.generator, classes=classes))
@@ -96,20 +99,23 @@ class State:
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Copy ``tensors`` into the state, in place."""
-        mine = self.tensors()
-        if mine.keys() != tensors.keys():
-            raise KeyError(f"the tensors differ: {sorted(mine.keys() ^ tensors.keys())[:4]}")
-        for name, value in mine.items():
+        """Copy ``tensors`` into the state, in place.
+
+        Raises:
+            KeyError: They are the tensors of another kind of run.
+        """
+        own = self.tensors()
+        if own.keys() != tensors.keys():
+            raise KeyError(f"the tensors differ: {sorted(own.keys() ^ tensors.keys())[:4]}")
+        for name, value in own.items():
             value.copy_(tensors[name])
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             optimizer.write_weights()
 
-    def take_over(self, processes: Processes) -> None:
-        """Copy the main process's state where there are several processes."""
+    def broadcast(self, processes: Processes) -> None:
+        """Replace the state by that of the main process, if there are several processes."""
         if processes.count > 1:
-            self.micro_batch, self.step, self.seconds = processes.broadcast_object(
-                (self.micro_batch, self.step, self.seconds)
-            )
+            numbers = self.micro_batch, self.step, self.seconds
+            self.micro_batch, self.step, self.seconds = processes.broadcast_object(numbers)
             processes.broadcast(self.tensors().values())
             self.load(self.tensors())  # writes the normalised weights

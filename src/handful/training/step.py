@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from jaxtyping import Float, UInt8
@@ -24,6 +24,7 @@ from handful.networks.generator import small_shape
 from handful.objective import augment, lattice, spectrum
 from handful.objective.losses import AugmentedBatch, Distance, Losses, Objective
 from handful.optim.average import blend, decay
+from handful.progress import working
 from handful.seeds import Purpose, fold
 from handful.training.accumulate import Accumulator
 from handful.training.batch import StepInputs
@@ -31,18 +32,26 @@ from handful.training.cuda_graph import Captured, compile_networks
 from handful.training.state import State
 
 TARGETS = {"power": spectrum.target, "detail": lattice.target}
-"""How the training images are measured, by the names of ``Controls.means``."""
+"""Functions that measure the training images, by the names of ``Controls.means``."""
 
 
 class Step:
-    """One step of training, called again and again.
+    """A step of training, called once for each.
 
-    What differs from step to step comes in through ``batch``, ``labels``, ``keep`` and the seed of ``random``, which
-    keep their place in memory. ``take`` does the rest and never waits for the device, so a GPU can replay it as one
-    CUDA graph.
+    ``__call__`` writes what differs from step to step into ``batch``, ``labels``, ``keep`` and the seed of ``random``,
+    which keep their place in memory. ``take`` does the rest without waiting for the device, so a GPU can replay it as
+    one CUDA graph.
 
-    In several processes each takes its share of the batch, neither compiled nor recorded: neither was tested with what
-    the processes reduce together.
+    With several processes, each takes its share of the batch. Steps are then neither compiled nor captured, which is
+    not tested with collective operations.
+
+    Args:
+        config: The run's options.
+        state: Updated in place.
+        images: The training images.
+        distance: How far a reconstruction is from its image.
+        processes: The processes that share the batch.
+        labels: Class number of each image; empty without classes.
     """
 
     def __init__(
@@ -70,12 +79,15 @@ class Step:
         self.accumulate = Accumulator(config, state, processes)
         self.apply, self.blend = augment.apply, blend
         self.fake: AugmentedBatch | None = None
-        """The generated images that the discriminator saw, kept for the generator where the batch is computed whole."""
+        """Generated images, kept from the discriminator's half of a step for the generator's, without micro-batches."""
         self.captured: Captured | None = None
+        self.compiling: AbstractContextManager[None] = nullcontext()
+        """Shows progress of the first step."""
         if processes.count > 1:
             return
         if config.compile == "on":
             compile_networks(state, distance)
+            self.compiling = working("compiling the networks")
             if device.type == "cuda":
                 self.apply, self.blend = torch.compile(augment.apply, dynamic=False), compile_fused(blend)
         if device.type == "cuda":
@@ -85,10 +97,11 @@ class Step:
         """Take the next step, and return its losses, which stay on the device.
 
         Raises:
-            TrainingError: if memory runs out even for the smallest micro-batch.
+            TrainingError: Memory runs out even for the smallest micro-batch.
         """
         config, seed, step = self.config, self.config.seed, self.state.step
-        with shared_among(self.processes), micro_batches(self.accumulate.count):
+        first, self.compiling = self.compiling, nullcontext()
+        with first, shared_among(self.processes), micro_batches(self.accumulate.count):
             now, coming = (
                 local_slice(torch.tensor(batch_indices(seed, at, config.whole_batch, self.members)))
                 for at in (step, step + 1)
@@ -102,39 +115,39 @@ class Step:
             try:
                 return self.captured()
             except (RuntimeError, MemoryError) as error:
-                if not (self.captured.recording and is_out_of_memory(error)):
+                if not (self.captured.capturing and is_out_of_memory(error)):
                     raise
                 self.accumulate.halve(error)
-        # What could not be recorded has not been done.
+        # A step that could not be captured has changed nothing.
         self.random = torch.Generator(self.random.device)
         return self()
 
     def take(self) -> Losses:
-        """Take a step with what lies in ``batch``, ``labels`` and ``keep``."""
+        """Take a step on ``batch`` and ``labels``."""
         state, random = self.state, self.random
         generator, discriminator = state.generator_optimizer, state.discriminator_optimizer
 
-        # Draw: real images, latents, and how the discriminator sees them augmented.
+        # Draw: real images, latents, augmentation.
         inputs = self.draw()
 
-        # Discriminator: tell real from fake, and reconstruct the real.
+        # Discriminator: tell real from fake, reconstruct the real.
         losses = self.accumulate(inputs, discriminator, self.discriminator_loss, random)
         state.controls.update()
         discriminator.step()
 
-        # Generator: raise the logits of its images, through a discriminator held still.
+        # Generator: raise the logits of its images, with the discriminator frozen.
         with frozen(state.discriminator):
             losses |= self.accumulate(inputs, generator, self.generator_loss, random)
         generator.step()
         self.fake = None
 
-        # Average: the network that pictures are drawn from.
+        # Average: the network that draws pictures.
         self.blend([*state.average.parameters()], generator.exact_weights(), self.keep)
 
         return mean_losses(losses)
 
     def draw(self) -> StepInputs:
-        """Draw all that is random in a step, and augment the real images."""
+        """Draw everything random in a step, and augment the real images."""
         config, random, network = self.config, self.random, self.state.generator
         images = from_bytes(self.batch)
         images = mirrored(images, random) if config.mirror else images
@@ -145,22 +158,22 @@ class Step:
         return StepInputs(real, z, noise, self.draw_changes(), self.draw_changes())
 
     def draw_changes(self) -> augment.Changes:
-        """Draw how the discriminator sees a batch."""
+        """Draw how to augment a batch."""
         return augment.draw(len(self.batch), self.config.augment, self.random, self.state.controls.probability)
 
     def generate(self, inputs: StepInputs) -> AugmentedBatch:
-        """Generate images, and augment them."""
+        """Return generated images, augmented."""
         policy, labels = self.config.augment, inputs.real.labels
         images, small = self.state.generator(inputs.z, inputs.noise, labels)
         augmented, small = self.apply(images, policy, inputs.changes), self.apply(small, policy, inputs.small_changes)
         return AugmentedBatch(augmented, small, images, labels)
 
     def discriminator_loss(self, inputs: StepInputs) -> tuple[Float[Tensor, ""], Losses]:
-        """Return the discriminator's loss, and its parts."""
+        """Return the discriminator's loss, and its parts for the log."""
 
         def generate() -> AugmentedBatch:
             fake = self.generate(inputs)
-            # Of a micro-batch, the graph that the generator's gradient needs is given up.
+            # With micro-batches the generator generates anew, to free this graph's memory.
             self.fake = fake if self.accumulate.count == 1 else None
             return fake
 
@@ -182,12 +195,12 @@ def mirrored(images: Float[Tensor, "b c h w"], random: torch.Generator) -> Float
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Within the block, the network passes gradients on but its parameters get none."""
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in learning:
+    """Stop gradients of a network's parameters within the block; gradients still pass through it."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in trainable:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in learning:
+        for parameter in trainable:
             parameter.requires_grad_(True)

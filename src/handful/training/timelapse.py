@@ -1,4 +1,4 @@
-"""The film of a run: the same pictures at each of its checkpoints."""
+"""A video of a run: the same pictures at each of its checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from handful.sampling.model import Model
 from handful.training import checkpoint
 
 
-def film_of_run(
+def video_of_run(
     run: Path | str,
     out: Path | str,
     seeds: str = "0-15",
@@ -31,11 +31,11 @@ def film_of_run(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Path:
-    """Make a film with one picture for each checkpoint of a run: a grid of the seeds' pictures, as they came to be.
+    """Make a video with one frame for each checkpoint of a run: a grid of the same seeds.
 
     Args:
         run: A run folder. A run keeps as many checkpoints as ``keep`` says.
-        out: The film; see ``interpolate``.
+        out: File of the video; see ``interpolate``.
         seeds: Pictures to show: seeds and ranges.
         fps: Checkpoints per second.
         class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
@@ -44,7 +44,7 @@ def film_of_run(
         progress: Shows progress. Default: the terminal.
 
     Raises:
-        UsageError: if the run has fewer than two checkpoints, or as ``walks.interpolate``.
+        UsageError: The run has smaller_micro_batch than two checkpoints; or as ``explore.interpolate``.
     """
     check_video(Path(out), fps)
     numbers = parse_seeds(seeds)
@@ -52,23 +52,23 @@ def film_of_run(
     checkpoints = checkpoint.every(Path(run) / layout.CHECKPOINTS)
     if len(checkpoints) < 2:
         raise UsageError(
-            f"{run}: has {len(checkpoints)} checkpoints, and a film needs 2 or more; a run keeps as many as --keep says"
+            f"{run}: has {len(checkpoints)} checkpoints, and a video needs at least 2; train with a higher --keep"
         )
 
     def pictures() -> Iterator[UInt8[Tensor, "n c h w"]]:
-        for done, place in enumerate(checkpoints, start=1):
-            yield model_of(place, newest).sample(numbers, class_name=class_name, truncation=truncation)
+        for done, folder in enumerate(checkpoints, start=1):
+            yield model_of(folder, newest).sample(numbers, class_name=class_name, truncation=truncation)
             advance("drawing checkpoints", done, len(checkpoints))
 
     with shown_on(progress):
-        write_video(Path(out), (grid(list(each)) for each in pictures()), fps)
+        write_video(Path(out), (grid(list(images)) for images in pictures()), fps)
     return Path(out)
 
 
-def model_of(place: Path, like: Model) -> Model:
-    """Make the model that a checkpoint holds, of the same networks as the run's newest."""
+def model_of(folder: Path, like: Model) -> Model:
+    """Return the averaged generator of a checkpoint, with networks of the same shape as ``like``."""
     network = Generator(like.config)
-    network.load_state_dict(checkpoint.read_average(place))
+    network.load_state_dict(checkpoint.read_average(folder))
     network.to(like.device)
     calibrate(network)
     return Model(network)

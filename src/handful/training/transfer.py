@@ -25,13 +25,14 @@ from handful.networks.generator import Generator, small_size
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.progress import note
 from handful.records import layout
+from handful.records.layout import STATE
 from handful.sampling.load import load
 from handful.sampling.model_files import WEIGHTS, find_weights
 from handful.training import checkpoint
 from handful.training.state import State
 
 MIN_SHARE = 0.5
-"""Share of the generator's parameters that must be carried over for it to count as the same model."""
+"""Minimum share of the generator's parameters to take over."""
 
 BLOCK = re.compile(r"((?:decoders\.\w+\.)?(?:(?:blocks|classes|gates|small|heads)\.)?\w+)\.(.+)")
 """A block's name, and the name of a tensor within it."""
@@ -50,14 +51,14 @@ class TrainedModel:
     discriminator: Tensors
     """Its parameters by name, with master weights for convolutions; empty if only a generator is there."""
     vectors: Tensors
-    """First singular vectors of the discriminator's convolutions."""
+    """First left singular vectors of the discriminator's convolutions."""
     fingerprint: str
     """SHA-256 (hex) of the files read."""
 
 
 @dataclass
 class Carried:
-    """What is carried over to a network."""
+    """What a network takes over."""
 
     values: dict[str, Tensor] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)
@@ -70,7 +71,8 @@ class Carried:
     """Share of the network's parameters that are carried over."""
 
     def __str__(self) -> str:
-        text = f"{len(self.kept)} of {len(self.kept) + len(self.new)} blocks ({self.share:.1%} of the parameters)"
+        count = len(self.kept) + len(self.new)
+        text = f"takes over {len(self.kept)} of {count} blocks ({self.share:.1%} of the parameters)"
         return text + (f"; new: {', '.join(self.new)}" if self.new else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -78,11 +80,11 @@ class Carried:
         return {"share": round(self.share, 4), "carried": self.kept, "new": self.new}
 
 
-def trained_model(config: TrainConfig) -> TrainedModel | None:
-    """Read the model that a run starts from; None if it has none, or has begun already.
+def read_source(config: TrainConfig) -> TrainedModel | None:
+    """Read the model that a run starts from; None without ``--from``, or if the run has begun already.
 
     Raises:
-        UsageError: if there is no model, or it is damaged.
+        UsageError: There is no model, or it is damaged.
     """
     if config.from_ is None or checkpoint.every(config.folder / layout.CHECKPOINTS):
         return None
@@ -95,19 +97,22 @@ def trained_model(config: TrainConfig) -> TrainedModel | None:
 def read(path: Path) -> TrainedModel:
     """Read a run folder, one of its checkpoints, a model folder or a ``.safetensors`` file.
 
-    A run folder gives the generator that ``handful generate`` draws from and the discriminator of the newest
-    checkpoint; a checkpoint gives its own two networks.
+    A run folder gives the generator that ``handful generate`` uses, and the discriminator of the newest checkpoint. A
+    checkpoint gives its own two networks.
+
+    Raises:
+        UsageError: There is no model, or it is damaged.
     """
-    given = path.parent if path.name == layout.STATE else path
-    is_checkpoint = (given / layout.STATE).is_file()
-    # A checkpoint does not say what its networks look like; the model that its run has written beside it does.
-    home = given.absolute().parents[1] / layout.MODEL if is_checkpoint else path
-    if is_checkpoint and not (home / WEIGHTS).is_file():
+    given = path.parent if path.name == STATE else path
+    is_checkpoint = (given / STATE).is_file()
+    # The shape of a checkpoint's networks stands in the model beside it.
+    model_folder = given.absolute().parents[1] / layout.MODEL if is_checkpoint else path
+    if is_checkpoint and not (model_folder / WEIGHTS).is_file():
         raise UsageError(
-            f"{path}: this checkpoint is not in its run folder, which says what it holds; give the run folder or a "
+            f"{path}: this checkpoint is not in its run folder, which describes its networks; give the run folder or a "
             "model folder"
         )
-    model, files = load(home, "cpu"), [find_weights(home)]
+    model, files = load(model_folder, "cpu"), [find_weights(model_folder)]
     generator: Tensors = model.network.state_dict()
     discriminator: dict[str, Tensor] = {}
     vectors: Tensors = {}
@@ -121,7 +126,7 @@ def read(path: Path) -> TrainedModel:
         masters, vectors = (below(f"discriminator_optimizer.{kind}.", tensors) for kind in ("master", "u"))
         discriminator = {f"{layer}.weight": value for layer, value in masters.items()}
         discriminator |= below("discriminator.", tensors)
-        files.append(newest / layout.STATE)
+        files.append(newest / STATE)
     digest = fingerprint(file for file in files if file)
     return TrainedModel(path, model.config, generator, discriminator, vectors, digest)
 
@@ -143,10 +148,10 @@ def fingerprint(files: Iterable[Path]) -> str:
 def compare(
     trained: TrainedModel, config: TrainConfig, backbone: EfficientNet | None, classes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Say what a run takes over from a trained model, and return it as config.json holds it.
+    """Tell the user what a run takes over from a trained model, and return it as config.json holds it.
 
     Raises:
-        UsageError: if the networks are too different.
+        UsageError: The networks are too different.
     """
     ours, theirs = dataclasses.replace(config.generator, classes=classes), trained.config
     for option, old, new in (
@@ -164,14 +169,15 @@ def compare(
         )
     discriminator = build_discriminator(config, torch.device("cpu"), backbone, classes)
     carried = carry(trained.discriminator, dict(discriminator.named_parameters()), theirs, ours)
-    note(f"starting from {trained.path}: taking over {generator} of the generator")
+    note(f"starting from {trained.path}")
+    note(f"  generator: {generator}")
     if trained.discriminator:
-        note(f"  and {carried} of the discriminator")
+        note(f"  discriminator: {carried}")
     else:
-        note("  the discriminator starts fresh: a model folder has none, a run folder has one")
+        note("  discriminator: starts fresh, because a model folder has none; a run folder has one")
     if theirs.sle != ours.sle:
         flag = "--sle" if theirs.sle else "--no-sle"
-        note(f"  the model was trained with {flag}, so it draws other pictures here")
+        note(f"  the model was trained with {flag}, so it draws other images here")
     return {
         "from": str(trained.path),
         "fingerprint": trained.fingerprint,
@@ -183,9 +189,9 @@ def compare(
 def begin(state: State, trained: TrainedModel) -> None:
     """Write what fits into a fresh state.
 
-    The trained generator starts from the model's average too. The optimisers start fresh: their moments are gradients
-    on other images, and the generator's belong to weights that are not the average's. So does the adaptive
-    augmentation, since the discriminator has yet to see the new images.
+    Both generators start from the model's averaged one. The optimisers start fresh: their moments are gradients on
+    other images, and the generator's belong to other weights. So does adaptive augmentation, which follows what the
+    discriminator makes of the new images.
     """
     theirs, ours = trained.config, state.generator.config
     average = state.average.state_dict()
@@ -210,18 +216,18 @@ def begin(state: State, trained: TrainedModel) -> None:
 
 @torch.no_grad()
 def carry(old: Tensors, new: Tensors, theirs: GeneratorConfig, ours: GeneratorConfig) -> Carried:
-    """Find the blocks of a new network in an old one: same place, same tensors, same shapes."""
-    theirs_by_place, ours_by_place = blocks(old, theirs), blocks(new, ours)
+    """Find the blocks of a new network in an old one: same position, same tensors, same shapes."""
+    their_blocks, our_blocks = blocks(old, theirs), blocks(new, ours)
     result = Carried()
-    for place, parts in ours_by_place.items():
-        candidates = theirs_by_place.get(place, {})
+    for position, parts in our_blocks.items():
+        candidates = their_blocks.get(position, {})
         alike = candidates.keys() == parts.keys() and all(
             old[candidates[part]].shape == new[name].shape for part, name in parts.items()
         )
         if not alike:
-            result.new.append(place)
+            result.new.append(position)
             continue
-        result.kept.append(place)
+        result.kept.append(position)
         result.origin |= {name: candidates[part] for part, name in parts.items()}
     result.values = {name: old[origin] for name, origin in result.origin.items()}
     total = sum(value.numel() for value in new.values())
@@ -230,17 +236,17 @@ def carry(old: Tensors, new: Tensors, theirs: GeneratorConfig, ours: GeneratorCo
 
 
 def blocks(tensors: Tensors, config: GeneratorConfig) -> dict[str, dict[str, str]]:
-    """Group names of tensors by their block's place, and within it by the block's own names."""
+    """Group names of tensors by the position of their block, then by their name within the block."""
     grouped: dict[str, dict[str, str]] = {}
     for name in tensors:
         match = BLOCK.fullmatch(name)
         assert match is not None
-        grouped.setdefault(place_of(match[1], config), {})[match[2]] = name
+        grouped.setdefault(position_of(match[1], config), {})[match[2]] = name
     return grouped
 
 
-def place_of(block: str, config: GeneratorConfig) -> str:
-    """Return a block's place in its network: its name, with the resolution where the name has none."""
+def position_of(block: str, config: GeneratorConfig) -> str:
+    """Return a block's position in its network: its name, with the resolution if the name has none."""
     small = small_size(config.nominal)
     match block.split("."):
         case ["to_image" | "stem"]:

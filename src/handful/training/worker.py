@@ -1,4 +1,4 @@
-"""A run as the processes beside the lead have it: everything comes from the lead, and nothing is written or decided."""
+"""A run in the processes other than the main one, which sends them everything. They write and decide nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import final
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from handful.compute.device import place_images, prepare_device
@@ -16,72 +15,72 @@ from handful.compute.precision import PRECISIONS
 from handful.compute.processes import Processes
 from handful.config.train import TrainConfig
 from handful.data.cache import map_images, mapped_file
+from handful.data.training_set import TrainingSet
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
-from handful.objective.losses import Distance, absolute_difference
+from handful.objective.losses import Distance, Losses, absolute_difference
 from handful.sampling.model import Model
-from handful.training.run import Run
+from handful.training.run import Run, open_run
+from handful.training.setup import Setup
 from handful.training.state import State
 
 
 @final
 class Worker:
-    """Stands where the lead has its ``Run``."""
+    """Takes the place of ``Run`` in the other processes."""
 
     ended: str | None = None
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        device: torch.device,
-        images: UInt8[Tensor, "n c h w"],
-        distance: Distance,
-        backbone: EfficientNet | None,
-        classes: tuple[str, ...],
-        labels: list[int],
-    ) -> None:
-        self.config, self.device, self.images, self.distance, self.backbone = config, device, images, distance, backbone
-        self.classes, self.labels = classes, labels
+    def __init__(self, setup: Setup) -> None:
+        self.setup, self.config = setup, setup.config
 
-    def resume(self, state: State) -> None:
-        """Leave the state, which the lead is going to hand over."""
+    def start(self) -> State:
+        """Return a fresh state, which the main process's state then replaces."""
+        return self.setup.fresh_state()
 
     def rewind(self, state: State) -> None:
-        """Never asked for: one of several processes that runs out of memory ends all."""
+        """Do nothing: if one of several processes runs out of memory, all end."""
 
-    def report(self, state: State, losses: dict[str, Tensor]) -> None:
-        """Say nothing."""
+    def report(self, state: State, losses: Losses) -> None:
+        """Do nothing."""
 
     def finish(self, state: State) -> Model:
-        """Give the averaged generator."""
+        """Return the averaged generator."""
         calibrate(state.average)
         return Model(state.average)
 
 
 @contextmanager
-def opened(config: TrainConfig, processes: Processes) -> Iterator[Run | Worker]:
-    """Open the run in the process that leads, and hand what it is made of to the others, which read no file.
+def open_everywhere(config: TrainConfig, processes: Processes) -> Iterator[Run | Worker]:
+    """Open the run in the main process, and send its setup to the others, which read no files.
 
     Raises:
-        UsageError: see ``Run.open``; in all processes.
+        UsageError: as ``setup.prepare``; in all processes.
+        WeightsError: as ``setup.prepare``; in all processes.
     """
     if not processes.is_main:
-        yield receive(processes)
+        yield Worker(receive(processes))
         return
-    with Run.open(config, processes) as run:
-        file = mapped_file(run.images)
-        processes.broadcast_object((run.config, run.images.shape, file, run.classes, run.labels))
-        processes.broadcast([*([] if file else [run.images]), *weights(run.distance), *weights(run.backbone)])
+    with open_run(config, processes) as run:
+        send(run.setup, processes)
         yield run
 
 
-def receive(processes: Processes) -> Worker:
-    """Take what the lead hands over."""
-    nothing: tuple[TrainConfig, torch.Size, Path | None, tuple[str, ...], list[int]] | None = None
-    said = processes.broadcast_object(nothing)
-    assert said is not None
-    config, shape, file, classes, labels = said
+def send(setup: Setup, processes: Processes) -> None:
+    """Send a setup to the other processes; images in a file by its path."""
+    images, training_set = setup.images, setup.training_set
+    file = mapped_file(images)
+    processes.broadcast_object((setup.config, images.shape, file, training_set.classes, training_set.labels))
+    processes.broadcast([*([] if file else [images]), *weights_of(setup.distance), *weights_of(setup.backbone)])
+
+
+def receive(processes: Processes) -> Setup:
+    """Receive the setup that the main process sends."""
+    nothing: tuple[TrainConfig, torch.Size, Path | None, tuple[str, ...], tuple[int, ...]] | None = None
+    message = processes.broadcast_object(nothing)
+    assert message is not None
+    config, shape, file, classes, labels = message
     device = processes.local_device(config.device)
     prepare_device(device)
     distance: Distance = absolute_difference
@@ -89,10 +88,11 @@ def receive(processes: Processes) -> Worker:
         distance = Perceptual().to(device).for_training(PRECISIONS[config.precision], config.recompute)
     images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     backbone = EfficientNet() if config.discriminator == "projected" else None
-    processes.broadcast([*([] if file else [images]), *weights(distance), *weights(backbone)])
-    return Worker(config, device, place_images(images, device), distance, backbone, classes, labels)
+    processes.broadcast([*([] if file else [images]), *weights_of(distance), *weights_of(backbone)])
+    training_set = TrainingSet(images, labels, images[:0], (), classes)
+    return Setup(config, device, training_set, place_images(images, device), distance, backbone)
 
 
-def weights(part: Distance | nn.Module | None) -> list[Tensor]:
-    """List what a network has learned, where it is one."""
-    return [*part.parameters()] if isinstance(part, nn.Module) else []
+def weights_of(network: Distance | nn.Module | None) -> list[Tensor]:
+    """Return the parameters of a network; none for a plain function."""
+    return [*network.parameters()] if isinstance(network, nn.Module) else []

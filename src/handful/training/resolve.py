@@ -1,0 +1,179 @@
+"""Choose what is automatic in a run's options, and load the frozen networks that it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+
+from handful.compute.compiling import COMPILE_STEPS, COMPILERS, can_compile
+from handful.compute.device import choose_device, hardware, prepare_device
+from handful.compute.precision import PRECISIONS, best_precision
+from handful.compute.processes import ALONE, Processes
+from handful.config.choices import FeatureName, Precision
+from handful.config.train import TrainConfig
+from handful.data.survey import resolve_geometry
+from handful.errors import MissingWeightsError, UsageError, WeightsError
+from handful.metrics.features import Extractor, load_extractor, vgg16
+from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.lpips import Perceptual
+from handful.objective.losses import Distance, absolute_difference
+from handful.progress import note
+from handful.training.tensorboard import require_tensorboard
+
+NARROW = 32
+"""Below this width, steps on a CPU are too cheap for compiling to pay off (dev/LOG.md, 2026-11-24)."""
+
+
+@final
+@dataclass(frozen=True)
+class FrozenNetworks:
+    """Networks that a run uses and does not train."""
+
+    distance: Distance
+    """How far a reconstruction is from its image."""
+    extractor: Extractor
+    """What scores compare features of."""
+    backbone: EfficientNet | None
+    """What a projected discriminator looks through."""
+
+
+def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainConfig, FrozenNetworks]:
+    """Choose device, precision, compiling, size, channels and features; load the frozen networks; tell the user.
+
+    Raises:
+        UsageError: The device, the precision or TensorBoard is not available.
+        WeightsError: A weight file that was asked for cannot be had.
+    """
+    if config.track:
+        require_tensorboard()
+    device = choose_device(config.device)
+    prepare_device(device)
+    precision = choose_precision(config, device)
+    compile = choose_compile(config, device, processes)
+    config = resolve_geometry(config, device)
+    config = dataclasses.replace(config, device=str(device), precision=precision, compile=compile)
+    describe_machine(config, processes)
+    for line in options_without_effect(config):
+        note(line)
+    network = load_perceptual(config, device)
+    features, extractor = choose_features(config, network, device)
+    distance: Distance = absolute_difference
+    if network is not None:
+        distance = network.for_training(PRECISIONS[precision], config.recompute)
+    backbone = EfficientNet.pretrained(config.weights) if config.discriminator == "projected" else None
+    # A run without reconstruction keeps vgg16 in its options if it was asked for, as a resume compares them.
+    named = config.perceptual == "vgg16" and not reconstructs(config)
+    perceptual: Literal["vgg16", "none"] = "vgg16" if network is not None or named else "none"
+    config = dataclasses.replace(config, perceptual=perceptual, score_features=features, learning_rate=config.step_size)
+    config = dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction)
+    return config, FrozenNetworks(distance, extractor, backbone)
+
+
+def describe_machine(config: TrainConfig, processes: Processes) -> None:
+    """Tell the user where and how the run computes."""
+    compiled = "compiled" if config.compile == "on" and processes.count == 1 else "not compiled"
+    note(f"computing on {hardware(config.device)}, in {config.precision}, {compiled}")
+    if processes.count > 1:
+        share = config.whole_batch // processes.count
+        note(f"{processes.count} processes, each with {share} of the {config.whole_batch} images of a batch")
+    elif config.compile == "on":
+        note("the first step compiles the networks, which takes a minute or two")
+
+
+def reconstructs(config: TrainConfig) -> bool:
+    """Return whether the discriminator reconstructs real images."""
+    return config.reconstruction and config.discriminator != "projected"
+
+
+def load_perceptual(config: TrainConfig, device: torch.device) -> Perceptual | None:
+    """Load the network of the perceptual loss; None if the run has none.
+
+    Raises:
+        WeightsError: ``--perceptual vgg16`` was asked for, and its weights cannot be had.
+    """
+    if config.perceptual == "none" or not reconstructs(config):
+        return None
+    try:
+        return Perceptual.pretrained(config.weights).to(device)
+    except WeightsError as error:
+        if config.perceptual == "vgg16":
+            raise
+        note(f"--perceptual auto: using none, the mean absolute difference, because {error.on_command_line}")
+        return None
+
+
+def choose_features(
+    config: TrainConfig, network: Perceptual | None, device: torch.device
+) -> tuple[FeatureName, Extractor]:
+    """Choose and load the network that scores compare features of.
+
+    Raises:
+        WeightsError: It was asked for by name, and cannot be had.
+    """
+    named = config.score_features
+    if network is not None and named in ("auto", "vgg16"):
+        return "vgg16", vgg16(network, device)
+    if named != "auto":
+        return named, load_extractor(named, device, config.weights)
+    if config.discriminator != "projected":  # a discriminator that has seen ImageNet would flatter such scores
+        try:
+            return "efficientnet", load_extractor("efficientnet", device, config.weights)
+        except MissingWeightsError as error:
+            note(f"--score-features auto: using random, an untrained network, because {error.on_command_line}")
+    return "random", load_extractor("random", device)
+
+
+def options_without_effect(config: TrainConfig) -> list[str]:
+    """Return messages about options that have no effect, or not the expected one, beside the others."""
+    lines = []
+    if config.discriminator == "projected":
+        idle = ["--reconstruction"] * config.reconstruction
+        idle += ["--sharpen"] * (config.sharpen not in (0, TrainConfig.sharpen))
+        idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
+        if idle:
+            lines.append(f"no effect with --discriminator projected: {', '.join(idle)}")
+        if config.score_features in ("efficientnet", "inception", "vgg16"):
+            lines.append(
+                f"--score-features {config.score_features} and --discriminator projected were both trained on "
+                "ImageNet, so scores flatter the run; use random or dino to compare it with others"
+            )
+    elif config.perceptual == "vgg16" and not config.reconstruction:
+        lines.append("--perceptual vgg16 has no effect with --no-reconstruction")
+    return lines
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> Precision:
+    """Return the precision to compute in.
+
+    Raises:
+        UsageError: The device does not have the one that was asked for.
+    """
+    if config.precision == "auto":
+        return best_precision(device)
+    if config.precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"--precision tf32: needs CUDA, and the device is {device}; use fp32 or auto")
+    return config.precision
+
+
+def choose_compile(config: TrainConfig, device: torch.device, processes: Processes = ALONE) -> Literal["on", "off"]:
+    """Return whether to compile the networks; by default, if the run is long enough to pay it back.
+
+    Raises:
+        UsageError: It was asked for and is not possible.
+    """
+    if processes.count > 1:
+        if config.compile == "on":
+            note("--compile on has no effect with several processes")
+        return "on" if config.compile == "on" else "off"
+    short = config.steps < COMPILE_STEPS.get(device.type, 0) or (device.type == "cpu" and config.width < NARROW)
+    if config.compile == "off" or (config.compile == "auto" and short):
+        return "off"
+    if can_compile(device):
+        return "on"
+    if config.compile == "on":
+        raise UsageError(f"--compile on: {device} needs a {COMPILERS}; install it, or use --compile off")
+    note(f"networks are not compiled, because there is no {COMPILERS}")
+    return "off"

@@ -1,0 +1,168 @@
+"""Resuming: exact to the bit whatever interrupted a run, and refused where it would be another run."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_runs import log_of, require_same, saved, small, weights
+
+from handful.config.train import TrainConfig
+from handful.errors import UsageError
+from handful.progress import Quiet
+from handful.training.checkpoint import every
+from handful.training.loop import train
+from notes import Notes
+from parts import EVERY_PART
+
+ENDLESS = 100_000
+"""Steps that no test waits for."""
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory) -> TrainConfig:
+    """A run of four steps that was never stopped."""
+    config = small(photos, tmp_path_factory.mktemp("finished") / "run")
+    train(config, Quiet())
+    return config
+
+
+def test_a_longer_run_is_the_same_run_resumed(photos, tmp_path, finished):
+    short = small(photos, tmp_path / "run", steps=2)
+    train(short, Quiet())
+    assert weights(short) != weights(finished)
+    notes = Notes()
+    train(dataclasses.replace(short, steps=4), notes)
+    require_same(saved(short), saved(finished))
+    assert f"{short.folder}: resuming from step 2 of 4" in notes.lines
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"precision": "fp16"}, {"recompute": True}, EVERY_PART | {"steps": 3}]
+)
+def test_a_resumed_run_ends_with_the_same_state_in_every_mode(photos, tmp_path, options):
+    whole, parts = (small(photos, tmp_path / name, **{"steps": 2} | options) for name in ("whole", "parts"))
+    train(whole, Quiet())
+    train(dataclasses.replace(parts, steps=1), Quiet())
+    train(dataclasses.replace(parts, precision="auto"), Quiet())
+    require_same(saved(parts), saved(whole))
+    assert weights(parts) == weights(whole)
+
+
+def start(config: TrainConfig) -> subprocess.Popen:
+    """Train in a process of its own, as a user does."""
+    options = ["--preset", "tiny", "--size", 32, "--width", 8, "--channels", 3, "--batch", 4, "--device", "cpu"]
+    options += ["--precision", "fp32", "--compile", "off", "--no-report", "--sample-every", 100, "--score-every", 0]
+    options += ["--score-features", "random", "--steps", ENDLESS, "--checkpoint-every", 2, "--log-every", 1]
+    command = [sys.executable, "-m", "handful", "train", config.images, "--run", config.folder, *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(config: TrainConfig, process: subprocess.Popen) -> None:
+    for _ in range(2400):
+        if every(config.folder / "checkpoints"):
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError
+
+
+def newest_step(config: TrainConfig) -> int:
+    return int(every(config.folder / "checkpoints")[-1].name.removeprefix("step-"))
+
+
+def test_a_killed_run_that_is_started_again_ends_with_the_same_state(photos, tmp_path):
+    config = small(photos, tmp_path / "killed", checkpoint_every=2)
+    process = start(config)
+    wait_for_checkpoint(config, process)
+    time.sleep(0.15)  # into the middle of a step
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    config = dataclasses.replace(config, steps=newest_step(config) + 2)
+    notes = Notes()
+    train(config, notes)
+    assert any("resuming from step" in line for line in notes.lines)
+    whole = dataclasses.replace(config, run=tmp_path / "whole")
+    train(whole, Quiet())
+    require_same(saved(config), saved(whole))
+    assert [line["step"] for line in log_of(config)] == [*range(1, config.steps + 1)]
+
+
+def test_a_run_holds_its_folder_until_ctrl_c_has_it_saved_and_left(photos, tmp_path):
+    config = small(photos, tmp_path / "run", steps=ENDLESS, checkpoint_every=2)
+    process = start(config)
+    wait_for_checkpoint(config, process)
+    with pytest.raises(UsageError, match="another process is training in this folder"):
+        train(config, Quiet())
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "stopping after this step; press Ctrl-C again to stop now" in errors
+    assert "run the same command again to resume" in errors
+    stopped = int(errors.split("stopped at step ")[1].split(" of")[0].replace(",", ""))
+    assert newest_step(config) == stopped
+    # At a step whose checkpoint was due, nothing is left to save, and no grid is drawn.
+    assert stopped % 2 == 0 or (config.folder / "samples" / f"step-{stopped:08d}.png").exists()
+    assert weights(config)
+
+
+def test_what_a_dying_process_left_half_written_is_passed_over(photos, tmp_path, finished):
+    config = small(photos, tmp_path / "run", steps=2)
+    train(config, Quiet())
+    half = config.folder / "checkpoints" / ".step-00000003.123.part"
+    half.mkdir()
+    (half / "state.safetensors").write_bytes(b"half")
+    with (config.folder / "log.jsonl").open("a") as log:
+        log.write('{"step": 3, "disc')
+    train(dataclasses.replace(config, steps=4), Quiet())
+    assert weights(config) == weights(finished)
+    assert not list(config.folder.rglob(".*.part"))  # else each kill could cost the size of a checkpoint for good
+
+
+def test_a_damaged_checkpoint_is_named_with_the_remedy(photos, tmp_path):
+    config = small(photos, tmp_path / "run", steps=1)
+    train(config, Quiet())
+    file = every(config.folder / "checkpoints")[-1] / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UsageError, match=r"step-00000001: cannot be read .* delete this folder to resume"):
+        train(dataclasses.replace(config, steps=2), Quiet())
+
+
+def test_a_resume_refuses_other_options_with_name_old_and_new_value(photos, finished):
+    before = weights(finished)
+    changed = dataclasses.replace(finished, size=64, sle=False, augment=("color",), precision="bf16")
+    with pytest.raises(UsageError) as error:
+        train(changed, Quiet())
+    for text in ("size was 32 and is now 64", "sle was True and is now False", "choose another run"):
+        assert text in str(error.value)
+    assert "augment was color translation and is now color" in str(error.value)
+    assert "precision was fp32 and is now bf16" in str(error.value)
+    assert weights(finished) == before
+
+
+def test_a_run_refuses_other_images(photos, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for file in sorted(photos.iterdir())[:4]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = small(folder, tmp_path / "run", steps=1)
+    train(config, Quiet())
+    (folder / "00.png").write_bytes((folder / "01.png").read_bytes())
+    with pytest.raises(UsageError, match="was trained on other images"):
+        train(dataclasses.replace(config, steps=2), Quiet())
+
+
+def test_a_moved_image_folder_is_still_the_same_images(photos, tmp_path):
+    config = small(photos, tmp_path / "run", steps=1)
+    train(config, Quiet())
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in photos.iterdir():
+        (moved / file.name).write_bytes(file.read_bytes())
+    train(dataclasses.replace(config, images=moved, steps=2), Quiet())
+    assert every(config.folder / "checkpoints")[-1].name == "step-00000002"
