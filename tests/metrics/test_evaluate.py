@@ -20,7 +20,7 @@ from handful.config.generator import GeneratorConfig
 from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
 from handful.errors import MissingWeightsError, UsageError, WeightsError
-from handful.metrics import evaluation, gather, reference
+from handful.metrics import evaluation, gather, reference, wasserstein
 from handful.metrics.distances import fid, kid
 from handful.metrics.evaluation import evaluate
 from handful.metrics.features import load_extractor
@@ -42,11 +42,13 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """No cache and no weight files of this machine, no network."""
+    """No cache and no weight files of this machine, no network, few patches."""
     monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("HANDFUL_WEIGHTS", raising=False)
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the network was used"))
+    # Of 16,384 patches a level, which take most of an evaluation of a few small images; test_distances has them all.
+    monkeypatch.setattr(wasserstein, "PATCHES", 512)
 
 
 def draw_folder(folder: Path, count: int, first: int = 0, size: int = 32) -> Path:
