@@ -21,6 +21,7 @@ from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, Losses, absolute_difference
 from handful.sampling.model import Model
+from handful.training.resolve import reconstructs
 from handful.training.run import Run, open_run
 from handful.training.setup import Setup
 from handful.training.state import State
@@ -84,7 +85,7 @@ def receive(processes: Processes) -> Setup:
     device = processes.local_device(config.device)
     prepare_device(device)
     distance: Distance = absolute_difference
-    if config.perceptual == "vgg16":
+    if config.perceptual == "vgg16" and reconstructs(config):
         distance = Perceptual().to(device).for_training(PRECISIONS[config.precision], config.recompute)
     images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     backbone = EfficientNet() if config.discriminator == "projected" else None
