@@ -49,7 +49,7 @@ class TrainedModel:
     generator: Tensors
     """The averaged generator, with its BatchNorm statistics."""
     discriminator: Tensors
-    """Its parameters by name, with master weights for convolutions; empty if only a generator is there."""
+    """Parameters by name, with master weights for convolutions; empty if there is only a generator."""
     vectors: Tensors
     """First left singular vectors of the discriminator's convolutions."""
     fingerprint: str
@@ -76,7 +76,7 @@ class Carried:
         return text + (f"; new: {', '.join(self.new)}" if self.new else "")
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as config.json holds it."""
+        """Return the entry for config.json."""
         return {"share": round(self.share, 4), "carried": self.kept, "new": self.new}
 
 
@@ -148,7 +148,7 @@ def fingerprint(files: Iterable[Path]) -> str:
 def compare(
     trained: TrainedModel, config: TrainConfig, backbone: EfficientNet | None, classes: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Tell the user what a run takes over from a trained model, and return it as config.json holds it.
+    """Tell the user what a run takes over from a trained model, and return the entry for config.json.
 
     Raises:
         UsageError: The networks are too different.
