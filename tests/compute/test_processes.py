@@ -301,6 +301,6 @@ def test_torchrun_passes_a_signal_on_and_the_run_is_saved(photos, tmp_path):
         process.wait(60)
     assert notes.count("2 processes, each with 2 of the 4 images of a batch") == 1
     assert answer.count("model in") == 1
-    stopped = int(notes.split("stopped at step ")[1].split(" of")[0])
+    stopped = int(notes.split("stopped at step ")[1].split(" of")[0].replace(",", ""))
     assert every(run / "checkpoints")[-1].name == f"step-{stopped:08d}"
     assert [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()][-1] == stopped
