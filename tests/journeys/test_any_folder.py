@@ -163,7 +163,7 @@ def test_a_class_is_drawn_by_its_name_and_others_are_refused(trained, tmp_path):
     assert torch.equal(model.sample([1], class_name="class 1"), both[1:])
     assert not torch.equal(model.sample([0], class_name="class 1"), both[:1])
     assert torch.equal(model.sample([0, 1], class_name=["class 0", "class 1"]), both)
-    with pytest.raises(UsageError, match="there are class 0, class 1"):
+    with pytest.raises(UsageError, match="it has class 0, class 1"):
         generate(trained.folder, [0], tmp_path, class_name="cats")
     with pytest.raises(UsageError, match="1 classes for 2 seeds"):
         model.sample([0, 1], class_name=["class 0"])

@@ -120,6 +120,7 @@ def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypat
     assert experiments.run(cell)["steps"] == 2
 
 
+@pytest.mark.processes
 def test_runs_end_with_the_program_that_started_them(table, tmp_path):
     from handful.example.flowers import draw
 
