@@ -25,13 +25,10 @@ from rich.text import Text
 TRAINING = "training"
 """The task whose bar carries the rate and the losses of a log entry."""
 
-
 LOSSES = ("discriminator", "generator", "reconstruction")
-
 
 SECONDS_PER_LINE = 30.0
 """Between two lines about the same task, where output is not a terminal."""
-
 
 SECONDS_PER_REDRAW = 0.2
 """Between two redraws of a notebook's bar."""

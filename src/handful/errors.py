@@ -6,7 +6,6 @@ import re
 
 OPTION = re.compile(r"(?<![\w/-])--(no-)?([a-z]+(?:-[a-z]+)*)")
 
-
 ARGUMENTS = {
     "class": "class_name",
     "from": "from_",

@@ -12,9 +12,7 @@ from handful.errors import UsageError
 
 TEMPORARY_ENDING = ".part"
 
-
 _UMASK = os.umask(0)  # can only be read by setting it
-
 
 os.umask(_UMASK)
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "handful"
 
-
 Group = Literal["Train", "Make pictures", "Judge", "Machine"]
-
 
 JSON = Option("json", bool, False, "Print the answer as one JSON object.")
 

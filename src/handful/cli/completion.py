@@ -13,7 +13,6 @@ from handful.config.text import option
 PREFACE: dict[Shell, str] = {"bash": "", "zsh": "autoload -Uz compinit bashcompinit && compinit -u && bashcompinit\n"}
 """What each shell needs before the script."""
 
-
 SCRIPT = """\
 _handful() {{
   local current="${{COMP_WORDS[COMP_CWORD]}}" words="" word

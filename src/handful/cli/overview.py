@@ -13,7 +13,6 @@ from handful.cli.command import COMMANDS, PROGRAM, Group
 
 SUMMARY = "Train a high-resolution image generator from a handful of pictures."
 
-
 START = (
     ("handful demo", "see it work, in minutes, without pictures of your own"),
     ("handful check photos", "examine your pictures"),

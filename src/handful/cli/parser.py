@@ -20,7 +20,6 @@ MARKERS = (
     tyro.conf.OmitArgPrefixes,
 )
 
-
 Boxes = Mapping[str, Sequence[Option]]
 """Options by the box of the help that shows them; the name "" has those that stand outside."""
 

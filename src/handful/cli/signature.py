@@ -22,7 +22,6 @@ from handful.config.text import option
 
 REQUIRED = inspect.Parameter.empty
 
-
 PLAIN = {"str": str, "int": int, "float": float, "bool": bool, "Path": Path, "None": type(None)}
 
 

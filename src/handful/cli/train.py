@@ -21,9 +21,7 @@ from handful.records.settings import read_settings
 
 GROUPS = {"data": DataOptions, "recipe": RecipeOptions, "machine": MachineOptions, "records": RecordOptions}
 
-
 HELP_ALL = Option("help_all", bool, False, "Show all options and exit.")
-
 
 RECIPE = Option(
     "recipe",

@@ -6,56 +6,40 @@ from typing import Literal
 
 Augmentation = Literal["color", "translation"]
 
-
 Fit = Literal["crop", "squash"]
 
-
 Channels = Literal[1, 3, 4]
-
 
 Preset = Literal["default", "paper", "tiny"]
 """How large: sizes, widths and steps."""
 
-
 Recipe = Literal["default", "published"]
 """What the networks are trained by, at any size."""
 
-
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
-
 
 Format = Literal["png", "webp"]
 """Of the files that pictures are written to."""
 
-
 SamplingPrecision = Literal["fp32", "bf16", "fp16"]
 """Precisions to draw pictures in; none is automatic, since the same seed must give the same picture."""
 
-
 Easing = Literal["none", "smooth"]
-
 
 Spacing = Literal["plain", "features", "lpips"]
 
-
 NoiseMode = Literal["moving", "fixed"]
 
-
 FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
-
 
 DistanceName = Literal["auto", "lpips", "pixels"]
 """What ``handful project`` makes small."""
 
-
 Shell = Literal["bash", "zsh"]
-
 
 Resize = Literal["tf", "pytorch", "clean"]
 
-
 DirectionSource = Literal["maps", "weights"]
 """What directions in the latent space are found from, without examples."""
-
 
 ProtocolName = Literal["quick", "5k-train", "50k-full"]

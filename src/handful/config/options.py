@@ -15,28 +15,20 @@ from handful.config.choices import Augmentation, Channels, Fit, Precision, Prese
 RECIPE_BATCH = 8
 """Images in a step of the published recipe, and the default."""
 
-
 LEAK_FREE = 0.8
 """Probability up to which no augmentation shows in generated images (ADA, section 2.2)."""
 
-
 ADVANCED = "advanced"
-
 
 T = TypeVar("T")
 
-
 Advanced = Annotated[T, ADVANCED]
-
 
 Count = Annotated[int, Range(least=1)]
 
-
 Images = Annotated[int, Range(least=2, reason="batch normalisation needs them")]
 
-
 Weight = Annotated[float, Range(least=0)]
-
 
 Decay = Annotated[float, Range(least=0, below=1)]
 

@@ -19,7 +19,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"},
 }
 
-
 PUBLISHED: dict[str, Any] = {
     "reconstruction_weight": 8.0,
     "augment_schedule": "constant",
@@ -35,7 +34,6 @@ PUBLISHED: dict[str, Any] = {
 Source: FastGAN (Liu et al. 2021), sections 3 and 4, and the released code for what the paper leaves open.
 docs/paper.md lists departures.
 """
-
 
 RECIPES = {"default": {name: getattr(TrainConfig, name) for name in PUBLISHED}, "published": PUBLISHED}
 

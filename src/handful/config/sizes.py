@@ -18,20 +18,15 @@ from handful.errors import UsageError
 Shape = tuple[int, int]
 """Height and width, in pixels."""
 
-
 CELLS = range(3, 9)
 """Cells along a side of the base map."""
 
-
 PAPER_CELLS = 4
-
 
 SMALLEST = 32
 """Pixels; of a side, and nominally."""
 
-
 LARGEST_NOMINAL = 4096
-
 
 CROPPED, ENLARGED = 4.0, 10.0
 """How much more --size auto minds another ratio, and enlarging, than another area, by their logarithms."""

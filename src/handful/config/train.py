@@ -41,7 +41,6 @@ MAY_CHANGE = frozenset(
 )
 """Options that a resumed run takes anew; the others would make it another run."""
 
-
 PATHS = ("images", "run", "from_", "weights")
 """Options that may be given as text too."""
 

@@ -35,10 +35,8 @@ from handful.records import layout
 
 IMAGES, ABOUT = "images.uint8", "about.json"
 
-
 RESERVED_BYTES = GIGA
 """Disk space left free for checkpoints."""
-
 
 CHUNK_BYTES = 64 * 2**20
 """Bytes that the checksum reads at a time."""

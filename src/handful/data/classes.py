@@ -13,14 +13,11 @@ from handful.files import printable
 MIN_CLASS_IMAGES = 8
 """Images that a class needs. Every class is shown equally often, so a smaller one would be memorised."""
 
-
 OTHER = "other"
 """Name of the class that smaller classes are merged into."""
 
-
 NO_CLASS = -1
 """Label of an image that belongs to no class and is not trained on."""
-
 
 NAMED_IMAGES, NAMED_CLASSES = 5, 20
 """How many a message names before it counts the rest."""

@@ -34,22 +34,17 @@ from handful.progress import advance
 
 Item = TypeVar("Item")
 
-
 Result = TypeVar("Result")
-
 
 Allocate = Callable[[tuple[int, ...]], UInt8[Tensor, "n c h w"]]
 """Return a tensor of a shape for images to be decoded into."""
-
 
 _DRAFT_RATIO = 3
 """Pixels of a reduced JPEG for each pixel of the target. A JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction
 of the cost; above this ratio, the antialiased resize that follows hides the difference."""
 
-
 _MAX_THREADS = 16
 """Each can hold a decoded 100-megapixel picture, which is 700 MB with alpha."""
-
 
 _LISTED_FILES = 5
 """Skipped files that an error message lists before it counts the rest."""

@@ -22,10 +22,8 @@ from handful.errors import UsageError
 
 SYNTAX = f"{HUB}owner/name[:split][:column]"
 
-
 CONVERTED_BRANCH = "refs/convert/parquet"
 """Branch on which the Hub keeps Parquet versions of datasets in other formats."""
-
 
 CACHED_ROW_GROUPS = 4
 """Row groups kept in memory; one often holds a hundred pictures."""

@@ -17,10 +17,8 @@ from handful.files import printable
 MAC_FOLDER = "__MACOSX"
 """Folder that macOS adds to archives, with a ``._`` file for each real one."""
 
-
 MAX_UNPACKED_BYTES = 2**30
 """Largest picture that is unpacked from an archive; a few bytes of an archive can claim any size."""
-
 
 _ENCRYPTED = 0x1
 

@@ -21,18 +21,14 @@ from handful.progress import note
 MEASURED_IMAGES, DECODED_IMAGES = 1_000, 64
 """Images whose size is read, and images that are decoded; evenly spaced over the set."""
 
-
 THUMBNAIL_PIXELS = 64
 """Longer side that a decoded image is reduced to."""
-
 
 COLOUR_LEVELS = 12
 """Grey levels by which the channels of a coloured pixel differ; JPEG and scanners stay below that."""
 
-
 MIN_PIXEL_SHARE = 0.002
 """Share of an image's pixels that must be coloured, or transparent, for the image to count as such."""
-
 
 AUTO_SIDE_PIXELS = {"cpu": 256, "cuda": 1024, "mps": 512}
 """Side of the square that limits the area of ``--size auto``, roughly, by type of device."""

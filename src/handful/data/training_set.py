@@ -18,7 +18,6 @@ from handful.seeds import Purpose, fold
 MIN_IMAGES_TO_HOLD_OUT = 40
 """Smaller sets are trained on whole."""
 
-
 MAX_HELD_OUT_IMAGES = 32
 
 

@@ -15,9 +15,7 @@ from handful.training.loop import train
 IMAGES = 100
 """Flowers drawn and trained on."""
 
-
 GRID_IMAGES = 49
-
 
 STEPS = 1_800
 """Training steps; five minutes on two CPU cores."""

@@ -19,7 +19,6 @@ from handful.example.palettes import BACKDROPS, LEAVES, PALETTES, POLLEN, Palett
 SUPERSAMPLING = 3
 """Points along a side of a pixel."""
 
-
 GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 
 
@@ -45,7 +44,6 @@ SHAPES = (
     Shape(base=0.70, tip=0.95, overlap=1.00, notch=0.00, counts=range(5, 8)),  # lily
     Shape(base=0.80, tip=0.26, overlap=1.08, notch=0.07, counts=range(7, 11)),  # cosmos
 )
-
 
 LEAF = Shape(base=0.7, tip=0.9, overlap=1.0, notch=0.0, counts=range(1, 3))
 

@@ -21,12 +21,9 @@ BACKDROPS = {  # the corner far from the light, then the near one
     "night": ("#151c3b", "#414a86"),
 }
 
-
 LEAVES = (("#234d2c", "#3f7a3d", "#7fae5a"), ("#1f4a40", "#39775f", "#79ab86"), ("#4a5a22", "#75883a", "#a9b766"))
 
-
 POLLEN = (("#8a4b08", "#e09a10", "#ffd95a"), ("#8a7410", "#d6c02e", "#fbf09a"))
-
 
 SEEDS = (("#1d0f0a", "#4a2a17", "#96602c"), ("#17131f", "#3a2b44", "#8a6f7d"))
 

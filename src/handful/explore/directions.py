@@ -18,7 +18,6 @@ from handful.sampling.model import Model
 SHRINKAGES = torch.logspace(-3, 2, 21, dtype=torch.float64)
 """Ridge strengths to try, as shares of the examples' mean square length. Leave-one-out error chooses."""
 
-
 INTERCEPT = 10.0
 """Value of the constant input that fits the mean score, in lengths of an example. Ridge hardly shrinks it then."""
 

@@ -33,18 +33,14 @@ from handful.seeds import Purpose, fold
 ROUNDS = 4
 """Rounds of measuring the steps and evening them out; the best round is used."""
 
-
 PICTURES_PER_BATCH = 32
 """Pictures measured at once."""
-
 
 STOPS = 6
 """Seeds of a random loop."""
 
-
 LARGEST_SEED = 1_000_000
 """Of a random loop: short enough to be typed."""
-
 
 Measure = Callable[[UInt8[Tensor, "n c h w"]], Float64[Tensor, "_"]]
 """Returns the distance of each image, but the first, from the one before it."""

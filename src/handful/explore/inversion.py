@@ -36,18 +36,14 @@ from handful.sampling.model import Model
 SHEET = "projections"
 """Name of the sheet of all photos and of the JSON file of all distances."""
 
-
 LARGEST_SHOWN = 256
 """Pixels along a side of a picture on the sheet, at most."""
-
 
 FPS = 12.0
 """Frames per second of a film."""
 
-
 LAST_FRAME_REPEATS = 24
 """How often a film repeats its last frame."""
-
 
 TITLES = {"latent": "latent", "noise": "and noise", "maps": "and lowest map"}
 

@@ -21,14 +21,11 @@ from handful.progress import note
 LARGEST_SIDE = 256
 """Pixels. Larger pictures are averaged down to this for LPIPS, whose network was trained on such sizes."""
 
-
 SMALLEST_SIDE = 4
 """Pixels of the smallest scale at which pictures are compared."""
 
-
 PIXEL_WEIGHT = 0.5
 """Weight of the pixel distance beside LPIPS."""
-
 
 LARGEST_PSNR = 99.0
 """Decibels, reported for equal pictures."""

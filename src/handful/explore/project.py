@@ -24,14 +24,11 @@ from handful.seeds import Purpose, fold
 LEARNING_RATE = 0.1
 """Adam's, for latents and noise of standard deviation 1."""
 
-
 WARM_UP, COOL_DOWN = 0.05, 0.5
 """Shares of a stage in which the learning rate rises and falls."""
 
-
 DEVIATIONS = 3.0
 """Largest distance of a latent's mean square from that of normal draws, in standard deviations of that mean square."""
-
 
 FRAMES = 48
 """Approximate number of pictures in a film."""

@@ -17,7 +17,6 @@ from handful.config.geometry import Geometry
 # The only decoders that are given a file, whatever its name. Pillow has others, one of which (EPS) starts a program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
-
 # The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
 # an unrelated tag is corrupt.
 _UPRIGHT = {

@@ -14,13 +14,10 @@ from handful.images.grid import over_checkerboard
 
 TEXT_COLOUR, WARNING_COLOUR = (40, 40, 40), (214, 40, 40)
 
-
 MIN_WIDTH_PIXELS = 112
 """Narrower pictures are enlarged by repeating pixels, so that captions fit."""
 
-
 GAP_PIXELS, LINE_PIXELS, FONT_PIXELS = 8, 15, 12
-
 
 MAX_SHEET_PIXELS = 300_000_000
 """Most viewers cannot open larger sheets."""

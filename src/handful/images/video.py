@@ -21,7 +21,6 @@ CODECS = {
 }
 """Codec and its options, by the ending of the file. The quality is close to visually lossless."""
 
-
 ENDINGS = (*CODECS, ".webp", ".gif")
 
 

@@ -18,10 +18,8 @@ from handful.metrics.distances import nearest
 THUMBNAIL = 16
 """Side in pixels of the images that are compared pixel by pixel. Small, so noise and fine detail hardly count."""
 
-
 NEIGHBOURS = 5
 """Nearest training images whose median distance is the scale of a training image."""
-
 
 COPY = 0.4
 """A sample nearer than this share of the scale is a copy. dev/LOG.md shows where copies and new images lie."""

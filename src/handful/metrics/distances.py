@@ -9,10 +9,8 @@ from torch import Tensor
 ROWS_PER_BLOCK = 256
 """Rows compared at once. A matrix against 50,000 rows takes 100 MB."""
 
-
 SPARE_CANDIDATES = 8
 """Candidates beyond k whose distances are computed exactly; see ``nearest``."""
-
 
 PAIRS_PER_BLOCK = 4096
 """Pairs of rows whose exact distances are computed at once: 64 MB a side for 2,048 features."""

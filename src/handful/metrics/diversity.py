@@ -14,7 +14,6 @@ from handful.progress import advance
 
 BATCH = 16
 
-
 SEED = 0
 
 

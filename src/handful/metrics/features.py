@@ -34,12 +34,9 @@ from handful.networks.pretrained.lpips import Perceptual
 LARGEST_SIDE = 256
 """Pixels. For ``vgg16`` and ``random``, larger images are averaged down to this."""
 
-
 DINO = "dinov2-large"
 
-
 DINO_SIDE = 224
-
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

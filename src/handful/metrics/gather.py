@@ -21,7 +21,6 @@ from handful.progress import advance
 BATCH = 16
 """Images that a network sees together."""
 
-
 KEPT_IMAGES = 256
 """Images kept as images, evenly spaced over the set."""
 

@@ -34,9 +34,7 @@ from handful.networks.pretrained.lpips import Perceptual
 CLOSEST_PAIRS = 24
 """Pairs of samples and training images that are listed."""
 
-
 FEATURE_SCORES = ("kid", "kid_error", "fid", "precision", "recall", "density", "coverage", "spread")
-
 
 TOO_SMALL = "the images are too small to tell a grid from what they show"
 

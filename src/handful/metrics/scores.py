@@ -10,7 +10,6 @@ from typing import Any, final
 Outcome = float | str
 """A score, or the reason why there is none."""
 
-
 NOT_FINITE = "not finite: the training images do not differ from each other in this respect"
 
 

@@ -22,7 +22,6 @@ CLASS_COLUMNS = {
 }
 """Heading and format of each score of a class. ``of class``: the nearest training image is of the class too."""
 
-
 RANDOM_FEATURES = "features random: an untrained network, so compare models of one folder only, and look at images"
 
 

@@ -15,18 +15,13 @@ from handful.config.sizes import Shape
 PATCHES = 16_384
 """Patches of each level, whatever the number of images. The paper takes 128 of each of 16,384 images."""
 
-
 PATCH_SIDE = 7
-
 
 SMALLEST_SIDE = 16
 
-
 DIRECTIONS = 512
 
-
 DIRECTIONS_AT_ONCE = 128
-
 
 FLATTEST = 12**-0.5
 """Grey levels: the standard deviation that rounding to 8 bits adds. Flatter channels count as this flat."""

@@ -18,38 +18,27 @@ from pathlib import Path
 
 CONFIG = "config.json"
 
-
 LOG = "log.jsonl"
-
 
 SAMPLES = "samples"
 
-
 CHECKPOINTS = "checkpoints"
-
 
 STATE = "state.safetensors"
 """In the folder of a checkpoint."""
 
-
 MODEL = "model"
 
-
 BEST = "best"
-
 
 SCORE = "score.json"
 """In ``best/``, written last: where it is, the model beside it is complete."""
 
-
 CACHE = "cache"
-
 
 TENSORBOARD = "tensorboard"
 
-
 REPORT = "report.html"
-
 
 LOCK = ".lock"
 """Held by the process that trains in the folder."""

@@ -11,14 +11,11 @@ from typing import Any
 MORE_COPIES = 0.05
 """Share of copies, beyond that among the training images, above which a checkpoint is refused."""
 
-
 MIN_SPREAD = 0.35
 """Spread below which a checkpoint is refused."""
 
-
 MEMORISED_GAP = 0.25
 """The discriminator memorises if its accuracy on training images is this much higher than on held-out images."""
-
 
 PLATEAU_SCORES = 10
 """Scores without improvement that make a plateau."""

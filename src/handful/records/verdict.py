@@ -10,14 +10,11 @@ from handful.records.scores import Score, best, copies_too_much, lowest, memoris
 COLLAPSED = 0.6
 """Share of the largest spread so far. Below it, images are said to lose their variety."""
 
-
 VARIED = 0.85
 """Spread from which images are called as varied as the training images."""
 
-
 FEW_COPIES = 0.025
 """Share of copies, beyond that among the training images, up to which images are called new."""
-
 
 Tone = Literal["good", "caution", "bad", "unknown"]
 

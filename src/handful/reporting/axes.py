@@ -8,10 +8,8 @@ from typing import final
 
 Number = float | int
 
-
 WIDTH, HEIGHT = 360, 224
 """Units of the drawing. A unit is about a pixel if the chart takes half of the page."""
-
 
 RIGHT, BOTTOM = WIDTH - 12, HEIGHT - 24
 

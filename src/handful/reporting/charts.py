@@ -15,10 +15,8 @@ from handful.reporting.axes import BOTTOM, HEIGHT, RIGHT, WIDTH, Axes, Number, l
 ROW = 17
 """Height of a row of the legend."""
 
-
 LETTER = 6.2
 """Approximate width of a letter. Fonts differ, so layout leaves some room."""
-
 
 COLOURS = 4
 """Series before colours repeat."""

@@ -42,7 +42,6 @@ SCORES = (
     ),
 )
 
-
 LOSSES = (
     Plan(
         "Losses",

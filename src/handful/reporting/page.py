@@ -20,22 +20,17 @@ from handful.reporting.charts import Curve, chart
 SHEET, FRAME, SIDE = 3072, 1024, 384
 """Pixels of the longer side of a sheet of images, a frame of the walk, an image of a pair. Larger ones are shrunk."""
 
-
 SMALL = 2 * 128 * 128
 """Pixels up to which an image is stored without loss, since it is shown enlarged."""
-
 
 QUALITY = 95
 """Of WebP. At 90, halos show on white where small images are enlarged."""
 
-
 PACE = 90
 """Milliseconds that each frame of the walk is shown."""
 
-
 STILLS = 6
 """Frames of the walk that are shown beside it, for print and for readers who turn motion off."""
-
 
 # File names may hold these: control characters, lone surrogates (which UTF-8 cannot encode), and marks that reverse
 # the text after them.

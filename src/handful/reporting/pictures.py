@@ -26,23 +26,17 @@ from handful.sampling.model import Model
 CLASS_SEEDS = range(8)
 """Seeds of the images of a class."""
 
-
 MAX_CLASSES = 40
 
-
 CLASS_SCORES = ("images", "of_class", "kid", "recall", "copies")
-
 
 WALKS = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (9, 10, 11))
 """Seeds that each walk visits."""
 
-
 MAX_MOMENTS = 12
-
 
 MAX_CONTACTS = 120
 """Training images on the contact sheet."""
-
 
 CONTACT_SIDE = 96
 """Pixels."""

@@ -28,18 +28,14 @@ from handful.sampling.model import SEEDS, Model
 LARGEST_GRID = 300_000_000
 """Pixels. Most viewers have not enough memory for a larger grid."""
 
-
 WRITERS = 4
 """Threads that encode and write; Pillow releases the GIL while it compresses."""
-
 
 IN_FLIGHT = 32
 """Pictures that wait to be written, at most."""
 
-
 MIN_TIMED = 64
 """Pictures from which on the rate is reported."""
-
 
 WAITING_SHARE = 0.1
 """Share of the time spent waiting for files, above which writing is the bottleneck."""

@@ -26,9 +26,7 @@ from handful.files import replacing
 
 FORMAT = "handful latents 1"
 
-
 SUFFIX = ".safetensors"
-
 
 SHOWN_NAMES = 8
 """Names in a ``repr``, at most."""

@@ -35,14 +35,11 @@ from handful.sampling.truncation import Truncation, check_truncation
 PIXELS_PER_BATCH = 2**22
 """Pixels computed at once on a GPU by default: 64 images of 256 px, 4 of 1024 px."""
 
-
 SEEDS = 16
 """Pictures drawn by default."""
 
-
 SHOWN_SEEDS = 8
 """Pictures that a notebook shows of a model."""
-
 
 ClassName = str | Sequence[str] | None
 """The class of all pictures, or one for each; None: all classes in turn."""

@@ -17,7 +17,6 @@ from handful.records.layout import BEST, MODEL, SCORE
 
 WEIGHTS = "model.safetensors"
 
-
 FORMAT = "handful generator 1"
 
 

@@ -16,18 +16,14 @@ from handful.networks.layers import Labels
 MAP = 16
 """Nominal size of the map whose answer is measured: small enough to be quick, and to be about shapes and colours."""
 
-
 CELL = 2
 """Pixels of this map, along a side, that are taken together."""
-
 
 DRAWS = 4
 """Latents drawn for that, for each number of a latent."""
 
-
 AT_ONCE = 16
 """Latents whose maps are computed at once."""
-
 
 RIDGE = 0.1
 """Share of the latents' own variance that is added where the map is regressed on them."""

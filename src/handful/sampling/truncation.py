@@ -21,7 +21,6 @@ HALF = 4.0
 """A direction is drawn in half as far as it could be where low maps answer to it with this many times the mean
 variance: twice as far as to a random one."""
 
-
 AT_ONCE = 16
 """Images whose gates are measured at once."""
 

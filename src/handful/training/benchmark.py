@@ -44,26 +44,20 @@ from handful.training.step import Step
 IMAGES = 32
 """Random images to train on; a step takes as long on any others."""
 
-
 WARM_UP_STEPS = 5
 """Steps before the timed ones; they allocate memory, and on CUDA capture the step."""
-
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 """Batch sizes tried for generation."""
 
-
 MAX_PIXELS = 2**24
 """Pixels generated at once: 16 images of 1024 px."""
-
 
 MIN_PIECE_SECONDS = 0.2
 """A piece that takes less is repeated within a round."""
 
-
 MAX_DRIFT = 0.1
 """Relative difference of a round's matrix multiplication from the median, above which it is left out."""
-
 
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
 """Rows and columns of the matrices."""

@@ -18,13 +18,10 @@ from handful.training.state import State
 WARM_UP_STEPS = {"cpu": 1, "cuda": 5}
 """Steps before the timed ones. They compile networks, record CUDA graphs and allocate memory."""
 
-
 MIN_SECONDS_TIMED = 3.0
-
 
 MIN_SECONDS_TO_TELL = 60.0
 """A run that takes less gets no forecast."""
-
 
 LONG_SECONDS = 4 * 3600.0
 """From here on, a run on a CPU gets advice how to train faster."""

@@ -10,7 +10,6 @@ from handful.records.scores import Score, plateau
 SCORE_EVERY = 500
 """Minimum number of steps between two scores, where ``--score-every`` is not given."""
 
-
 SCORE_SHARE = 0.05
 """Maximum share of the time spent on scores, where ``--score-every`` is not given."""
 

@@ -32,7 +32,6 @@ from handful.seeds import Purpose, fold
 MAX_COMPARED_IMAGES = 5_000
 """Training images that scores compare with; of a larger set, every second, third and so on."""
 
-
 VIEWS = 4
 """Augmented views of each image whose logits count."""
 

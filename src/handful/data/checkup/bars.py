@@ -10,14 +10,11 @@ from jaxtyping import Float64, Int16, UInt8
 SAME_LEVELS = 6
 """Grey levels within which pixels count as one colour; JPEG changes black and white by less."""
 
-
 MIN_SAME_SHARE = 0.98
 """Share of the pixels in a row of a bar that have its colour."""
 
-
 DIFFERENT_LEVELS = 24
 """Grey levels from which pixels count as another colour."""
-
 
 MIN_START_SHARE, MIN_SINGLE_START_SHARE = 0.6, 0.85
 """Share of a bar's length along which the picture must start at once: with a bar opposite, and without.
@@ -25,14 +22,11 @@ MIN_START_SHARE, MIN_SINGLE_START_SHARE = 0.6, 0.85
 A face on a plain background touches its outermost row with a few pixels, a framed picture with nearly all.
 """
 
-
 MIN_ROWS, MIN_SINGLE_ROWS = 2, 5
 """Rows of a bar in a picture of 128 pixels: with a bar opposite, and without."""
 
-
 BLURRED_ROWS = 4
 """Rows within which a picture reaches its full contrast, since scaling and JPEG blur its edge."""
-
 
 MAX_DEPTH_SHARE = 0.45
 """Share of the height beyond which a picture counts as empty, not as framed."""

@@ -38,7 +38,6 @@ from handful.progress import Progress, shown_on
 QUICK_CHECK_IMAGES = 1_000
 """Images that a run examines before it begins, evenly spaced over the set."""
 
-
 FOLDER_RULES = (
     file_rules.check_count,
     file_rules.check_readable,

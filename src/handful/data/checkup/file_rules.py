@@ -12,13 +12,10 @@ from handful.data.checkup.inspection import Folder, InspectedFile
 MIN_IMAGES, FEW_IMAGES = 2, 20
 """Images without which training is refused, and below which a generator mostly repeats them."""
 
-
 DEEP_MODES = ("I", "F")
 """Initials of Pillow's names for modes with more than 8 bits."""
 
-
 COLOUR_SPACES = ("CMYK", "YCbCr", "LAB", "HSV")
-
 
 UNSUPPORTED_ENDINGS = frozenset(
     f".{ending}"
@@ -28,7 +25,6 @@ UNSUPPORTED_ENDINGS = frozenset(
     )
 )
 """Pictures in formats that are not read."""
-
 
 NAMED_ENDINGS = 4
 
@@ -148,7 +144,6 @@ check_frames = noting(
     lambda file: file.header.has_frames,
 )
 
-
 check_rotation = noting(
     "turned",
     "image is stored rotated and will be turned upright according to its EXIF data",
@@ -156,7 +151,6 @@ check_rotation = noting(
     "Nothing to do, unless they come out wrong.",
     lambda file: file.header.is_rotated,
 )
-
 
 check_modes = noting(
     "converted",

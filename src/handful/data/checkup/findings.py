@@ -11,9 +11,7 @@ from handful.files import printable
 Severity = Literal["error", "warning", "note"]
 """error: training cannot start. warning: it will hurt training or show in the results. note: worth knowing."""
 
-
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
 
 FILES_NAMED = 4
 """Files of one case that are named before the rest is counted."""

@@ -22,10 +22,8 @@ from handful.images.decode import Header, decode, header
 THUMBNAIL_PIXELS = 32
 """Side of the thumbnails that are compared: small enough to average out noise and compression."""
 
-
 DETAIL_PIXELS = 128
 """Longer side of the image that is searched for bars, and shorter side that a JPEG is decoded to."""
-
 
 MIN_BAR_SEARCH_PIXELS = 64
 """Shorter side below which bars cannot be told from a dark or bright edge."""

@@ -11,10 +11,8 @@ COARSE_PIXELS = 8
 """Side of the thumbnails by which all pairs are compared first. Averaging never increases a difference, so none is
 missed."""
 
-
 PATCH_PIXELS = 4
 """Side of the patches that must all agree, so that two faces that differ in the mouth are told apart."""
-
 
 MAX_RMS_LEVELS, MAX_PATCH_LEVELS = 10.0, 14.0
 """Grey levels by which near duplicates may differ: root mean square of all pixels, and mean of the worst patch.
@@ -23,11 +21,9 @@ Copies of three real sets saved as JPEG at quality 10, or at a third of the size
 two different pictures in these sets differ by 12.8 and 19.
 """
 
-
 MAX_CONTRAST_SHARE = 0.5
 """Share of the contrast of the plainer picture by which the two may differ, so that dark or hazy ones are told
 apart."""
-
 
 ROWS_PER_BLOCK = 256
 """Pictures compared with all others at a time."""

@@ -22,9 +22,7 @@ from handful.files import printable, replacing
 CASES_SHOWN = 12
 """Cases of a finding that are shown with their pictures; the others are named."""
 
-
 CROPS_SHOWN = 24
-
 
 MIN_LOST_SHARE = 0.05
 """Share of a picture that the crop must remove for the crop to be shown."""

@@ -15,17 +15,13 @@ from handful.data.checkup.outliers import find_outliers, over_white
 BLANK_LEVELS = 10
 """Range of grey levels in the thumbnail of a blank image, at most."""
 
-
 DARK, BRIGHT = 40 / 255, 215 / 255
 """A picture with 95 % of its pixels below, or above, is too dark or bright, unless the whole set is like that."""
-
 
 MIN_VARIETY_LEVELS = 12.0
 """Median difference between two pictures below which all are nearly the same. Three real sets have 24, 61 and 64."""
 
-
 COMPARED_PAIRS, PAIRS_PER_BLOCK = 2_000, 100
-
 
 IMAGES_PER_BLOCK = 512
 

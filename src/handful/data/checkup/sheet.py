@@ -20,16 +20,12 @@ from handful.images.sheet import TEXT_COLOUR, WARNING_COLOUR, shortened
 SIDE_PIXELS = 180
 """Longer side of a picture."""
 
-
 SHEET_PICTURES, SHEET_COLUMNS = 60, 8
-
 
 GAP_PIXELS, LINE_PIXELS, FONT_PIXELS = 12, 18, 12
 
-
 LITTLE_KEPT_SHARE = 0.6
 """Share of a picture up to which its caption is in the warning colour."""
-
 
 VEIL = (255, 255, 255, 165)
 """Colour, with alpha, over the part that is removed."""

@@ -15,18 +15,14 @@ from handful.data.checkup.inspection import Folder, InspectedFile
 MAX_ENLARGEMENT = 1.5
 """Factor above which an enlarged image looks soft."""
 
-
 LITTLE_KEPT_SHARE = 0.6
 """Share of an image below which a crop is noted; 16:9 in a square keeps 56 %."""
-
 
 TOO_LITTLE_KEPT_SHARE = 0.4
 """Share of an image below which it hardly fits at all."""
 
-
 BETTER_SHARE = 0.15
 """Share more of a typical image that another ``--size`` must keep to be recommended."""
-
 
 MANY_FILES_SHARE = 0.25
 """Share of the files that must be small for a smaller ``--size`` to be recommended."""

@@ -15,7 +15,6 @@ from handful.files import printable
 CASES_NAMED, CASES_NAMED_IN_LINE = 6, 3
 """Cases of a finding that are named before the rest is counted."""
 
-
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
 
 
