@@ -48,7 +48,7 @@ WRONG = [
     ("train nowhere --preset tiny", "nowhere: does not exist; give a folder of images"),
     (
         "train . --size 100",
-        "--size 100: sides must be 3 to 8 times the same power of two, and 32 pixels at least, as in 256, 96x64 or "
+        "--size 100: sides must be 3 to 8 times a common power of two and at least 32 pixels, as in 256, 96x64 or "
         "768x512; the nearest is 96",
     ),
     ("train . --preset paper --size 64", "--size 64: the paper has networks for 256, 512 and 1024"),

@@ -23,7 +23,7 @@ from handful.sampling.generate import generate
 from handful.sampling.load import load
 from handful.training.loop import train
 
-SMALL = [sizes.spelled(shape) for shape in sizes.every() if math.prod(shape) <= 64 * 48]
+SMALL = [sizes.spelled(shape) for shape in sizes.all_sizes() if math.prod(shape) <= 64 * 48]
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"]
 WEIGHTS = "model.safetensors"
 

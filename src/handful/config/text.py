@@ -23,16 +23,16 @@ def listed(words: Iterable[object]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Say which known word is nearest, to end a message with; nothing if none is near."""
+    """Return the end of a message that suggests the nearest known word; empty if none is near."""
     found = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {found[0]}?" if found else ""
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
-    """Read seeds as the command line has them: numbers and ranges, both ends included, such as ``0-63,100``.
+    """Read seeds: numbers and inclusive ranges, such as ``0-63,100``.
 
     Raises:
-        UsageError: if that cannot be read, or nothing is left.
+        UsageError: if they cannot be read, or there are none.
     """
     seeds: list[int] = []
     for part in text.split(","):
@@ -47,18 +47,18 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
 
 
 HUB = "hf:"
-"""What the name of a dataset of the Hub begins with."""
+"""Prefix of datasets on the Hugging Face Hub."""
 
 
 def is_photos(source: Path) -> bool:
-    """Say whether a source can only be one of pictures, by its name; a folder may hold a model too."""
+    """Return whether a source must hold images, by its name; a folder may also hold a model."""
     return source.suffix.lower() == ".zip" or str(source).startswith(HUB)
 
 
 def title(source: Path) -> str:
-    """Give a source a name that can be that of a folder: ``photos`` for ``~/photos.zip``, ``name`` for ``hf:me/name``.
+    """Return a folder name for a source: ``photos`` for ``~/photos.zip``, ``name`` for ``hf:me/name``.
 
-    The empty one if there is none, as for ``/``.
+    Empty if the source has no name, as ``/``.
     """
     if str(source).startswith(HUB):
         return source.name.removeprefix(HUB).split(":")[0]

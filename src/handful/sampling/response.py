@@ -1,4 +1,4 @@
-"""How the low maps of a generator answer to its latent: what truncation and directions go by."""
+"""How low-resolution maps of a generator respond to its latent; truncation and directions are based on it."""
 
 from __future__ import annotations
 
@@ -14,43 +14,41 @@ from handful.networks.folded import FoldedGenerator
 from handful.networks.layers import Labels
 
 MAP = 16
-"""Nominal size of the map whose answer is measured: small enough to be quick, and to be about shapes and colours."""
+"""Nominal size of the map that is measured: small, so it is quick and sees shapes and colours, not texture."""
 
 CELL = 2
-"""Pixels of this map, along a side, that are taken together."""
+"""Side, in pixels of this map, of the squares that are averaged."""
 
-DRAWS = 4
-"""Latents drawn for that, for each number of a latent."""
+LATENTS_PER_DIMENSION = 4
 
-AT_ONCE = 16
-"""Latents whose maps are computed at once."""
+LATENTS_PER_BATCH = 16
 
 RIDGE = 0.1
-"""Share of the latents' own variance that is added where the map is regressed on them."""
+"""Ridge penalty of the regression, as a share of the latents' variance."""
 
 
 @torch.no_grad()
 def response(folded: FoldedGenerator, labels_of: Callable[[Sequence[int]], Labels | None]) -> Float64[Tensor, "z z"]:
-    """Measure how far a low map moves as the latent does: ``B B^T``, for maps regressed on latents as ``z B``.
+    """Return how far a low-resolution map moves with the latent: ``B B^T``, with the map regressed as ``z B``.
 
-    Its eigenvectors are the directions in which latents count for the map, its eigenvalues by how much. Measured over
-    1,024 points of all classes, their noise with them, which is the same every time. Takes a second at 64 px
-    with few channels, 20 on two cores at 256 px and the paper's widths.
+    Its eigenvectors are the directions of the latent that matter for the map, its eigenvalues say how much. Measured on
+    1,024 fixed seeds of all classes. Takes a second at 64 px with narrow networks, 20 seconds on two cores at 256 px
+    and the paper's widths.
 
     Args:
         folded: The generator.
-        labels_of: Gives the classes of seeds, where there are classes.
+        labels_of: Returns the class numbers of seeds; None without classes.
     """
-    count, device = DRAWS * folded.latent, folded.to_image.weight.device
+    count, device = LATENTS_PER_DIMENSION * folded.latent, folded.to_image.weight.device
     maps, latents = [], []
-    for start in range(0, count, AT_ONCE):
-        seeds = range(start, min(start + AT_ONCE, count))
+    for start in range(0, count, LATENTS_PER_BATCH):
+        seeds = range(start, min(start + LATENTS_PER_BATCH, count))
         z, noise = latent.from_seeds(seeds, folded.latent, folded.noise_shapes, device)
         low = folded.low_maps(z, noise, labels_of(seeds), MAP)[MAP]
         maps.append(F.avg_pool2d(low, CELL).flatten(1).cpu())
         latents.append(z.cpu())
-    z, seen = torch.cat(latents).double(), torch.cat(maps).double()
-    z, seen = z - z.mean(dim=0), seen - seen.mean(dim=0)
+    z, features = torch.cat(latents).double(), torch.cat(maps).double()
+    z, features = z - z.mean(dim=0), features - features.mean(dim=0)
     ridge = RIDGE * count * torch.eye(z.shape[1], dtype=z.dtype)
-    answer: Tensor = torch.linalg.solve(z.T @ z + ridge, z.T @ seen)  # [z d]
-    return answer @ answer.T
+    weights: Tensor = torch.linalg.solve(z.T @ z + ridge, z.T @ features)  # [z d]
+    return weights @ weights.T

@@ -1,4 +1,4 @@
-"""Truncation: pictures drawn towards the mean, for a generator that has no mapping network to truncate after."""
+"""Truncation for a generator without a mapping network: pictures drawn towards the mean."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ from handful.networks.calibrate import CALIBRATION_SEED
 from handful.networks.folded import FoldedGenerator, Gates
 from handful.networks.layers import Labels
 
-HALF = 4.0
-"""A direction is drawn in half as far as it could be where low maps answer to it with this many times the mean
-variance: twice as far as to a random one."""
+HALF_RESPONSE = 4.0
+"""Response, as a multiple of the mean response, at which a direction is pulled in by half."""
 
-AT_ONCE = 16
-"""Images whose gates are measured at once."""
+IMAGES_PER_BATCH = 16
 
 
 @final
 class Truncation:
-    """Draws latents and gates towards their mean.
+    """Moves latents and gates towards their mean.
 
-    A latent is drawn in only along the directions that low maps answer to, each by how much they do, and then brought
-    back to its length: a shorter one, as plain scaling gives, the generator never saw, and what it makes of that is
-    blurred (dev/LOG.md, 2026-11-25). Gates of Skip-Layer Excitation go in a straight line towards their mean.
+    A latent is pulled in only along the directions that low-resolution maps respond to, and then scaled back to its
+    length. Plain scaling would give short latents, which the generator never saw in training and draws blurred
+    (dev/log-2026-11.md, 2026-11-25). Gates of Skip-Layer Excitation move in a straight line towards their mean.
 
     Args:
         folded: The generator.
-        response: How its low maps answer to latents (``response``).
+        response: How its low-resolution maps respond to latents (``sampling.response``).
     """
 
     def __init__(self, folded: FoldedGenerator, response: Float64[Tensor, "z z"]) -> None:
@@ -43,11 +41,11 @@ class Truncation:
         self.means: dict[int | None, Gates] = {}
         values, directions = torch.linalg.eigh(response)
         answers = values.clamp(min=0) / values.mean().clamp(min=1e-12)
-        pull = (directions * (answers / (answers + HALF))) @ directions.T
+        pull = (directions * (answers / (answers + HALF_RESPONSE))) @ directions.T
         self.pull = pull.float().to(folded.to_image.weight.device)
 
     def latents(self, z: Float[Tensor, "b z"], truncation: float) -> Float[Tensor, "b z"]:
-        """Draw latents in: 1 changes nothing, at 0 the directions that count most are at their mean."""
+        """Return truncated latents: 1 changes nothing, 0 moves the strongest directions to their mean."""
         inner = z - (1 - truncation) * (z @ self.pull)
         drawn: Tensor = F.normalize(inner, dim=1) * z.norm(dim=1, keepdim=True)
         return drawn
@@ -59,7 +57,7 @@ class Truncation:
         labels: Labels | None,
         truncation: float,
     ) -> Gates:
-        """Give the gates that these inputs set, drawn towards their mean: 0 leaves the mean, 1 changes nothing."""
+        """Return the gates that these inputs set, moved towards their mean: 1 changes nothing, 0 is the mean."""
         if labels is None:
             means = [self.mean_gates(None)] * len(z)
         elif labels.is_floating_point():
@@ -70,33 +68,35 @@ class Truncation:
         return {name: torch.lerp(torch.cat([mean[name] for mean in means]), own[name], truncation) for name in own}
 
     def mixed_gates(self, shares: Float[Tensor, " classes"]) -> Gates:
-        """Give the mean gates of an image that is of several classes, by its shares of them."""
+        """Return the mean gates of an image that is a mixture of classes."""
         means = [(float(share), self.mean_gates(label)) for label, share in enumerate(shares) if share > 0]
         names = list(self.folded.gates)
         return {name: torch.stack([share * mean[name] for share, mean in means]).sum(dim=0) for name in names}
 
     @torch.no_grad()
     def mean_gates(self, label: int | None) -> Gates:
-        """Give the mean of each gate over many latents, of one class where there are some; measured once."""
+        """Return the mean of each gate over many latents of one class; measured once."""
         if label not in self.means:
             folded, device = self.folded, self.folded.to_image.weight.device
             seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + budget.current.calibration_images)
-            seen = []
-            for first in range(0, len(seeds), AT_ONCE):
-                z, noise = latent.from_seeds(seeds[first : first + AT_ONCE], folded.latent, folded.noise_shapes, device)
+            gates = []
+            for first in range(0, len(seeds), IMAGES_PER_BATCH):
+                z, noise = latent.from_seeds(
+                    seeds[first : first + IMAGES_PER_BATCH], folded.latent, folded.noise_shapes, device
+                )
                 labels = None if label is None else torch.full((len(z),), label, device=device)
-                seen.append(folded.compute_gates(z, noise, labels))
+                gates.append(folded.compute_gates(z, noise, labels))
             self.means[label] = {
-                name: torch.cat([each[name] for each in seen]).mean(dim=0, keepdim=True) for name in folded.gates
+                name: torch.cat([part[name] for part in gates]).mean(dim=0, keepdim=True) for name in folded.gates
             }
         return self.means[label]
 
 
 def check_truncation(truncation: float) -> None:
-    """Refuse a truncation that is none.
+    """Check that a truncation is from 0 to 1.
 
     Raises:
-        UsageError: if it is not from 0 to 1.
+        UsageError: if it is not.
     """
     if not 0 <= truncation <= 1:
         raise UsageError(f"--truncation {truncation:g}: must be from 0, the mean, to 1, which leaves pictures alone")

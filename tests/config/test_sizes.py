@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from handful.config import sizes
 from handful.config.generator import GeneratorConfig
-from handful.config.sizes import base_of, bases, every, map_shape, nearest, nominal_of, parse, spelled, suitable
+from handful.config.sizes import all_sizes, base_of, bases, map_shape, nearest, nominal_of, parse, spelled, suitable
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 
@@ -62,7 +62,7 @@ def test_every_size_is_met_exactly_or_refused_with_one_that_is(height, width):
 
 
 def test_sizes_are_written_as_they_are_read_and_all_have_a_network_from_32_to_4096():
-    found = every()
+    found = all_sizes()
     assert (32, 32) in found
     assert (2048, 2048) in found
     assert (2048, 3072) in found
@@ -74,7 +74,7 @@ def test_sizes_are_written_as_they_are_read_and_all_have_a_network_from_32_to_40
         assert min(shape) >= 32
 
 
-@given(st.sampled_from(every()))
+@given(st.sampled_from(all_sizes()))
 def test_the_nearest_size_to_one_that_there_is_is_that_one(shape):
     assert nearest(*shape) == shape
 
