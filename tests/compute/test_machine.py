@@ -58,7 +58,7 @@ def test_a_gpu_takes_what_its_generation_has(monkeypatch, capability, expected):
 def test_a_precision_that_was_asked_for_is_taken_or_refused():
     assert choose_precision(tiny("-", precision="fp16"), CPU) == "fp16"
     assert choose_precision(tiny("-", precision="tf32"), torch.device("cuda")) == "tf32"
-    with pytest.raises(UsageError, match="precision tf32: is for CUDA"):
+    with pytest.raises(UsageError, match="precision tf32: needs CUDA"):
         choose_precision(tiny("-", precision="tf32"), CPU)
 
 

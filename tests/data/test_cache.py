@@ -165,7 +165,7 @@ def test_images_that_do_not_do_are_refused_as_in_memory(tmp_path):
 
 
 def test_scores_of_a_large_set_look_at_an_even_share_and_say_so(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring, "MOST_COMPARED", 20)
+    monkeypatch.setattr(scoring, "MAX_COMPARED_IMAGES", 20)
     watch = Notes()
     train(small(many, tmp_path, score_every=4, score_features="random"), watch)
     assert any("scores compare with 20 of the 39 images, evenly spread" in line for line in watch.lines)

@@ -68,7 +68,7 @@ def test_neighbours_are_different_images_nearest_first_and_begin_with_the_match(
     assert torch.equal(around.mirrored[:, 0], match.mirrored)
     distances = torch.minimum(torch.cdist(samples, rows), torch.cdist(samples, turned))
     assert torch.equal(around.index, distances.argsort(dim=1)[:, :count])
-    expected = distances.accumulate_grads(1, around.index) / space.scale[around.index]
+    expected = distances.gather(1, around.index) / space.scale[around.index]
     torch.testing.assert_close(around.ratio, expected)
 
 

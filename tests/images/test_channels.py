@@ -19,7 +19,7 @@ from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.augment import apply, draw
 
 CPU = torch.device("cpu")
-KINDS = ("color", "translation", "cutout", "flip", "zoom", "rotation")
+KINDS = ("color", "translation")
 
 
 def straight(size=32, seed=0):
@@ -102,13 +102,6 @@ def test_a_changed_picture_stays_premultiplied_and_what_is_empty_stays_empty(kin
     else:  # leaves [-1, 1], as that of RGB does
         assert torch.allclose(changed[:, 3], images[:, 3])
         assert (changed[:, :, :8] == -1).all()
-
-
-def test_a_transparent_box_can_not_be_taught():
-    with pytest.raises(UsageError, match="augment cutout"):
-        TrainConfig("photos", channels=4, augment=("cutout",), augment_probability=1.0)
-    TrainConfig("photos", channels=4, augment=("cutout",))
-    TrainConfig("photos", channels=3, augment=("cutout",), augment_probability=1.0)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
