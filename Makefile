@@ -11,9 +11,9 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -n auto
 
-# What make test leaves out: tests that compile networks or start several processes.
+# What make test leaves out: slow tests, and those that compile networks or start several processes.
 test-more: .venv/installed
-	$(BIN)/pytest -n auto -m 'compile or processes'
+	$(BIN)/pytest -n auto -m 'compile or processes or slow'
 
 check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks experiments

@@ -168,7 +168,7 @@ def test_scores_of_a_large_set_look_at_an_even_share_and_say_so(many, tmp_path, 
     monkeypatch.setattr(scoring, "MAX_COMPARED_IMAGES", 20)
     watch = Notes()
     train(small(many, tmp_path, score_every=4, score_features="random"), watch)
-    assert any("scores compare with 20 of the 39 images, evenly spread" in line for line in watch.lines)
+    assert any("scores compare with 20 of 39 images, evenly spaced" in line for line in watch.lines)
 
 
 def test_clean_removes_the_file_and_nothing_else(many, tmp_path, capsys):

@@ -74,6 +74,7 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_what_was_generated_is_found_again_from_nine_of_ten_seeds(model):
     """As near as the right latent is without its noise, which is 25.6 dB here, and 34 dB with the noise."""
     effort = Effort(steps=80, noise_steps=30, starts=2, candidates=16)

@@ -377,6 +377,7 @@ def test_a_progress_that_is_shown_already_is_left_open_and_one_that_is_given_is_
     assert shown.closed == 1
 
 
+@pytest.mark.slow
 def test_published_scores_run_on_inceptions_layout_with_weights_from_a_file(model, tmp_path, monkeypatch):
     photos, folder = draw_folder(tmp_path / "photos", 10), tmp_path / "weights"
     monkeypatch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=10))

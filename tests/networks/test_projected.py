@@ -215,6 +215,7 @@ def test_recomputing_reaches_the_frozen_network_and_changes_no_bit(backbone):
     assert all(torch.equal(value, other.tensors()[name]) for name, value in one.tensors().items())
 
 
+@pytest.mark.slow
 def test_a_recorded_step_can_be_replayed_in_the_same_memory(backbone):
     """At a size where a window is drawn too."""
     (plain, one), (captured, other) = (fresh(config(batch=2, size=512), backbone) for _ in range(2))
