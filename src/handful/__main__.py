@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from handful.cli.main import program
 
-from handful.cli.main import main
-
-sys.exit(main())
+program()

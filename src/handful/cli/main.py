@@ -1,7 +1,7 @@
 """The command line. Torch is imported only once a command has found nothing wrong with its options and paths.
 
 Progress and notes go to the error stream, a command's answer to standard output. Exit codes: 0 done (also when a signal
-stopped a run, which then was saved), 1 something failed, 2 the command was used wrongly.
+stopped a run, which then was saved), 1 something failed, 2 the command was used wrongly, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,11 +12,26 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from handful.cli import judge, machine, pictures, train  # noqa: F401 - they register their commands
 from handful.cli.command import COMMANDS, PROGRAM, Command
 from handful.config.text import nearest
 from handful.errors import HandfulError, UsageError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a program that SIGINT ended."""
+
+
+def program() -> NoReturn:
+    """Run the command line as a program of its own, and end it with the exit code."""
+    code = main()
+    if code == INTERRUPTED:
+        # Python would first wait for compilers that still work.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +55,7 @@ def execute(arguments: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 
