@@ -35,6 +35,14 @@ def no_cache_of_this_machine(tmp_path_factory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Leave writing to the system: no test pulls the plug, and a flush takes milliseconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def small_budget() -> Iterator[None]:
     """Draw few pictures beside the steps."""
     from few import QUICK, SMALL

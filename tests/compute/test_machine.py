@@ -113,6 +113,7 @@ def test_no_more_threads_than_processors(monkeypatch):
     assert set_to == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for page faults")
 def test_memory_is_kept_between_steps():
     """Counted in a process of its own, since the setting stays: pages fetched anew for a map of 64 MB."""

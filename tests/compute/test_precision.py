@@ -11,6 +11,7 @@ from handful.compute.precision import PRECISIONS, memory_format
 from handful.training.state import State
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "close"), [("bf16", 0.06), ("fp16", 0.02)])
 def test_half_precision_is_near_float32(precision, close):
     """The same first step from the same weights: losses by ratio, gradients by direction."""

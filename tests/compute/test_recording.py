@@ -11,6 +11,7 @@ from handful.training import step as step_module
 from parts import EVERY_PART
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [PUBLISHED, {"precision": "fp16"}, EVERY_PART | {"precision": "bf16"}])
 def test_a_recorded_step_can_be_replayed_in_the_same_memory(options):
     """No waiting for the device, no number from the host, nothing that moves: what a CUDA graph needs."""

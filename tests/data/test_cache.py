@@ -52,6 +52,7 @@ def notes_of(config: TrainConfig) -> str:
     return "\n".join(watch.lines)
 
 
+@pytest.mark.slow
 def test_training_from_the_file_and_resuming_ends_with_the_weights_of_training_from_memory(many, tmp_path):
     scores = {"score_every": 4, "hold_back": 0.1, "score_features": "random"}
     train(small(many, tmp_path / "memory", image_memory=1.0, **scores), Quiet())

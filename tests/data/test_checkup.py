@@ -243,6 +243,7 @@ def test_a_run_is_told_in_brief(spoiled):
     assert {"near-duplicates", "blank", "bars", "outliers"} <= kinds
 
 
+@pytest.mark.slow
 def test_real_sets_have_the_faults_that_eyes_can_see(data):
     known = {
         "cells": {"near-duplicates": {"0035.jpg", "0036.jpg"}, "outliers": {"0140.jpg", "0151.jpg"}},

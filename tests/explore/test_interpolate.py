@@ -137,6 +137,7 @@ def variation(steps) -> float:
     return float(steps.std(correction=0) / steps.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", [False, True])
 def test_even_steps_vary_less_than_half_as_much_as_plain_ones(model, loop):
     walk, measure = Walk(model, model.latents([1, 2, 3]), loop), load_measure("features", CPU)

@@ -114,6 +114,7 @@ def test_the_sheet_has_content_style_and_mixes_in_their_places(model, tmp_path):
             assert np.array_equal(cell(place + 1, other + 1), mixed[place, other].numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "text"),
     [

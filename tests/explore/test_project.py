@@ -283,6 +283,7 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_study_compares_training_images_with_those_that_the_run_held_back(run, tmp_path, capsys):
     arguments = ["project", run / "run", run / "photos", "--study", "--most", 3, "--out", tmp_path, *BRIEF, "--json"]
     assert cli.main([*map(str, arguments)]) == 0
@@ -315,6 +316,7 @@ def test_a_study_compares_training_images_with_those_that_the_run_held_back(run,
     assert (tmp_path / "unseen.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_study_needs_images_that_were_not_trained_on(run, photos, tmp_path):
     how = {"out": tmp_path, "effort": QUICK, "progress": Quiet(), "device": "cpu"}
     with pytest.raises(UsageError, match="was trained on other images than"):

@@ -47,6 +47,7 @@ def fill(folder, modes, classes, count):
         (folder / "class 0" if classes else folder).joinpath(name).write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
@@ -114,6 +115,7 @@ def trained(request, tmp_path_factory):
     return config
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_any_kind_ends_with_the_same_weights(trained, tmp_path):
     shutil.copytree(trained.folder, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000004")
@@ -127,6 +129,7 @@ def load_bytes(folder):
     return (folder / "model" / WEIGHTS).read_bytes()
 
 
+@pytest.mark.slow
 def test_runs_of_any_kind_are_scored_and_reported(trained):
     result = evaluate(trained.folder, trained.images, device="cpu", progress=Quiet())
     assert result.scores.kid is not None
@@ -140,6 +143,7 @@ def test_runs_of_any_kind_are_scored_and_reported(trained):
         assert "Class by class" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["png", "webp"])
 def test_pictures_of_any_kind_are_written_in_their_mode(trained, tmp_path, format):
     files = generate(trained.folder, [0, 1], tmp_path, grid=tmp_path / "grid.png", format=format, progress=Quiet())

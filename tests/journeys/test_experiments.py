@@ -106,6 +106,7 @@ def test_a_run_is_done_once_and_only_for_its_own_options(table, tmp_path, monkey
         experiments.run(cell)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_is_not_taken_for_done(table, tmp_path, monkeypatch):
     from handful.example.flowers import draw
 

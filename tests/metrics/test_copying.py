@@ -112,6 +112,7 @@ def spoiled(images: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "among"), [("cells", 0.03), ("raccoons", 0.08), ("emoji", 0.08)])
 def test_on_real_images_spoiled_copies_are_copies_and_fresh_images_are_not(data, name, among):
     images = load_folder(data / name, Geometry((64, 64))).images[:120]

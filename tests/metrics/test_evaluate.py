@@ -106,6 +106,7 @@ def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp
     assert result.scores.spread == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_user_gets_scores_through_a_network_that_has_seen_photos(photos):
     command = [sys.executable, "-m", "handful", "evaluate", str(photos), str(photos), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -56,6 +56,7 @@ def test_statistics_left_from_training_would_be_wrong():
     assert (average(z, noise)[0] - before).abs().mean() > 0.05
 
 
+@pytest.mark.slow
 def test_calibration_depends_on_the_weights_alone_and_ends_in_eval_mode():
     first, second = generator(), generator()
     calibrate(first)

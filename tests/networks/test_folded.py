@@ -12,6 +12,7 @@ from handful.networks.folded import FoldedGenerator
 from support.models import CPU, trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "options"),
     [(size, {}) for size in (32, 64, 128, 256, 512)] + [(64, {"sle": False})],

@@ -43,6 +43,7 @@ def test_the_paper_preset_has_the_released_costs(size):
     assert costs == pytest.approx(RELEASED_COSTS[size], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 64, 96, 128, 256, 512, 1024, 2048, "96x64", "320x192"])
 def test_the_blocks_of_a_description_hold_every_parameter(size):
     config = default("-", size=size, channels=3)

@@ -86,6 +86,7 @@ def test_the_frozen_network_sees_from_128_to_256_pixels_whatever_the_size(size, 
     assert [tuple(each.shape[1:]) for each in maps] == list(zip((64, 128, 256, 512), sides, sides, strict=True))
 
 
+@pytest.mark.slow
 def test_every_logit_is_read_from_the_map_that_its_head_is_named_for(backbone):
     discriminator = made(config(size=512), backbone)
     images, small = pictures(512)
@@ -152,6 +153,7 @@ def test_gradients_reach_every_image_through_what_is_frozen(size, backbone):
     assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_steps_change_the_heads_and_nothing_that_is_frozen(precision, backbone):
     original = copy.deepcopy(backbone.state_dict())
@@ -192,6 +194,7 @@ def test_all_of_the_generator_learns_but_the_small_image_that_nobody_judges(back
     assert {name for name, master in masters.items() if torch.equal(master, before[name])} == {"to_small"}
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_float32_and_lies_channels_last(backbone):
     full, exact = fresh(config(size=64), backbone)
     half, rough = fresh(config(size=64, precision="bf16"), backbone)
@@ -262,6 +265,7 @@ def short(photos: Path, run: Path, **options) -> TrainConfig:
     return dataclasses.replace(config(perceptual="auto"), images=photos, **given | options)
 
 
+@pytest.mark.slow
 def test_a_run_reads_the_file_of_the_package_and_a_resumed_one_ends_with_the_same_bits(photos, tmp_path):
     whole, parts = (short(photos, tmp_path / name) for name in ("whole", "parts"))
     notes = Notes()

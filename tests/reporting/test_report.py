@@ -163,6 +163,7 @@ def test_a_run_without_a_model_yet_is_refused_and_keeps_its_old_page(trained, tm
     assert (run / "report.html").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_page_but_one_can_be_asked_for(trained, tmp_path, monkeypatch):
     config = dataclasses.replace(trained, run=tmp_path / "run", steps=1000, device="cpu", score_every=0)
 

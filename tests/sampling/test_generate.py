@@ -122,6 +122,7 @@ def test_slow_writing_holds_the_computing_back_and_is_named(source, tmp_path, mo
     assert "images/s" in notes.lines[-1]
 
 
+@pytest.mark.slow
 def test_slow_computing_is_named_with_what_helps(source, tmp_path, monkeypatch):
     monkeypatch.setattr("handful.sampling.generate.write_png", lambda path, image: None)
     monkeypatch.setattr("handful.sampling.generate.best_precision", lambda device: "bf16")

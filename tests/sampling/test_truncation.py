@@ -110,6 +110,7 @@ def test_what_is_not_from_0_to_1_is_refused(truncation):
         Model(Generator(GeneratorConfig(size=32, width=8))).sample([0], truncation=truncation)
 
 
+@pytest.mark.slow
 def test_scores_and_neighbours_are_those_of_truncated_pictures(model, tmp_path, monkeypatch):
     monkeypatch.setitem(PROTOCOLS, "quick", dataclasses.replace(PROTOCOLS["quick"], samples=24, paths=2))
     model.save(tmp_path / "model")

@@ -25,6 +25,7 @@ def little_is_measured(monkeypatch) -> None:
     monkeypatch.setitem(benchmark.MATRIX_SIDE, "cpu", 1024)
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_keys_that_programs_read(capsys):
     options = ["--preset", "tiny", "--size", "32", "--batch", "2", "--device", "cpu", "--rounds", "2", "--json"]
     assert cli.main(["bench", *options]) == 0
@@ -39,6 +40,7 @@ def test_the_command_prints_the_keys_that_programs_read(capsys):
     assert result["train_share_of_peak"] < 1
 
 
+@pytest.mark.slow
 def test_the_table_says_what_the_numbers_are(capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "import_time", lambda: 1.0)
     options = ["--preset", "tiny", "--size", "32", "--batch", "2", "--device", "cpu", "--rounds", "1", "--perceptual"]
@@ -48,6 +50,7 @@ def test_the_table_says_what_the_numbers_are(capsys, monkeypatch):
         assert word in text
 
 
+@pytest.mark.slow
 def test_rounds_in_which_the_machine_was_unsteady_are_left_out(monkeypatch):
     """Every piece takes one second, but in one round the machine is half as fast."""
     usual, calls = benchmark.mean_seconds, itertools.count()
@@ -64,6 +67,7 @@ def test_rounds_in_which_the_machine_was_unsteady_are_left_out(monkeypatch):
     assert result.peak_gflops == pytest.approx(2 * 1024**3 / 1e9, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_operations_of_a_step_are_counted():
     images = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)
     count = lambda **options: benchmark.count_flop(  # noqa: E731

@@ -93,6 +93,7 @@ def test_batch_auto_takes_what_fits_and_trying_changes_nothing(photos, tmp_path,
     assert f"--batch auto: 8 images a step, in micro-batches of {micro_batch}" in notes.lines
 
 
+@pytest.mark.slow
 def test_a_run_with_batch_auto_is_that_with_what_it_chose(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(Forecaster, "largest_micro_batch", lambda self, state: 4)
     config = small(photos, tmp_path / "auto", steps=1, batch="auto")

@@ -82,6 +82,7 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(photos, tmp_path, 
     assert not (config.folder / "model").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -77,6 +77,7 @@ def by_hand(photos, tmp_path_factory) -> dict[bool, TrainConfig]:
     return runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("home", "name", "call", "when"), PLACES, ids=[f"{place[1]} {place[2]}" for place in PLACES])
 def test_a_step_that_ran_out_of_memory_is_that_of_a_run_halved_there_by_hand(
     photos, by_hand, tmp_path, monkeypatch, home, name, call, when

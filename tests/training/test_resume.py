@@ -40,6 +40,7 @@ def test_a_longer_run_is_the_same_run_resumed(photos, tmp_path, finished):
     assert f"{short.folder}: resuming from step 2 of 4" in notes.lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"precision": "bf16"}, {"precision": "fp16"}, {"recompute": True}, EVERY_PART | {"steps": 3}]
 )
@@ -93,6 +94,7 @@ def test_a_killed_run_that_is_started_again_ends_with_the_same_state(photos, tmp
     assert [line["step"] for line in log_of(config)] == [*range(1, config.steps + 1)]
 
 
+@pytest.mark.slow
 def test_a_run_holds_its_folder_until_ctrl_c_has_it_saved_and_left(photos, tmp_path):
     config = small(photos, tmp_path / "run", steps=ENDLESS, checkpoint_every=2)
     process = start(config)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from small_runs import small
@@ -29,6 +30,15 @@ def test_the_first_signal_answers_at_once_and_asks_to_stop(number):
     assert signal.getsignal(number) is usual
 
 
+@pytest.fixture
+def usual_ctrl_c() -> Iterator[None]:
+    """Handle Ctrl-C as Python does: a program that a shell has put into the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_stops_now():
     with shown_on(Notes()), stop_on_signals():
         os.kill(os.getpid(), signal.SIGINT)

@@ -140,6 +140,7 @@ def test_a_run_stands_by_itself_once_it_has_begun(photos, source, tmp_path, opti
     assert start["fingerprint"] == json.loads((whole.folder / "config.json").read_text())["start"]["fingerprint"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_run_killed_around_its_first_checkpoint_starts_from_its_source_once(photos, source, tmp_path, left):
     """With none it reads the source again; with that of step 0 it needs it no more."""
