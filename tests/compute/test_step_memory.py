@@ -55,7 +55,7 @@ def test_nothing_grows_from_step_to_step():
     assert living() == before
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_memory_does_not_grow_over_thousands_of_steps(precision):
     script = f"""
