@@ -50,7 +50,23 @@ class Scores:
     unevenness: float | None = score("unevenness, dB", "dots and checkers that they lack; up to 0.3 means none")
     detail: float | None = score("detail, dB", "power of the finest detail; above 0 is grain, below 0 blur")
     path_length: float | None = score("path length", "1 if images change evenly between two latents, 8 if they jump")
+    distance: float | None = None
+    """Distance of the features to those of the training images; 1 for fresh real images."""
+    distance_error: float | None = None
+    squeezenet_distance: float | None = None
+    squeezenet_distance_error: float | None = None
+    squeezenet_kid: float | None = None
+    squeezenet_kid_error: float | None = None
+    variety: float | None = None
+    """Vendi score as a share of the training images' own; 1 is as varied as they are."""
+    variety_error: float | None = None
+    squeezenet_variety: float | None = None
+    squeezenet_variety_error: float | None = None
     copies: float | None = score("copies", "share of samples that copy a training image", ".1%")
+    copies_error: float | None = None
+    """Standard error of ``copies``."""
+    copies_of_fresh: float | None = None
+    """Share of fresh real images that the rule for copies would flag."""
     novelty: float | None = score("novelty", "distance to the nearest training image; 0 is a copy, about 1 is new")
 
     def text(self, name: str) -> str:

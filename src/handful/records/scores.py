@@ -39,12 +39,29 @@ class Score:
     accuracy_unseen: float | None
     """The same for held-out images."""
     score_seconds: float
+    distance: float | None = None
+    """Distance of the features to those of the training images; 1 for fresh real images. None in older logs."""
+    distance_error: float | None = None
+    squeezenet_distance: float | None = None
+    """The same through SqueezeNet; None where it is missing."""
+    squeezenet_distance_error: float | None = None
+    squeezenet_kid: float | None = None
+    squeezenet_kid_error: float | None = None
+    variety: float | None = None
+    """Vendi score as a share of the training images' own; 1 is as varied as they are. None in older logs."""
+    variety_error: float | None = None
+    squeezenet_variety: float | None = None
+    squeezenet_variety_error: float | None = None
+    copies_error: float | None = None
+    """Standard error of ``copies``."""
+    copies_of_fresh: float | None = None
+    """Share of fresh real images that the rule for copies would flag."""
 
 
 def read_history(lines: Sequence[Mapping[str, Any]]) -> list[Score]:
     """Return the scores among the lines of a log."""
     names = [field.name for field in dataclasses.fields(Score)]
-    return [Score(**{name: line[name] for name in names}) for line in lines if "kid" in line]
+    return [Score(**{name: line[name] for name in names if name in line}) for line in lines if "kid" in line]
 
 
 def refusal(score: Score) -> str | None:
