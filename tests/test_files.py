@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from handful.data.photos import SkippedFile
-from handful.files import printable, replacing, write_json
+from handful.files import printable, replacing, sweep, write_json
 
 
 def fail_half_way(path):
@@ -44,3 +44,27 @@ def test_printable_escapes_only_what_cannot_be_printed():
     assert printable(Path("a\nb\x1b[0m.png")) == r"a\nb\x1b[0m.png"
     assert printable(os.fsdecode(b"\xff.png")) == r"\udcff.png"
     assert str(SkippedFile(Path("a\tb.png"), "empty file")) == r"a\tb.png: empty file"
+
+
+def test_a_sweep_removes_only_temporary_files_of_the_names_it_is_given(tmp_path):
+    own = [".value.json.12ab.part", ".step-00000003.7.part"]
+    strangers = [".holiday.mp4.part", ".value.json.part", ".notes.txt.12ab.part", "value.json.12ab.part", ".value.json"]
+    for name in own + strangers:
+        (tmp_path / name).write_text("x")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / own[0]).write_text("x")
+    sweep(tmp_path, ["value.json", "step-*"])
+    assert {path.name for path in tmp_path.iterdir()} == {*strangers, "sub"}
+    assert (tmp_path / "sub" / own[0]).exists()
+    sweep(tmp_path / "missing", ["value.json"])
+
+
+def test_a_sweep_follows_no_link(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("x")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".step-00000003.7.part").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    sweep(run, ["step-*"])
+    assert not list(run.iterdir())
+    assert (tmp_path / "elsewhere" / "file").exists()

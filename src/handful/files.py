@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+import secrets
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from handful.errors import UsageError
 
-TEMPORARY_ENDING = ".part"
+TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]+\.part")
+"""A temporary name, and the final name within it."""
 
 _UMASK = os.umask(0)  # can only be read by setting it
 
@@ -24,8 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block fails or the process dies, ``path`` is unchanged. Works for a file, and for a folder that is new.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_ENDING}")
-    remove(temporary)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
         for written in [*temporary.glob("*"), temporary]:
@@ -82,15 +85,25 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files that dead processes have left below a folder. No live process may write to it."""
-    for left in sorted(folder.rglob(f".*{TEMPORARY_ENDING}")):
-        remove(left)
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove temporary files that dead processes have left in a folder, of files with these names.
+
+    Looks at no sub-folder, and leaves all other files alone. No live process may write to the folder.
+
+    Args:
+        folder: The folder; it may be missing.
+        names: Final names; ``*`` stands for any letters.
+    """
+    patterns = list(names)
+    for path in sorted(folder.glob(".*.part")):
+        match = TEMPORARY.fullmatch(path.name)
+        if match is not None and any(fnmatchcase(match[1], pattern) for pattern in patterns):
+            remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder of files, if it exists."""
-    if path.is_dir():
+    """Remove a file, a link, or a folder of files, if it exists."""
+    if path.is_dir() and not path.is_symlink():
         for child in path.iterdir():
             child.unlink()
         path.rmdir()

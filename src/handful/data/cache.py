@@ -33,8 +33,6 @@ from handful.files import printable, replacing, sweep, write_json
 from handful.progress import advance, note
 from handful.records import layout
 
-IMAGES, ABOUT = "images.uint8", "about.json"
-
 RESERVED_BYTES = GIGA
 """Disk space left free for checkpoints."""
 
@@ -48,7 +46,7 @@ def fits_in_memory(config: TrainConfig) -> bool:
     Raises:
         UsageError: The images cannot be found.
     """
-    if (config.folder / layout.CACHE / ABOUT).exists():
+    if (config.folder / layout.CACHE / layout.ABOUT_CACHE).exists():
         return False
     return len(open_photos(config.images).files) * config.geometry.bytes_per_image <= max_image_bytes(
         config.image_memory
@@ -84,10 +82,10 @@ def create(folder: Path, photos: Photos, origin: dict[str, Any], config: TrainCo
     limit = max_image_bytes(config.image_memory) / GIGA
     note(
         f"the images take {needed / GIGA:.2f} GB, more than the {limit:.2f} GB of memory they may use"
-        f" (--image-memory): decoding them into {folder / IMAGES}"
+        f" (--image-memory): decoding them into {folder / layout.CACHED_IMAGES}"
     )
     require_disk_space(folder, needed)
-    with replacing(folder / IMAGES) as temporary:
+    with replacing(folder / layout.CACHED_IMAGES) as temporary:
         dataset = load_folder(config.images, config.geometry, allocate=partial(allocate_in_file, temporary))
         kept, held_out = choose_held_out(find_classes(dataset.names, config), config)
         training, others = split_images(dataset.images, kept, held_out)
@@ -105,17 +103,17 @@ def create(folder: Path, photos: Photos, origin: dict[str, Any], config: TrainCo
         "small": dataset.small,
         "ignored": dataset.ignored,
     }
-    write_json(folder / ABOUT, about)
+    write_json(folder / layout.ABOUT_CACHE, about)
 
 
 def reopen(folder: Path, origin: dict[str, Any], config: TrainConfig) -> Dataset | None:
     """Map the cache if it is complete and was made from the same images in the same way; else tell the user why not."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / layout.ABOUT_CACHE).read_text(encoding="utf-8"))
         same, names = about["made"] == origin, tuple(about["names"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    path = folder / IMAGES
+    path = folder / layout.CACHED_IMAGES
     if not same:
         note(f"the images have changed since {path} was written: decoding them again")
         return None
@@ -215,8 +213,9 @@ def remove(folder: Path) -> int:
     freed = 0
     if not folder.is_dir():
         return freed
-    sweep(folder)
-    for name in (ABOUT, IMAGES):
+    names = layout.ABOUT_CACHE, layout.CACHED_IMAGES  # the first says that the second is complete
+    sweep(folder, names)
+    for name in names:
         path = folder / name
         if path.is_file():
             freed += path.stat().st_size

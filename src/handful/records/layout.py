@@ -36,12 +36,28 @@ SCORE = "score.json"
 
 CACHE = "cache"
 
+CACHED_IMAGES, ABOUT_CACHE = "images.uint8", "about.json"
+"""In ``cache/``."""
+
 TENSORBOARD = "tensorboard"
 
 REPORT = "report.html"
 
 LOCK = ".lock"
 """Held by the process that trains in the folder."""
+
+WEIGHTS = "model.safetensors"
+"""In a model folder, beside its own ``config.json``."""
+
+WRITTEN = {
+    "": (CONFIG, LOG, REPORT),
+    SAMPLES: ("step-*.png",),
+    CHECKPOINTS: ("step-*",),
+    MODEL: (WEIGHTS, CONFIG),
+    BEST: (WEIGHTS, CONFIG, SCORE),
+    CACHE: (CACHED_IMAGES, ABOUT_CACHE),
+}
+"""Names that a run writes in each of its folders. A process that dies may leave temporary files for them."""
 
 
 def step_name(step: int) -> str:

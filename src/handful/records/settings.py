@@ -13,8 +13,11 @@ from handful.config.choices import Fit
 from handful.config.text import option
 from handful.config.train import MAY_CHANGE, TrainConfig
 from handful.errors import UsageError
-from handful.files import write_json
-from handful.records.layout import CONFIG
+from handful.files import printable, write_json
+from handful.records.layout import ABOUT_CACHE, CACHE, CACHED_IMAGES, CHECKPOINTS, CONFIG
+
+NAMED_FILES = 4
+"""Files that a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,35 @@ def read_settings(folder: Path) -> Settings | None:
         return Settings(options, saved["fingerprint"], saved["images"], *words)
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: does not hold the settings of a run ({error!r}); choose another --run") from error
+
+
+def read_own_settings(folder: Path) -> Settings | None:
+    """Read the config.json of a folder to train in; None for one that no run has begun in.
+
+    Raises:
+        UsageError: as ``read_settings``; or the folder holds files that no run has written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--run {printable(folder)}: is a file; choose another --run")
+    settings = read_settings(folder)
+    foreign = [] if settings is not None else foreign_names(folder)
+    if foreign:
+        named = ", ".join(map(printable, foreign[:NAMED_FILES])) + (", ..." if len(foreign) > NAMED_FILES else "")
+        lost = f"; if it was a run, its {CONFIG} is lost" if (folder / CHECKPOINTS).is_dir() else ""
+        raise UsageError(
+            f"--run {printable(folder)}: is not empty and holds no run ({named}){lost}; choose another --run"
+        )
+    return settings
+
+
+def foreign_names(folder: Path) -> list[str]:
+    """Return what a folder without config.json holds that a run cannot have left there.
+
+    Hidden files are passed over, as file managers write some. A run that dies early may leave a cache.
+    """
+    names = {path.name for path in folder.glob("[!.]*")} - {"lost+found"}
+    cached = {path.name for path in (folder / CACHE).glob("[!.]*")}
+    return sorted(names - {CACHE} if cached <= {CACHED_IMAGES, ABOUT_CACHE} else names)
 
 
 def fit_of_run(source: Path) -> Fit:

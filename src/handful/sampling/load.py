@@ -9,7 +9,8 @@ from handful.config.choices import SamplingPrecision
 from handful.errors import UsageError
 from handful.networks.generator import Generator
 from handful.sampling.model import Model
-from handful.sampling.model_files import WEIGHTS, find_weights, read_model
+from handful.records.layout import WEIGHTS
+from handful.sampling.model_files import find_weights, read_model
 
 
 def load(

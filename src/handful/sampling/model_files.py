@@ -13,9 +13,7 @@ from torch import Tensor
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.files import replacing, write_json
-from handful.records.layout import BEST, MODEL, SCORE
-
-WEIGHTS = "model.safetensors"
+from handful.records.layout import BEST, CONFIG, MODEL, SCORE, WEIGHTS
 
 FORMAT = "handful generator 1"
 
@@ -26,7 +24,7 @@ def write_model(folder: Path, config: GeneratorConfig, weights: dict[str, Tensor
     weights = {name: value.contiguous().cpu() for name, value in weights.items()}
     with replacing(folder / WEIGHTS) as temporary:
         save_file(weights, temporary, metadata={"handful": json.dumps(options)})
-    write_json(folder / "config.json", options)
+    write_json(folder / CONFIG, options)
 
 
 def read_model(path: Path, device: str) -> tuple[GeneratorConfig, dict[str, Tensor]]:

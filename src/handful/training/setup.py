@@ -27,7 +27,7 @@ from handful.metrics.features import Extractor
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.objective.losses import Distance
 from handful.progress import note
-from handful.records.settings import Settings, read_settings, reconcile, settle
+from handful.records.settings import Settings, read_own_settings, reconcile, settle
 from handful.training.resolve import resolve
 from handful.training.state import State
 from handful.training.step import Step
@@ -76,7 +76,7 @@ def prepare(config: TrainConfig, processes: Processes = ALONE) -> Iterator[Setup
         UsageError: Options, images or the run folder do not fit, or several processes cannot share the batch.
         WeightsError: A weight file that was asked for cannot be had.
     """
-    saved = read_settings(config.folder)
+    saved = read_own_settings(config.folder)
     if saved is not None:
         config = reconcile(config, saved.config)
     micro_batch = None if config.micro_batch == "auto" else config.micro_batch

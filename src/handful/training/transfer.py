@@ -25,9 +25,9 @@ from handful.networks.generator import Generator, small_size
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.progress import note
 from handful.records import layout
-from handful.records.layout import STATE
+from handful.records.layout import STATE, WEIGHTS
 from handful.sampling.load import load
-from handful.sampling.model_files import WEIGHTS, find_weights
+from handful.sampling.model_files import find_weights
 from handful.training import checkpoint
 from handful.training.state import State
 

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
-from handful.files import sweep, write_json
+from handful.files import require_folder, sweep, write_json
 from handful.images.grid import grid, write_png
 from handful.progress import show_entry
 from handful.records import layout
@@ -30,12 +30,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Create a run folder if it is missing, and lock it, so that no other process trains there.
 
     Raises:
-        UsageError: Another process does.
+        UsageError: Another process does, or the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    require_folder(folder, "--run")
     try:
         with FileLock(folder / layout.LOCK, timeout=0):
-            sweep(folder)
+            for place, names in layout.WRITTEN.items():
+                sweep(folder / place, names)
             yield
     except Timeout:
         raise UsageError(f"--run {folder}: another process is training in this folder") from None
