@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import secrets
@@ -10,11 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from handful.errors import UsageError
 
 TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]+\.part")
 """A temporary name, and the final name within it."""
+
+SHOWN_LETTERS = 60
 
 _UMASK = os.umask(0)  # can only be read by setting it
 
@@ -71,7 +75,26 @@ def require_file(path: Path, option: str = "--out") -> None:
 def write_json(path: Path, value: object) -> None:
     """Write a value as indented JSON, atomically."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401
+    """Parse JSON as its standard has it: no NaN, no Infinity, no number that becomes one.
+
+    Raises:
+        ValueError: The text is something else, is not UTF-8, is nested too deeply, or a number is too long.
+    """
+
+    def parse_number(text: str) -> float:
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(f"{text[:20]} is not a finite number")
+        return number
+
+    try:
+        return json.loads(text, parse_float=parse_number, parse_constant=parse_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def flush(path: Path) -> None:
@@ -124,3 +147,8 @@ def printable(path: Path | str) -> str:
     Brackets are unchanged, so text for rich still needs ``rich.markup.escape``.
     """
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
+def shortened(text: str) -> str:
+    """Return what a message shows of a value: printable, and not longer than a line."""
+    return printable(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}...")

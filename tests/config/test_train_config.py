@@ -55,7 +55,7 @@ def test_an_unknown_option_is_refused_with_the_nearest():
         ({"hold_back": 0.9}, "hold_back 0.9: must be at least 0 and at most 0.5"),
         ({"augment_target": 1}, "augment_target 1: must be above -1 and below 1"),
         ({"weights": 3}, "weights 3: must be a path"),
-        ({"width": 12}, "width 12: must be at least 8 and a multiple of 8"),
+        ({"width": 12}, "width 12: must be at least 8, at most 4096 and a multiple of 8"),
         ({"discriminator": "projected", "channels": 4}, "its network takes RGB; add channels 3"),
         ({"discriminator": "projected", "labels": "folders"}, "has no classes; leave labels out"),
     ],

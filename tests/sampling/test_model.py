@@ -131,7 +131,7 @@ def test_what_is_not_a_model_is_refused_with_its_name(model, tmp_path):
     with pytest.raises(UsageError, match=r"model.safetensors: cannot be read .* may be cut short"):
         handful.load(tmp_path / "cut")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UsageError, match=r"other.safetensors: was not written by this version of handful"):
+    with pytest.raises(UsageError, match=r"other.safetensors: is not a model of this version of handful"):
         handful.load(tmp_path / "other.safetensors")
 
 

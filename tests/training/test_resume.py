@@ -2,18 +2,23 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from small_runs import log_of, require_same, saved, small, weights
 
+from handful.compute.tensor_files import write_tensors
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.progress import Quiet
-from handful.training.checkpoint import every
+from handful.records.layout import STATE
+from handful.training.checkpoint import FORMAT, every
 from handful.training.loop import train
 from notes import Notes
 from parts import EVERY_PART
@@ -126,13 +131,93 @@ def test_what_a_dying_process_left_half_written_is_passed_over(photos, tmp_path,
     assert not list(config.folder.rglob(".*.part"))  # else each kill could cost the size of a checkpoint for good
 
 
-def test_a_damaged_checkpoint_is_named_with_the_remedy(photos, tmp_path):
-    config = small(photos, tmp_path / "run", steps=1)
+def damage(folder, how):
+    """Damage the file of a checkpoint."""
+    file = folder / STATE
+    data = bytearray(file.read_bytes())
+    state = {name: value.clone() for name, value in load_file(file).items()}
+    match how:
+        case "cut":
+            file.write_bytes(data[:-100])
+        case "empty":
+            file.write_bytes(b"")
+        case "one bit":
+            data[-1000] ^= 1
+            file.write_bytes(data)
+        case "zeros":
+            file.write_bytes(data[:-4096] + bytes(4096))
+        case "other shapes":
+            write_tensors(file, state | {"average.to_image.weight": torch.zeros(3)}, FORMAT, NUMBERS)
+        case "other step":
+            write_tensors(file, state, FORMAT, NUMBERS | {"step": 7})
+        case "no numbers":
+            write_tensors(file, state, FORMAT, {"step": None})
+        case "not finite":
+            state["average.to_image.weight"][0] = torch.nan
+            write_tensors(file, state, FORMAT, NUMBERS)
+        case "missing":
+            file.unlink()
+
+
+NUMBERS = {"step": 3, "seconds": 1.0, "micro_batch": 4}
+
+
+@pytest.fixture(scope="module")
+def three_steps(photos, tmp_path_factory) -> TrainConfig:
+    """A run of three steps with checkpoints of the last two."""
+    config = small(photos, tmp_path_factory.mktemp("three") / "run", steps=3, checkpoint_every=1)
     train(config, Quiet())
-    file = every(config.folder / "checkpoints")[-1] / "state.safetensors"
-    file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(UsageError, match=r"step-00000001: cannot be read .* delete this folder to resume"):
-        train(dataclasses.replace(config, steps=2), Quiet())
+    return config
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "one bit",
+        "other step",
+        "missing",
+        *(
+            pytest.param(how, marks=pytest.mark.slow)
+            for how in ("cut", "empty", "zeros", "other shapes", "no numbers", "not finite")
+        ),
+    ],
+)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken(tmp_path, finished, three_steps, how):
+    config = dataclasses.replace(three_steps, run=tmp_path / "run", steps=4)
+    shutil.copytree(three_steps.folder, config.folder)
+    damage(config.folder / "checkpoints" / "step-00000003", how)
+    notes = Notes()
+    train(config, notes)
+    assert weights(config) == weights(finished)
+    require_same(saved(config), saved(finished))
+    told = [line for line in notes.lines if "kept as step-00000003.damaged" in line]
+    assert len(told) == 1
+    assert told[0].startswith(str(config.folder / "checkpoints" / "step-00000003" / STATE))
+    assert f"{config.folder}: resuming from step 2 of 4" in notes.lines
+    names = {path.name for path in (config.folder / "checkpoints").iterdir()}
+    assert names == {"step-00000003", "step-00000004", "step-00000003.damaged"}
+
+
+def test_if_no_checkpoint_can_be_read_the_run_ends_and_nothing_is_touched(tmp_path, three_steps):
+    config = dataclasses.replace(three_steps, run=tmp_path / "run", steps=4)
+    shutil.copytree(three_steps.folder, config.folder)
+    for step in (2, 3):
+        damage(config.folder / "checkpoints" / f"step-0000000{step}", "cut")
+    before = {path: path.read_bytes() for path in config.folder.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"step-00000003.*no other checkpoint can be read.* with from_ .*model$"):
+        train(config, Quiet())
+    del before[config.folder / "config.json"]
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
+def test_a_checkpoint_of_before_checksums_is_read(tmp_path, finished, three_steps):
+    config = dataclasses.replace(three_steps, run=tmp_path / "run", steps=4)
+    shutil.copytree(three_steps.folder, config.folder)
+    file = config.folder / "checkpoints" / "step-00000003" / STATE
+    save_file(load_file(file), file, metadata={name: str(value) for name, value in NUMBERS.items()})
+    train(config, Quiet())
+    assert weights(config) == weights(finished)
+    assert not list(config.folder.rglob("*.damaged"))
 
 
 def test_a_resume_refuses_other_options_with_name_old_and_new_value(photos, finished):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from handful.config.text import listed, option
 from handful.errors import UsageError
+from handful.files import shortened
 
 PAPER_SIZES = (256, 512, 1024)
 
@@ -38,7 +39,8 @@ class Range:
         bounds = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
         words = [f"{name} {bound:g}" for name, bound in bounds.items() if bound is not None]
         words += [] if self.multiple_of is None else [f"a multiple of {self.multiple_of}"]
-        return " and ".join(words) + (f" ({self.reason})" if self.reason else "")
+        *others, last = words
+        return (f"{', '.join(others)} and {last}" if others else last) + (f" ({self.reason})" if self.reason else "")
 
 
 WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path"}
@@ -111,7 +113,7 @@ def broken_range(value: Any, kind: Any) -> Range | None:  # noqa: ANN401
 
 def written(value: object) -> str:
     """Write a value as the command line has it."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return shortened(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def check_paper(preset: str, size: int | str) -> None:

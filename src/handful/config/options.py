@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from handful.config.checks import Range
 from handful.config.choices import Augmentation, Channels, Fit, Precision, Preset
+from handful.config.generator import Width
 
 RECIPE_BATCH = 8
 """Images in a step of the published recipe, and the default."""
@@ -75,7 +76,7 @@ class RecipeOptions:
     """Images in a step. auto: 8, in micro-batches as large as memory allows."""
     seed: Annotated[int, Range(least=0)] = 0
     """Seed of everything random. The same seed, device and thread count give the same weights, bit for bit."""
-    width: Annotated[int, Range(least=8, multiple_of=8)] = 64
+    width: Width = 64
     """Channels of both networks at 128 px. Other resolutions follow in the paper's proportions."""
     from_: Path | None = None
     """Trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,

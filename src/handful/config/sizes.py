@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from handful.errors import UsageError
+from handful.files import shortened
 
 Shape = tuple[int, int]
 """Height and width, in pixels."""
@@ -38,9 +39,11 @@ def read_size(size: int | str) -> Shape:
     Raises:
         UsageError: if it cannot be read.
     """
-    match = re.fullmatch(r"\s*(\d+)\s*(?:[x*]\s*(\d+)\s*)?", str(size))
+    match = re.fullmatch(r"\s*(\d{1,6})\s*(?:[x*]\s*(\d{1,6})\s*)?", str(size))
     if match is None:
-        raise UsageError(f"--size {size}: give pixels, such as 256, or width and height, such as 768x512")
+        raise UsageError(
+            f"--size {shortened(str(size))}: give pixels, such as 256, or width and height, such as 768x512"
+        )
     return int(match[2] or match[1]), int(match[1])
 
 

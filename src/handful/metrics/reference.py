@@ -9,15 +9,17 @@ from typing import final
 
 import torch
 from jaxtyping import Float64, UInt8
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from handful.compute.tensor_files import open_tensors, write_tensors
+from handful.errors import UsageError
 from handful.files import cache_folder, replacing
 from handful.metrics.copying import Around, Matches, Space, nearer, thumbnails
 from handful.metrics.features import Extractor
 from handful.metrics.gather import BATCH, batches
 from handful.progress import advance
+
+FORMAT = "handful features"
 
 
 @final
@@ -78,9 +80,12 @@ def cached_features(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> d
     path = cache_file(images, extractor)
     if path.is_file():
         try:
-            return {name: rows.double() for name, rows in load_file(path).items()}
-        except SafetensorError:
-            path.unlink()  # cut short, by a full disk perhaps; computed again
+            with open_tensors(path, FORMAT, "a cache of features") as file:
+                shapes = {shape[0] for _, shape in file.layout.values()}
+                if file.layout.keys() == {"images", "mirrored"} and shapes == {len(images)}:
+                    return {name: rows.double() for name, rows in file.load().items()}
+        except UsageError:
+            pass  # damaged, or of an earlier version; computed again
     parts: dict[str, list[Tensor]] = {"images": [], "mirrored": []}
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
@@ -91,7 +96,7 @@ def cached_features(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> d
     try:
         with replacing(path) as temporary:
             # Networks compute in float32, so nothing is lost.
-            save_file({name: values.float() for name, values in rows.items()}, temporary)
+            write_tensors(temporary, {name: values.float() for name, values in rows.items()}, FORMAT, {})
     except OSError:
         pass  # without a writable cache, they are computed again next time
     return rows

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from handful.errors import UsageError
-from handful.sampling.latents import SUFFIX, Fingerprinted, Latents, find_name, read_tensors, write_tensors
+from handful.sampling.latents import SUFFIX, Fingerprinted, Latents, find_name, open_own, write_own
 
-FORMAT = "handful directions 1"
+FORMAT = "handful directions"
 
 
 @final
@@ -45,7 +45,7 @@ class Directions:
     def save(self, path: Path | str, model: Fingerprinted) -> None:
         """Write a file of directions, for ``load_directions`` and for ``--along``."""
         tensors = {"vectors": self.vectors, "measures": torch.tensor(self.measures)}
-        write_tensors(Path(path), tensors, FORMAT, model, self.names)
+        write_own(Path(path), tensors, FORMAT, model, self.names)
 
 
 def load_directions(path: Path | str, model: Fingerprinted) -> Directions:
@@ -54,7 +54,10 @@ def load_directions(path: Path | str, model: Fingerprinted) -> Directions:
     Raises:
         UsageError: as ``load_latents``.
     """
-    tensors, names = read_tensors(Path(path), FORMAT, model, "a file of directions")
+    with open_own(Path(path), FORMAT, model, "a file of directions") as (file, names):
+        count = len(names)
+        file.require({"vectors": ("F32", (count, model.network.config.latent)), "measures": ("F32", (count,))})
+        tensors = file.load()
     return Directions(tensors["vectors"], names, tuple(tensors["measures"].tolist()))
 
 

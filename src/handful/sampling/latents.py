@@ -7,24 +7,24 @@ header holds names and the model's fingerprint, since another model draws other 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from handful.compute.tensor_files import TensorFile, open_tensors, write_tensors
 from handful.config.text import parse_seeds
 from handful.errors import UsageError
-from handful.files import replacing
+from handful.files import printable, replacing
+from handful.networks.generator import Generator
 
-FORMAT = "handful latents 1"
+FORMAT = "handful latents"
 
 SUFFIX = ".safetensors"
 
@@ -35,6 +35,8 @@ SHOWN_NAMES = 8
 @runtime_checkable
 class Fingerprinted(Protocol):
     """A model, as far as its files are concerned."""
+
+    network: Generator
 
     @property
     def fingerprint(self) -> str:
@@ -93,7 +95,7 @@ class Latents:
         tensors = {"z": self.z} | {f"noise.{site}": maps for site, maps in enumerate(self.noise)}
         if self.labels is not None:
             tensors["labels"] = self.labels
-        write_tensors(Path(path), tensors, FORMAT, model, self.names)
+        write_own(Path(path), tensors, FORMAT, model, self.names)
 
 
 Seeds = int | str | Sequence[int] | Latents
@@ -106,10 +108,20 @@ def load_latents(path: Path | str, model: Fingerprinted) -> Latents:
     Raises:
         UsageError: if it is missing, unreadable, not a latent file, or belongs to another model.
     """
-    tensors, names = read_tensors(Path(path), FORMAT, model, "a latent file")
-    sites = sum(name.startswith("noise.") for name in tensors)
-    noise = [tensors[f"noise.{site}"] for site in range(sites)]
-    return Latents(tensors["z"], noise, tensors.get("labels"), names)
+    with open_own(Path(path), FORMAT, model, "a latent file") as (file, names):
+        config, count = model.network.config, len(names)
+        expected: dict[str, tuple[str, tuple[int, ...]]] = {"z": ("F32", (count, config.latent))}
+        for site, shape in enumerate(model.network.noise_shapes):
+            expected[f"noise.{site}"] = "F32", (count, 1, *shape)
+        if config.classes:
+            expected["labels"] = "I64", (count,)
+        file.require(expected)
+        tensors = file.load()
+        labels = tensors.get("labels")
+        if labels is not None and not ((labels >= 0) & (labels < len(config.classes))).all():
+            file.fail(f"its labels are not from 0 to {len(config.classes) - 1}")
+    noise = [tensors[f"noise.{site}"] for site in range(len(model.network.noise_shapes))]
+    return Latents(tensors["z"], noise, labels, names)
 
 
 def load_named(text: str, model: Fingerprinted) -> Latents:
@@ -156,35 +168,27 @@ def split_seeds(text: str, option: str = "--seeds") -> list[list[int] | str]:
     return parts
 
 
-def write_tensors(
-    path: Path, tensors: dict[str, Tensor], format: str, model: Fingerprinted, names: Sequence[str]
-) -> None:
-    """Write tensors that mean something to one model only."""
-    header = {"format": format, "model": model.fingerprint, "names": names}
-    tensors = {name: value.detach().contiguous().cpu() for name, value in tensors.items()}
+def write_own(path: Path, tensors: dict[str, Tensor], format: str, model: Fingerprinted, names: Sequence[str]) -> None:
+    """Write tensors that mean something to one model only, with a name for each row."""
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"handful": json.dumps(header)})
+        write_tensors(temporary, tensors, format, {"model": model.fingerprint, "names": names})
 
 
-def read_tensors(path: Path, format: str, model: Fingerprinted, kind: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Read tensors and names that ``write_tensors`` wrote.
+@contextmanager
+def open_own(path: Path, format: str, model: Fingerprinted, kind: str) -> Iterator[tuple[TensorFile, tuple[str, ...]]]:
+    """Open a file of ``write_own``; yield it and its names.
 
     Raises:
-        UsageError: if the file is missing, unreadable, of another kind, or belongs to another model.
+        UsageError: if it is missing, unreadable, of another kind, or belongs to another model.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("handful", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise UsageError(f"{path}: does not exist; give {kind} that handful wrote") from error
-    except (SafetensorError, OSError) as error:
-        raise UsageError(f"{path}: cannot be read as {kind} ({error}); it may be cut short") from error
-    if header.get("format") != format:
-        raise UsageError(f"{path}: is not {kind} of this version of handful (expected {format!r})")
-    if header["model"] != model.fingerprint:
-        raise UsageError(
-            f"{path}: belongs to model {header['model']}, and this is model {model.fingerprint}. Another model, or "
-            "the same run trained further, draws other pictures from it; give the model it was made with"
-        )
-    return tensors, tuple(header["names"])
+    with open_tensors(path, format, kind) as file:
+        owner, names = file.header.get("model"), file.header.get("names")
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            file.fail("its names are not a list of texts")
+        if owner != model.fingerprint:
+            raise UsageError(
+                f"{printable(path)}: belongs to model {printable(str(owner))}, and this is model {model.fingerprint}. "
+                "Another model, or the same run trained further, draws other pictures from it; give the model it was "
+                "made with"
+            )
+        yield file, tuple(names)

@@ -8,8 +8,8 @@ from handful.compute.device import choose_device, prepare_device
 from handful.config.choices import SamplingPrecision
 from handful.errors import UsageError
 from handful.networks.generator import Generator
-from handful.sampling.model import Model
 from handful.records.layout import WEIGHTS
+from handful.sampling.model import Model
 from handful.sampling.model_files import find_weights, read_model
 
 
@@ -38,7 +38,7 @@ def load(
         raise UsageError(f"{source}: has no {WEIGHTS}; if it is a run folder, it has not written its first model yet")
     chosen = choose_device(device)
     prepare_device(chosen)
-    config, weights = read_model(path, str(chosen))
+    config, weights = read_model(path)
     network = Generator(config).to(chosen)
     network.load_state_dict(weights)
     return Model(network, precision, compile, path.parent if path.name == WEIGHTS else path)

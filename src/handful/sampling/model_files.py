@@ -3,46 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+import torch
 from torch import Tensor
 
+from handful.compute.tensor_files import VERSION, Layout, layout_of, open_tensors, write_tensors
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.files import replacing, write_json
+from handful.files import printable, replacing, write_json
+from handful.networks.generator import Generator
 from handful.records.layout import BEST, CONFIG, MODEL, SCORE, WEIGHTS
 
-FORMAT = "handful generator 1"
+FORMAT = "handful generator"
 
 
 def write_model(folder: Path, config: GeneratorConfig, weights: dict[str, Tensor]) -> None:
     """Write a model folder, as model hubs expect it. Its ``model.safetensors`` is enough to load it."""
-    options = {"format": FORMAT} | dataclasses.asdict(config)
-    weights = {name: value.contiguous().cpu() for name, value in weights.items()}
+    options = dataclasses.asdict(config)
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"handful": json.dumps(options)})
-    write_json(folder / CONFIG, options)
+        write_tensors(temporary, weights, FORMAT, options)
+    write_json(folder / CONFIG, {"format": f"{FORMAT} {VERSION}"} | options)
 
 
-def read_model(path: Path, device: str) -> tuple[GeneratorConfig, dict[str, Tensor]]:
-    """Read the options and the weights of a model file.
+def read_model(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+    """Read the options and the weights of a model file. Nothing is loaded before the file's header fits the options.
 
     Raises:
-        UsageError: if it cannot be read, or is not one of ours.
+        UsageError: if it cannot be read, is damaged, or is not one of ours.
     """
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            options = json.loads((file.metadata() or {}).get("handful", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UsageError(f"{path}: cannot be read as a safetensors file ({error}); it may be cut short") from error
-    if options.pop("format", None) != FORMAT:
-        raise UsageError(f"{path}: was not written by this version of handful (expected {FORMAT!r})")
-    options["classes"] = tuple(options.get("classes", ()))
-    return GeneratorConfig(**options), weights
+    with open_tensors(path, FORMAT, "a model") as file:
+        try:
+            config = GeneratorConfig.from_options(file.header)
+        except UsageError as error:
+            raise UsageError(f"{printable(path)}: {error}") from error
+        file.require(layout_of_weights(config))
+        return config, file.load()
+
+
+def layout_of_weights(config: GeneratorConfig) -> Layout:
+    """Return type and shape of each weight of a generator, without memory for them."""
+    with torch.device("meta"):
+        return layout_of(Generator(config).state_dict())
 
 
 def find_weights(source: Path) -> Path | None:

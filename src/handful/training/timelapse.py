@@ -44,7 +44,7 @@ def video_of_run(
         progress: Shows progress. Default: the terminal.
 
     Raises:
-        UsageError: The run has smaller_micro_batch than two checkpoints; or as ``explore.interpolate``.
+        UsageError: The run has fewer than two checkpoints; or as ``explore.interpolate``.
     """
     check_video(Path(out), fps)
     numbers = parse_seeds(seeds)
@@ -68,7 +68,7 @@ def video_of_run(
 def model_of(folder: Path, like: Model) -> Model:
     """Return the averaged generator of a checkpoint, with networks of the same shape as ``like``."""
     network = Generator(like.config)
-    network.load_state_dict(checkpoint.read_average(folder))
+    network.load_state_dict(checkpoint.read_average(folder, like.config))
     network.to(like.device)
     calibrate(network)
     return Model(network)

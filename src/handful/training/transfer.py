@@ -119,8 +119,7 @@ def read(path: Path) -> TrainedModel:
     checkpoints = [given] if is_checkpoint else checkpoint.every(path / layout.CHECKPOINTS)
     if checkpoints:
         newest = checkpoints[-1]
-        with checkpoint.readable(newest):
-            tensors, _ = checkpoint.read(newest)
+        tensors = checkpoint.read(newest).tensors
         if is_checkpoint:
             generator, files = below("average.", tensors), []
         masters, vectors = (below(f"discriminator_optimizer.{kind}.", tensors) for kind in ("master", "u"))

@@ -58,17 +58,15 @@ class RunWriter:
         """Load the newest checkpoint, and cut the log after its step. Return whether there is a checkpoint.
 
         Raises:
-            UsageError: The checkpoint is damaged.
+            UsageError: There are checkpoints, and all are damaged.
         """
-        checkpoints = checkpoint.every(self.checkpoints)
-        if checkpoints:
-            checkpoint.restore(state, checkpoints[-1])
+        resumed = checkpoint.restore_newest(state, self.checkpoints)
         self.journal.cut(state.step)
         self.close()
         if self.config.track:
             self.tracker = Tracker(self.folder, state.step)
         self.saved_step, self.saved_at = state.step, time.monotonic()
-        return bool(checkpoints)
+        return resumed
 
     def read_history(self) -> list[Score]:
         """Return the scores in the log, oldest first."""
