@@ -24,6 +24,8 @@ CHECKED = sorted(
 install_import_hook(CHECKED, "beartype.beartype")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+WEIGHTS = (os.environ.get("HANDFUL_WEIGHTS"), DATA.parent / "weights")
+"""Folders where tests look for weight files that cannot be committed."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,6 +73,15 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("../shared/data is not here")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def squeezenet_weights() -> Path:
+    """The folder that has SqueezeNet's weight file, which is not part of the repository."""
+    for folder in WEIGHTS:
+        if folder and (Path(folder) / "squeezenet1_0-deep-compression.net").is_file():
+            return Path(folder)
+    pytest.skip("squeezenet1_0-deep-compression.net is neither in $HANDFUL_WEIGHTS nor in ../shared/weights")
 
 
 @pytest.fixture(scope="session")

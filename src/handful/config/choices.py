@@ -30,7 +30,7 @@ Spacing = Literal["plain", "features", "lpips"]
 
 NoiseMode = Literal["moving", "fixed"]
 
-FeatureName = Literal["inception", "efficientnet", "vgg16", "dino", "random"]
+FeatureName = Literal["inception", "efficientnet", "squeezenet", "vgg16", "dino", "random"]
 
 DistanceName = Literal["auto", "lpips", "pixels"]
 """What ``handful project`` makes small."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from handful.config.checks import Range
-from handful.config.choices import Augmentation, Channels, Fit, Precision, Preset
+from handful.config.choices import Augmentation, Channels, FeatureName, Fit, Precision, Preset
 from handful.config.generator import Width
 
 RECIPE_BATCH = 8
@@ -163,7 +163,7 @@ class RecordOptions:
     of the run is scored too."""
     report: bool = True
     """Write report.html when training ends."""
-    score_features: Advanced[Literal["auto", "efficientnet", "inception", "vgg16", "dino", "random"]] = "auto"
+    score_features: Advanced[Literal["auto", FeatureName]] = "auto"
     """Feature network of the scores. auto: vgg16 if training uses it anyway, otherwise efficientnet; random, which was
     never trained, with ``discriminator`` projected."""
     log_every: Advanced[Count] = 100

@@ -125,8 +125,8 @@ def neighbours(
         show: Most copied pictures to show.
         count: Training images beside each picture.
         class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
-        features: Feature network used beside the pixels: efficientnet, inception, vgg16, dino, or random, the
-            fastest.
+        features: Feature network used beside the pixels: efficientnet, squeezenet, inception, vgg16, dino, or
+            random, the fastest.
         weights: Folder with weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
         truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.

@@ -60,8 +60,8 @@ def evaluate(
         images: The training images: a folder, a zip archive, or a dataset of the Hub.
         protocol: Fixes all choices. quick: 1,000 samples, no download. 5k-train: the published few-shot scores.
             50k-full: those of larger sets.
-        features: Feature network, in place of the protocol's: efficientnet, inception, vgg16, dino (pip install
-            'handful[dino]'), or random, which was never trained.
+        features: Feature network, in place of the protocol's: efficientnet, squeezenet, inception, vgg16, dino (pip
+            install 'handful[dino]'), or random, which was never trained.
         resize: Resizing to the 299 px of inception, in place of the protocol's: tf (published few-shot scores),
             pytorch (pytorch-fid) or clean (clean-fid).
         holdout: Folder of similar images that were not trained on: shows what a perfect generator would score.

@@ -135,7 +135,7 @@ def options_without_effect(config: TrainConfig) -> list[str]:
         idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
         if idle:
             lines.append(f"no effect with --discriminator projected: {', '.join(idle)}")
-        if config.score_features in ("efficientnet", "inception", "vgg16"):
+        if config.score_features in ("efficientnet", "squeezenet", "inception", "vgg16"):
             lines.append(
                 f"--score-features {config.score_features} and --discriminator projected were both trained on "
                 "ImageNet, so scores flatter the run; use random or dino to compare it with others"

