@@ -33,7 +33,7 @@ def pixel(dataset: Dataset, name: str, x: int = 0, y: int = 0) -> tuple[int, ...
 
 def reasons(dataset: Dataset) -> dict[str, str]:
     """Return why each skipped file was skipped."""
-    return {file.path.as_posix(): file.reason for file in dataset.skipped}
+    return {file.path.as_posix(): file.why for file in dataset.skipped}
 
 
 def picture(colour=RED, size=(24, 16), form="PNG") -> bytes:

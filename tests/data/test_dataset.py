@@ -56,7 +56,7 @@ def test_a_picture_is_read_by_its_content_where_the_ending_is_wrong(folder):
 
 def test_postscript_is_never_handed_to_an_interpreter(folder):
     (folder / "m.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    assert reasons(load_folder(folder, SMALL)) == {"m.jpg": "not an image Pillow can read"}
+    assert reasons(load_folder(folder, SMALL)) == {"m.jpg": "PostScript file: save it as PNG or JPEG"}
 
 
 def test_other_endings_are_counted_and_hidden_names_are_not(folder):

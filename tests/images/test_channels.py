@@ -13,7 +13,8 @@ from handful.data.dataset import load_folder
 from handful.data.survey import resolve_geometry
 from handful.errors import UsageError
 from handful.images.channels import over_white, rgb_views
-from handful.images.decode import decode, resize, to_rgba
+from handful.images.colours import to_rgba
+from handful.images.decode import decode, resize
 from handful.images.grid import grid, to_image
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.augment import apply, draw

@@ -13,7 +13,8 @@ from PIL import Image, ImageCms, ImageOps
 
 from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
-from handful.images.decode import decode, resize, to_rgb
+from handful.images.colours import to_rgb
+from handful.images.decode import decode, resize
 from pictures import BLUE, GREEN, RED, SMALL, WHITE, noise, paint, pixel, reasons
 
 

@@ -24,12 +24,15 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from handful.config.geometry import Geometry
-from handful.data.order import evenly_spaced
+from handful.data.grey_bits import bits_of_set
+from handful.data.order import evenly_spaced, natural_key
 from handful.data.photos import ENDINGS, Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import printable
-from handful.images.decode import UnusableError, decode, resize
+from handful.images.colours import FULL_BITS
+from handful.images.decode import decode_picture, resize
+from handful.images.formats import UnusableError
 from handful.progress import advance
 
 Item = TypeVar("Item")
@@ -79,6 +82,8 @@ class Decoded:
     digest: bytes
     """SHA-256 of the file."""
     small: bool
+    largest: int | None = None
+    """See ``Picture``."""
 
 
 def allocate_in_memory(shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
@@ -114,16 +119,16 @@ def load_folder(
     files = evenly_spaced(photos.files, most or len(photos.files))
     images, results = decode_files(photos, files, geometry, task, allocate)
     decoded = [result for result in results if isinstance(result, Decoded)]
-    skipped = photos.skipped + [result for result in results if isinstance(result, SkippedFile)]
-    skipped.sort(key=lambda file: file.path.as_posix())
+    left = photos.skipped + [result for result in results if isinstance(result, SkippedFile)]
+    left.sort(key=lambda file: natural_key(file.path.as_posix()))
     if len(decoded) < 2:
-        raise UsageError(_too_few_message(photos.label, len(decoded), skipped))
+        raise UsageError(_too_few_message(photos.label, len(decoded), left))
     close_gaps(images, [index for index, result in enumerate(results) if isinstance(result, Decoded)])
     return Dataset(
         images=images[: len(decoded)],
         names=tuple(file.name for file in decoded),
         fingerprint=_fingerprint(decoded),
-        skipped=tuple(skipped),
+        skipped=tuple(left),
         small=tuple(file.name for file in decoded if file.small),
         ignored=dict(sorted(photos.ignored.items())),
         left_out=len(photos.files) - len(files),
@@ -136,12 +141,33 @@ def decode_files(
     geometry: Geometry,
     task: str | None = None,
     allocate: Allocate = allocate_in_memory,
+    bits: int | None = None,
 ) -> tuple[UInt8[Tensor, "n c h w"], list[Decoded | SkippedFile]]:
-    """Decode files in parallel. Return an image for each, and its result; a skipped file's image is undefined."""
+    """Decode files in parallel. Return an image for each, and its result; a skipped file's image is undefined.
+
+    Args:
+        photos: Where the files are.
+        files: What to decode.
+        geometry: Size, channels and fit of the results.
+        task: What progress calls this; None shows no progress.
+        allocate: Returns the tensor that the pictures are decoded into.
+        bits: That 16-bit grey uses (see ``grey_bits``). Default: as these files show.
+    """
     images = allocate((len(files), geometry.channels, *geometry.shape))
     # Written through NumPy, since every torch copy of this size would start threads of its own.
     pairs = list(zip(files, images.numpy(), strict=True))
-    return images, map_in_threads(lambda pair: _decode_into(pair[1], photos, pair[0], geometry), pairs, task)
+
+    def decode(pair: tuple[Path, UInt8[np.ndarray, "c h w"]]) -> Decoded | SkippedFile:
+        return _decode_into(pair[1], photos, pair[0], geometry, bits or FULL_BITS)
+
+    results = map_in_threads(decode, pairs, task)
+    if bits is None:
+        bits = bits_of_set(result.largest for result in results if isinstance(result, Decoded))
+        if bits < FULL_BITS:
+            deep = [i for i, result in enumerate(results) if isinstance(result, Decoded) and result.largest is not None]
+            for index, result in zip(deep, map_in_threads(decode, [pairs[i] for i in deep], task), strict=True):
+                results[index] = result
+    return images, results
 
 
 def close_gaps(images: UInt8[Tensor, "n c h w"], kept: Sequence[int]) -> None:
@@ -181,20 +207,27 @@ def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], task: 
 
 
 def _decode_into(
-    pixels: UInt8[np.ndarray, "c h w"], photos: Photos, file: Path, geometry: Geometry
+    pixels: UInt8[np.ndarray, "c h w"], photos: Photos, file: Path, geometry: Geometry, bits: int = FULL_BITS
 ) -> Decoded | SkippedFile:
     """Decode one file into ``pixels``."""
     try:
         data = photos.read(file)
         if not data:
             return SkippedFile(file, "empty file")
-        image = decode(data, _DRAFT_RATIO * max(geometry.shape), geometry.channels)
-        small = image.height < geometry.shape[0] or image.width < geometry.shape[1]
-        resized = resize(image, geometry)
+        picture = decode_picture(data, _DRAFT_RATIO * max(geometry.shape), geometry.channels, bits)
+        small = picture.image.height < geometry.shape[0] or picture.image.width < geometry.shape[1]
+        resized = resize(picture.image, geometry)
     except Exception as error:  # A decoder can raise anything for damaged data; the other files still load.
-        return SkippedFile(file, explain(error))
+        return skipped(file, error)
     pixels[:] = resized
-    return Decoded(file.as_posix(), hashlib.sha256(data).digest(), small)
+    return Decoded(file.as_posix(), hashlib.sha256(data).digest(), small, picture.largest)
+
+
+def skipped(file: Path, error: Exception) -> SkippedFile:
+    """Return, in plain words, why a file could not be used."""
+    if isinstance(error, UnusableError):
+        return SkippedFile(file, error.reason, error.remedy)
+    return SkippedFile(file, explain(error))
 
 
 def explain(error: Exception) -> str:
@@ -212,8 +245,6 @@ def explain(error: Exception) -> str:
             return "damaged in the archive"
         case NotImplementedError():
             return "compressed in a way that Python cannot unpack: create the archive again"
-        case UnusableError():
-            return str(error)
     reason = str(error) or type(error).__name__
     return "truncated" if "truncated" in reason.lower() else f"damaged ({printable(reason)})"
 

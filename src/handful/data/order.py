@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
@@ -39,3 +40,11 @@ def permutation(purpose: Purpose, seed: int, number: int, count: int) -> Int64[n
 def evenly_spaced(items: Sequence[Item], count: int) -> Sequence[Item]:
     """Return ``count`` items, evenly spaced over a sequence and with the first among them; all if there are fewer."""
     return [items[index * len(items) // count] for index in range(count)] if len(items) > count else items
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts names as people do: ``2.png`` before ``10.png``, and capitals among small letters."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    parts[1::2] = [number.lstrip("0") for number in parts[1::2]]
+    # The length stands for the size of a number, which may have more digits than Python converts.
+    return [(len(part) if index % 2 else 0, part) for index, part in enumerate(parts)], name

@@ -10,9 +10,10 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from handful.files import printable
+from handful.images.formats import HEAD_BYTES, RAW, RAW_ENDINGS, UnusableError, kind_of
 
 ENDINGS = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif"])
-"""File names that count as pictures, in lower case. The format itself is recognised by content."""
+"""Endings of pictures, in lower case. Other files are pictures if their first bytes say so."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,21 @@ class SkippedFile:
     path: Path
     """Relative to the source."""
     reason: str
+    remedy: str = ""
+    """What to do, if that is not to repair the file."""
 
     def __str__(self) -> str:
-        return f"{printable(self.path)}: {self.reason}"
+        return f"{printable(self.path)}: {self.why}"
+
+    @property
+    def name(self) -> str:
+        """The path with ``/`` as separator."""
+        return self.path.as_posix()
+
+    @property
+    def why(self) -> str:
+        """The reason with its remedy."""
+        return f"{self.reason}: {self.remedy}" if self.remedy else self.reason
 
 
 @dataclass
@@ -41,7 +54,7 @@ class Photos:
     """Relative to the source."""
     skipped: list[SkippedFile] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
-    """Files that are not pictures, judging by their endings."""
+    """Files that are not pictures."""
 
     @property
     def ignored(self) -> Counter[str]:
@@ -49,13 +62,34 @@ class Photos:
         return Counter(file.suffix.lower() for file in self.others)
 
     def add(self, file: Path, *, is_regular: bool) -> None:
-        """Sort a file into ``files``, ``others`` or ``skipped``. Opens nothing."""
+        """Sort a file into ``files``, ``others`` or ``skipped``, by its ending or, with another one, by its content."""
         is_picture = file.suffix.lower() in ENDINGS
-        if is_regular:
-            (self.files if is_picture else self.others).append(file)
+        if not is_regular:
+            if is_picture:
+                # Opening a pipe would block for ever.
+                self.skipped.append(SkippedFile(file, "not a regular file"))
         elif is_picture:
-            # Opening a pipe would block for ever.
-            self.skipped.append(SkippedFile(file, "not a regular file"))
+            self.files.append(file)
+        else:
+            self.add_by_content(file)
+
+    def add_by_content(self, file: Path) -> None:
+        """Sort a file by its first bytes: phones name JPEGs .HEIC, and some tools leave the ending out."""
+        try:
+            with self.open(file) as opened:
+                kind = kind_of(opened.read(HEAD_BYTES))
+        except Exception:  # An archive may be damaged; what is no picture by its name need not be told.
+            kind = None
+        if kind is None or not kind.is_picture:
+            self.others.append(file)
+            return
+        if kind.decoder == "TIFF" and file.suffix.lower() in RAW_ENDINGS:
+            kind = RAW
+        try:
+            kind.require_readable()
+            self.files.append(file)
+        except UnusableError as error:
+            self.skipped.append(SkippedFile(file, error.reason, error.remedy))
 
     def read(self, file: Path) -> bytes:
         """Return the bytes of one picture."""

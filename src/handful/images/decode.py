@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import IO, cast
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from handful.config.choices import Channels
 from handful.config.geometry import Geometry
+from handful.images import colours
+from handful.images.formats import DECODERS, HEAD_BYTES, UnusableError, kind_of
+from handful.images.png import open_png
+from handful.images.tiff import DECLARED_BITS, open_tiff
 
-# The only decoders that are given a file, whatever its name. Pillow has others, one of which (EPS) starts a program.
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# Pillow logs some of what it raises as well. Without a handler, Python would print that, without a file's name.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
 # an unrelated tag is corrupt.
@@ -28,10 +33,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class UnusableError(ValueError):
-    """A picture can be decoded but not used. The message is the reason that users see."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +50,58 @@ class Header:
     """Whether there is more than one frame or page."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture."""
+
+    image: Image.Image
+    """Upright, of mode L, RGB or RGBA, in sRGB."""
+    largest: int | None = None
+    """Largest value of 16-bit grey whose file does not say how many bits it uses; None for any other picture."""
+
+
 def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
-    """Decode the first frame of a picture file to an upright L, RGB or RGBA image.
+    """Return the image of ``decode_picture``."""
+    return decode_picture(data, least, channels).image
+
+
+def decode_picture(data: bytes, least: int, channels: Channels, bits: int = colours.FULL_BITS) -> Picture:
+    """Decode the first frame of a picture file.
 
     A JPEG much larger than ``least`` pixels may be decoded at a reduced size, with both sides at least ``least``.
 
+    Args:
+        data: The file.
+        least: Pixels that a side must keep.
+        channels: 1: L, 3: RGB, 4: RGBA.
+        bits: Of 16-bit grey whose file does not say how many bits it uses.
+
     Raises:
+        UnusableError: The file is no picture, or of a kind that is not read.
         Exception: The file is damaged: OSError, SyntaxError, struct.error, zlib.error and nearly anything else.
     """
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with _open(data) as image:
         image.draft(None, (least, least))
         image.load()
-        upright = _in_srgb(_turned_upright(image))
+        upright = _turned_upright(image)
+    is_declared = DECLARED_BITS in image.info
+    largest = None if is_declared else colours.largest_value(upright)
+    if colours.is_deep(upright):
+        upright = colours.grey_in_8_bits(upright, colours.FULL_BITS if is_declared else bits)
+    upright = colours.to_srgb(upright)
     if channels == 4:
-        return to_rgba(upright)
-    return to_rgb(upright).convert("L") if channels == 1 else to_rgb(upright)
+        return Picture(colours.to_rgba(upright), largest)
+    rgb = colours.to_rgb(upright)
+    return Picture(rgb.convert("L") if channels == 1 else rgb, largest)
 
 
 def upright_size(file: BufferedIOBase) -> tuple[int, int]:
     """Read the width and height of the upright image in a picture file, without decoding it.
 
     Raises:
-        Exception: as ``decode``.
+        Exception: as ``decode_picture``.
     """
-    with Image.open(cast(IO[bytes], file), formats=_FORMATS) as image:
+    with _open_header(file) as image:
         return _upright(image)
 
 
@@ -80,41 +109,13 @@ def header(data: bytes) -> Header:
     """Read the header of a picture file, without decoding the pixels.
 
     Raises:
-        Exception: as ``decode``.
+        Exception: as ``decode_picture``.
     """
-    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+    with _open_header(io.BytesIO(data)) as image:
         # A JPEG from a phone holds further pictures, such as a preview or a gain map, which are not frames.
         has_frames = image.format in ("AVIF", "GIF", "PNG", "TIFF", "WEBP") and getattr(image, "is_animated", False)
         is_rotated = _orientation(image) in _UPRIGHT
         return Header(image.format or "", image.mode, _upright(image), is_rotated, has_frames)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGB, with transparency over white.
-
-    Raises:
-        UnusableError: Grey values exceed 0 to 65535 (integers) or 0 to 1 (floating point), so white is unknown.
-    """
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _grey_in_8_bits(image)
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = to_rgba(image)
-    result = Image.new("RGB", image.size, "white")
-    result.paste(layer, mask=layer)
-    return result
-
-
-def to_rgba(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode to RGBA; opaque if it has no transparency.
-
-    Raises:
-        UnusableError: as ``to_rgb``.
-    """
-    if not image.has_transparency_data or image.mode.startswith("I"):
-        return to_rgb(image).convert("RGBA")
-    # Pillow cannot convert premultiplied grey to RGBA, and drops its alpha silently.
-    return image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
 
 
 def resize(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "c h w"]:
@@ -127,6 +128,35 @@ def resize(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "c h w"]
     if image.mode == "RGBa":
         pixels = np.minimum(pixels, pixels[..., 3:])  # Lanczos overshoots, also beyond alpha
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _open(data: bytes) -> Image.Image:
+    """Open a picture file by its kind. The pixels may not have been decoded yet."""
+    kind = kind_of(data[:HEAD_BYTES])
+    if kind is None:
+        return Image.open(io.BytesIO(data), formats=DECODERS)
+    kind.require_readable()
+    assert kind.decoder is not None
+    try:
+        match kind.decoder:
+            case "PNG":
+                return open_png(data)
+            case "TIFF":
+                return open_tiff(data)
+        return Image.open(io.BytesIO(data), formats=(kind.decoder,))
+    except UnidentifiedImageError:
+        raise UnusableError(f"damaged {kind.name}") from None
+
+
+def _open_header(file: BufferedIOBase) -> Image.Image:
+    """Open a picture file without decoding it, where Pillow can."""
+    try:
+        return Image.open(cast(IO[bytes], file), formats=DECODERS)
+    except Image.DecompressionBombError:
+        raise
+    except Exception:
+        file.seek(0)
+        return _open(file.read())
 
 
 def _turned_upright(image: Image.Image) -> Image.Image:
@@ -150,36 +180,3 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # As in decoding: SyntaxError, struct.error and others. The pixels may still be intact.
         return 1
     return orientation if isinstance(orientation, int) else 1
-
-
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """Convert an RGB or CMYK image to sRGB by its embedded profile; phones write Display P3, print shops CMYK.
-
-    A profile that cannot be parsed, or that does not match the mode of the pixels, is ignored.
-    """
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "CMYK"):
-        return image
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        return image
-    return converted if converted is not None else image
-
-
-def _grey_in_8_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and floating-point grey to 8 bits; Pillow's own conversion clips it to 255 instead."""
-    values = np.asarray(image)
-    low, high = values.min(), values.max()
-    if image.mode == "F":
-        # Written so that NaN fails too.
-        if not (low >= 0 and high <= 1):
-            raise UnusableError(f"floating-point values from {low:g} to {high:g}: scale them to 0 to 1")
-        return Image.fromarray((values * 255).round().astype(np.uint8))
-    if low < 0 or high > 65535:
-        raise UnusableError(f"grey values from {low} to {high}: scale them to 0 to 65535")
-    grey = (values.astype(np.int32) + 128) // 257  # value * 255 / 65535, rounded
-    # The PNG chunk tRNS declares one grey value transparent.
-    grey[values == image.info.get("transparency")] = 255
-    return Image.fromarray(grey.astype(np.uint8))

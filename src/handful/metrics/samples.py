@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast, final
+from typing import NoReturn, final
 
 from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor
 
 from handful.config.choices import Channels, Fit
@@ -17,12 +16,14 @@ from handful.config.geometry import Geometry
 from handful.config.sizes import Shape, spelled
 from handful.config.text import is_photos
 from handful.data.classes import class_folders
-from handful.data.dataset import decode_files
+from handful.data.dataset import decode_files, map_in_threads, skipped
+from handful.data.grey_bits import measure_bits
 from handful.data.order import evenly_spaced
 from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import printable
+from handful.images.decode import upright_size
 from handful.sampling.load import load
 from handful.sampling.model import Model
 from handful.sampling.model_files import find_weights
@@ -30,6 +31,9 @@ from handful.sampling.truncation import check_truncation
 
 BATCH = 16
 """Images in memory at once."""
+
+NAMED_FILES = 20
+"""Files that a message names before it counts the rest."""
 
 
 @final
@@ -113,51 +117,61 @@ def from_folder(folder: Path, most: int, shape: Shape | None, fit: Fit) -> Sampl
     files = evenly_spaced(photos.files, most)
     geometry = Geometry(shape if shape is not None else common_size(photos, files), 3, fit)
     classes = class_folders([file.as_posix() for file in files])
+    bits = measure_bits(photos, files)
     return Samples(
         label=printable(folder),
         count=len(files),
         channels=3,
         shape=geometry.shape,
-        stream=lambda: read(photos, files, geometry),
+        stream=lambda: read(photos, files, geometry, bits),
         name=lambda index: files[index].as_posix(),
         model=None,
         class_of=lambda index: classes[index],
     )
 
 
-def read(photos: Photos, files: Sequence[Path], geometry: Geometry) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
+def read(photos: Photos, files: Sequence[Path], geometry: Geometry, bits: int) -> Iterator[UInt8[Tensor, "b 3 h w"]]:
     """Decode files, a batch at a time.
 
     Raises:
-        UsageError: if one cannot be decoded.
+        UsageError: if one cannot be decoded; the message has all such files.
     """
     for start in range(0, len(files), BATCH):
-        images, results = decode_files(photos, files[start : start + BATCH], geometry)
-        for result in results:
-            if isinstance(result, SkippedFile):
-                raise UsageError(
-                    f"{photos.label}: {result}; remove or repair it, since scores without it would be misleading"
-                )
+        images, results = decode_files(photos, files[start : start + BATCH], geometry, bits=bits)
+        bad = [result for result in results if isinstance(result, SkippedFile)]
+        if bad:
+            others = decode_files(photos, files[start + BATCH :], geometry, "looking for more bad images", bits=bits)[1]
+            refuse(photos, bad + [result for result in others if isinstance(result, SkippedFile)])
         yield images
 
 
-def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
-    """Return the height and width that all images have, without decoding them.
+def refuse(photos: Photos, bad: Sequence[SkippedFile]) -> NoReturn:
+    """Refuse files that cannot be read.
 
     Raises:
-        UsageError: if they differ, or one cannot be read.
+        UsageError: naming them.
     """
-    sizes: Counter[tuple[int, int]] = Counter()
-    examples: dict[tuple[int, int], Path] = {}
-    for file in files:
-        try:
-            with photos.open(file) as opened, Image.open(cast(IO[bytes], opened)) as image:
-                sizes[image.size] += 1
-                examples.setdefault(image.size, file)
-        except Exception as error:  # As in decoding: damaged data makes a decoder fail in any way.
-            raise UsageError(
-                f"{photos.label}, {printable(file)}: cannot be read as an image ({error}); remove it"
-            ) from error
+    named = "".join(f"\n  {file}" for file in bad[:NAMED_FILES])
+    more = f"\n  and {len(bad) - NAMED_FILES} more" if len(bad) > NAMED_FILES else ""
+    count = f"{len(bad)} images cannot" if len(bad) > 1 else "1 image cannot"
+    raise UsageError(
+        f"{photos.label}: {count} be read; remove or repair what follows, since scores without it would be"
+        f" misleading:{named}{more}"
+    )
+
+
+def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
+    """Return the height and width that all images have once they are upright, without decoding them.
+
+    Raises:
+        UsageError: if they differ, or some cannot be read.
+    """
+    results = map_in_threads(lambda file: size_of(photos, file), files)
+    bad = [result for result in results if isinstance(result, SkippedFile)]
+    if bad:
+        refuse(photos, bad)
+    examples = dict(reversed(list(zip(results, files, strict=True))))
+    sizes = Counter(size for size in results if not isinstance(size, SkippedFile))
     if len(sizes) == 1:
         ((width, height),) = sizes
         return height, width
@@ -166,3 +180,12 @@ def common_size(photos: Photos, files: Sequence[Path]) -> Shape:
         for (width, height), count in sizes.most_common(3)
     )
     raise UsageError(f"{photos.label}: images must all have one size, but there are {counts}; give --size")
+
+
+def size_of(photos: Photos, file: Path) -> tuple[int, int] | SkippedFile:
+    """Return the width and height of an upright image."""
+    try:
+        with photos.open(file) as opened:
+            return upright_size(opened)
+    except Exception as error:  # As in decoding: damaged data makes a decoder fail in any way.
+        return skipped(file, error)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from handful.compute.device import choose_device
 from handful.config.choices import Channels, Fit
+from handful.config.geometry import Geometry
 from handful.config.sizes import spelled
 from handful.config.train import TrainConfig
 from handful.data.checkup import file_rules, size_rules
@@ -26,12 +27,14 @@ from handful.data.checkup.inspection import (
 )
 from handful.data.checkup.pixel_rules import check_pixels
 from handful.data.dataset import Dataset, map_in_threads
-from handful.data.order import evenly_spaced
+from handful.data.grey_bits import bits_of_set
+from handful.data.order import evenly_spaced, natural_key
 from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.data.survey import read_shapes, resolve_geometry
 from handful.files import printable
 from handful.images.channels import CHANNEL_NAMES
+from handful.images.colours import FULL_BITS
 from handful.images.grid import to_image
 from handful.progress import Progress, shown_on
 
@@ -52,6 +55,7 @@ FOLDER_RULES = (
     file_rules.check_frames,
     file_rules.check_rotation,
     file_rules.check_modes,
+    file_rules.check_grey_bits,
 )
 
 
@@ -161,13 +165,25 @@ def check(
     with shown_on(progress):
         photos = open_photos(path)
         config = resolve_geometry(TrainConfig(path, size=size, fit=fit, channels=channels), choose_device("auto"))
-        inspect = partial(inspect_file, photos, geometry=config.geometry)
-        results = map_in_threads(inspect, photos.files, "examining images")
-    skipped = photos.skipped + [result for result in results if isinstance(result, SkippedFile)]
-    skipped.sort(key=lambda file: file.path.as_posix())
-    files = [result for result in results if isinstance(result, InspectedFile)]
-    folder = Folder(files, skipped, photos.others, config.geometry)
+        folder = inspect_folder(photos, config.geometry)
     return Checkup(path, photos, folder, tuple(find_faults(folder)))
+
+
+def inspect_folder(photos: Photos, geometry: Geometry) -> Folder:
+    """Inspect all files; 16-bit grey of fewer bits twice, since only the whole set tells how many it has."""
+    results = map_in_threads(partial(inspect_file, photos, geometry=geometry), photos.files, "examining images")
+    files = dict(zip(photos.files, results, strict=True))
+    deep = [file for file, result in files.items() if isinstance(result, InspectedFile) and result.largest is not None]
+    bits = bits_of_set(result.largest for result in results if isinstance(result, InspectedFile))
+    if bits < FULL_BITS:
+        again = map_in_threads(partial(inspect_file, photos, geometry=geometry, bits=bits), deep, "examining images")
+        files |= zip(deep, again, strict=True)
+    in_order = sorted(files.values(), key=lambda file: natural_key(file.name))
+    inspected = [file for file in in_order if isinstance(file, InspectedFile)]
+    skipped = photos.skipped + [file for file in in_order if isinstance(file, SkippedFile)]
+    skipped.sort(key=lambda file: natural_key(file.path.as_posix()))
+    others = sorted(photos.others, key=lambda file: natural_key(file.as_posix()))
+    return Folder(inspected, skipped, others, geometry, bits)
 
 
 def find_faults(folder: Folder) -> list[Finding]:

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from handful.data.checkup.findings import Case, Finding, case_per_file, counted
 from handful.data.checkup.inspection import Folder, InspectedFile
+from handful.images.colours import FULL_BITS
 
 MIN_IMAGES, FEW_IMAGES = 2, 20
 """Images without which training is refused, and below which a generator mostly repeats them."""
@@ -47,11 +48,22 @@ def few_images(count: int) -> Finding | None:
 
 def check_readable(folder: Folder) -> Finding | None:
     """Report files that cannot be used."""
-    cases = tuple(Case((file.path.as_posix(),), file.reason) for file in folder.skipped)
+    cases = tuple(Case((file.path.as_posix(),), file.why) for file in folder.skipped)
     if not cases:
         return None
-    what = f"{counted(len(cases), 'file')} cannot be read and will be skipped"
-    return Finding("unreadable", "warning", what, "Repair them, download them again, or delete them.", cases)
+    what = f"{counted(len(cases), 'file')} cannot be used and will be skipped"
+    remedy = "Do what stands beside them. Repair the others, download them again, or delete them."
+    return Finding("unreadable", "warning", what, remedy, cases)
+
+
+def check_grey_bits(folder: Folder) -> Finding | None:
+    """Report 16-bit grey of fewer bits, which is scaled."""
+    names = [file.name for file in folder.files if file.largest is not None]
+    if folder.grey_bits == FULL_BITS or not names:
+        return None
+    what = f"{counted(len(names), 'image holds', 'images hold')} {folder.grey_bits}-bit grey in 16 bits"
+    remedy = f"Nothing to do: all are scaled alike, from 0-{2**folder.grey_bits - 1:,} to the full range."
+    return Finding("grey-bits", "note", what, remedy, case_per_file(names))
 
 
 def check_formats(folder: Folder) -> Finding | None:
@@ -70,8 +82,8 @@ def check_other_files(folder: Folder) -> Finding | None:
         return None
     endings = Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in names)
     listed = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(NAMED_ENDINGS))
-    what = f"{counted(len(names), 'file is', 'files are')} ignored because of the ending: {listed}"
-    return Finding("not-pictures", "note", what, "Nothing to do, unless some are pictures.", case_per_file(names))
+    what = f"{counted(len(names), 'file is no picture', 'files are no pictures')} and will be ignored: {listed}"
+    return Finding("not-pictures", "note", what, "Nothing to do.", case_per_file(names))
 
 
 def check_copies(folder: Folder) -> Finding | None:

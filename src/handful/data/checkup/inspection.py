@@ -14,10 +14,11 @@ from PIL import Image
 from handful.config.geometry import Geometry
 from handful.config.sizes import Shape
 from handful.data.checkup.bars import Bars, find_bars
-from handful.data.dataset import explain
+from handful.data.dataset import skipped
 from handful.data.photos import Photos, SkippedFile
 from handful.data.survey import colour_and_transparency
-from handful.images.decode import Header, decode, header
+from handful.images.colours import FULL_BITS
+from handful.images.decode import Header, decode_picture, header
 
 THUMBNAIL_PIXELS = 32
 """Side of the thumbnails that are compared: small enough to average out noise and compression."""
@@ -49,6 +50,8 @@ class InspectedFile:
     """SHA-256 of the file."""
     is_coloured: bool
     is_transparent: bool
+    largest: int | None = None
+    """See ``Picture``."""
 
     @property
     def name(self) -> str:
@@ -75,6 +78,8 @@ class Folder:
     others: Sequence[Path]
     """Files that are not pictures, judging by their endings."""
     geometry: Geometry
+    grey_bits: int = FULL_BITS
+    """Bits that 16-bit grey pictures use (see ``data.grey_bits``)."""
 
     def kept_share(self, file: InspectedFile) -> float:
         """Return the share of an image that the crop keeps."""
@@ -86,20 +91,22 @@ class Folder:
         return max(self.geometry.shape[1] / (right - left), self.geometry.shape[0] / (bottom - top))
 
 
-def inspect_file(photos: Photos, file: Path, geometry: Geometry) -> InspectedFile | SkippedFile:
-    """Inspect one file; a JPEG is decoded at a fraction of its size."""
+def inspect_file(photos: Photos, file: Path, geometry: Geometry, bits: int = FULL_BITS) -> InspectedFile | SkippedFile:
+    """Inspect one file; a JPEG is decoded at a fraction of its size. ``bits`` is that of ``decode_picture``."""
     try:
         data = photos.read(file)
         if not data:
             return SkippedFile(file, "empty file")
         file_header = header(data)
-        image = decode(data, DETAIL_PIXELS, 4)
+        picture = decode_picture(data, DETAIL_PIXELS, 4, bits)
+        image = picture.image
         cropped = image.crop(geometry.crop_box(image.size))
         is_coloured, is_transparent = colour_and_transparency(image)
     except Exception as error:  # A decoder can raise anything for damaged data; the other files are still inspected.
-        return SkippedFile(file, explain(error))
+        return skipped(file, error)
     digest = hashlib.sha256(data).digest()
-    return InspectedFile(preview_of(file.as_posix(), cropped), file_header, digest, is_coloured, is_transparent)
+    preview = preview_of(file.as_posix(), cropped)
+    return InspectedFile(preview, file_header, digest, is_coloured, is_transparent, picture.largest)
 
 
 def preview_of(name: str, image: Image.Image) -> Preview:

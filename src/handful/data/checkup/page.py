@@ -67,7 +67,7 @@ def encode_pictures(checkup: Checkup, cropped: list[str]) -> dict[str, str]:
     cases = [case for finding in checkup.findings for case in finding.cases[:CASES_SHOWN]]
     shown = [name for case in cases for name in case.files[:FILES_NAMED] if name in inspected]
     names = list(dict.fromkeys([*cropped, *shown]))
-    pictures = draw_crops(checkup.photos, names, checkup.folder.geometry)
+    pictures = draw_crops(checkup, names)
     return {name: data_uri(picture) for name, picture in zip(names, pictures, strict=True)}
 
 

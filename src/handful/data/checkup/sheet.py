@@ -11,9 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from handful.config.geometry import Geometry
 from handful.data.checkup.examine import Checkup
 from handful.data.dataset import map_in_threads
-from handful.data.photos import Photos
 from handful.files import printable
-from handful.images.decode import decode
+from handful.images.decode import decode_picture
 from handful.images.grid import checkerboard, write_png
 from handful.images.sheet import TEXT_COLOUR, WARNING_COLOUR, shortened
 
@@ -39,7 +38,7 @@ def write_sheet(path: Path, checkup: Checkup) -> None:
 def sheet(checkup: Checkup) -> Image.Image:
     """Lay out the images that lose most to the crop, each with its name and the share that is kept."""
     chosen = checkup.kept_shares[:SHEET_PICTURES]
-    pictures = draw_crops(checkup.photos, [name for name, _ in chosen], checkup.folder.geometry)
+    pictures = draw_crops(checkup, [name for name, _ in chosen])
     columns = max(1, min(SHEET_COLUMNS, len(chosen)))
     rows = max(1, math.ceil(len(chosen) / columns))
     cell = SIDE_PIXELS + GAP_PIXELS, SIDE_PIXELS + 2 * LINE_PIXELS + GAP_PIXELS
@@ -56,9 +55,15 @@ def sheet(checkup: Checkup) -> Image.Image:
     return page
 
 
-def draw_crops(photos: Photos, names: Sequence[str], geometry: Geometry) -> list[Image.Image]:
+def draw_crops(checkup: Checkup, names: Sequence[str]) -> list[Image.Image]:
     """Read pictures again, small, and draw on each what the crop removes."""
-    return map_in_threads(lambda name: draw_crop(decode(photos.read(Path(name)), SIDE_PIXELS, 4), geometry), names)
+    folder = checkup.folder
+
+    def draw(name: str) -> Image.Image:
+        picture = decode_picture(checkup.photos.read(Path(name)), SIDE_PIXELS, 4, folder.grey_bits)
+        return draw_crop(picture.image, folder.geometry)
+
+    return map_in_threads(draw, names)
 
 
 def draw_crop(image: Image.Image, geometry: Geometry) -> Image.Image:
