@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import re
 import subprocess
 import sys
 import weakref
@@ -347,11 +346,12 @@ def test_the_table_has_every_choice_behind_a_figure(photos):
 def test_an_evaluation_says_in_a_line_what_it_is_and_shows_a_safe_table_in_a_notebook(photos, tmp_path):
     hostile = draw_folder(tmp_path / "<b>&", 12, first=50)
     result = evaluate(hostile, photos, progress=Quiet())
-    assert re.fullmatch(r"Evaluation\(\S+: KID \S+ ± \S+, copies \S+%, novelty \S+; 12 samples, random\)", repr(result))
+    answers = ", ".join(finding.answer for finding in result.verdict.findings.values())
+    assert repr(result) == f"Evaluation({hostile}: {result.verdict.headline}: {answers}; 12 samples, random)"
     html = result._repr_html_()
     assert "<b>&" not in html
     assert "&lt;b&gt;&amp;" in html
-    assert html.count("<tr>") == len(SPECS)
+    assert html.count("<tr>") == 3 + len(SPECS)
     assert "downloads are off" in html
 
 

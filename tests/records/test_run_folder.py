@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from handful.config import budget
 from handful.config.presets import tiny
 from handful.errors import UsageError
 from handful.records import layout
@@ -63,6 +64,25 @@ def test_the_best_score_and_the_report_are_there_once_they_are_written(folder):
     assert run.report == folder / layout.REPORT
     assert run.checkpoints == {500: folder / layout.CHECKPOINTS / "step-00000500"}
     assert repr(run) == f"RunFolder({folder}, step 600 of 1,000, best 500 (KID 0.123))"
+
+
+def test_the_verdict_is_by_the_report_where_that_is_of_the_kept_model_and_by_its_score_otherwise(folder):
+    run = RunFolder(folder)
+    assert run.evaluation is None
+    assert run.verdict.copied.sentence.startswith(f"Among {len(budget.current.scored_seeds)} images")
+    kept = dataclasses.replace(SCORE, copies=0.5, distance=6.0)
+    (folder / layout.BEST / layout.SCORE).write_text(json.dumps(dataclasses.asdict(kept)))
+    assert (run.verdict.close.value, run.verdict.copied.value) == (6.0, 0.5)
+    evaluation = {"step": 500, "samples": 1000, "features": "efficientnet", "distance": 3.0, "copies": 0.01}
+    (folder / layout.EVALUATION).write_text(json.dumps(evaluation))
+    assert (run.verdict.close.value, run.verdict.copied.value) == (3.0, 0.01)
+    (folder / layout.EVALUATION).write_text(json.dumps(evaluation | {"step": 400}))  # of a model that was best before
+    assert run.verdict.close.value == 6.0
+
+
+def test_a_run_without_a_score_has_a_verdict_that_says_so(folder):
+    (folder / layout.LOG).unlink()
+    assert RunFolder(folder).verdict.summary == "not scored"
 
 
 def test_a_notebook_shows_its_newest_samples(folder):

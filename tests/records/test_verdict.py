@@ -1,125 +1,153 @@
-"""What the scores of a run are taken to mean."""
+"""The verdict: words by thresholds, never good over a zero, the same for a run's score and an evaluation."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from handful.records.scores import Score, best, lowest, memorised, plateau, read_history, refusal
-from handful.records.verdict import verdict, warnings
+from handful.records.verdict import TONES, Figures, judge
 
-GOOD = Score(
-    step=1000,
-    kid=0.05,
-    kid_error=0.005,
+GOOD = Figures(
+    samples=1000,
+    features="efficientnet",
+    distance=1.9,
+    distance_error=0.2,
+    squeezenet_distance=1.4,
+    squeezenet_distance_error=0.1,
+    variety=0.91,
+    variety_error=0.02,
+    squeezenet_variety=0.95,
+    squeezenet_variety_error=0.02,
+    precision=0.7,
+    recall=0.4,
+    density=0.8,
+    coverage=0.9,
     copies=0.0,
-    copies_among_training=0.02,
-    novelty=0.9,
-    spread=0.9,
-    accuracy_seen=0.8,
-    accuracy_unseen=0.75,
-    score_seconds=1.0,
+    copies_of_fresh=0.01,
 )
 
 
-def history(*kids: float, **changes) -> list[Score]:
-    return [replace(GOOD, step=1000 * (place + 1), kid=kid, **changes) for place, kid in enumerate(kids)]
-
-
-def test_the_best_is_the_newest_of_those_the_score_cannot_tell_apart():
-    scores = history(0.09, 0.050, 0.052, 0.056, 0.060)  # each with an error of 0.005, so of 0.007 for a difference
-    assert lowest(scores) == scores[1]
-    assert best(scores) == scores[3]
-    scores[4] = replace(scores[4], kid_error=0.05)
-    assert best(scores) == scores[4]
-
-
-def test_a_copying_checkpoint_is_not_the_best_however_low_its_kid():
-    for kid in (0.001, 0.049):
-        scores = history(0.09, 0.05, kid)
-        scores[2] = replace(scores[2], copies=0.3)
-        assert best(scores) == scores[1]
-    assert "30% of its images are copies" in refusal(scores[2])
-
-
-def test_copies_count_only_beyond_what_training_images_show_among_themselves():
-    assert refusal(replace(GOOD, copies=0.06, copies_among_training=0.0))
-    assert not refusal(replace(GOOD, copies=0.04, copies_among_training=0.0))
-    assert not refusal(replace(GOOD, copies=0.35, copies_among_training=0.2))
-    assert refusal(replace(GOOD, copies=0.45, copies_among_training=0.2))
-
-
-def test_a_collapsed_checkpoint_is_not_the_best():
-    scores = [*history(0.09, 0.08), replace(GOOD, step=3000, kid=0.001, spread=0.1)]
-    assert best(scores) == scores[1]
-
-
-def test_without_an_acceptable_checkpoint_there_is_no_best():
-    assert best(history(0.05, 0.04, copies=0.5)) is None
-    assert best([]) is None
-
-
-def test_a_plateau_needs_ten_scores_and_as_many_steps_again():
-    assert not plateau([])
-    assert not plateau(history(0.05, *[0.06] * 9))
-    assert plateau(history(0.05, *[0.06] * 10))
-    falling = [0.5 - 0.01 * place for place in range(20)]
-    assert not plateau(history(*falling))
-    assert not plateau(history(*falling, *[0.5] * 19))
-    assert plateau(history(*falling, *[0.5] * 20))
-
-
-def test_a_run_that_copies_from_the_start_comes_to_a_plateau_too():
-    assert not plateau(history(*[0.05] * 9, copies=0.5))
-    assert plateau(history(*[0.05] * 10, copies=0.5))
-
-
-def test_warnings_say_what_is_wrong_and_what_helps():
-    scores = history(0.09, 0.05, 0.04)
-    assert warnings([]) == {}
-    assert warnings(scores) == {}
-    scores[2] = replace(scores[2], copies=0.3)
-    assert warnings(scores).keys() == {"copying"}
-    text = warnings(scores)["copying"]
-    assert "30% of the images" in text
-    assert "best/ keeps step 2,000" in text
-    assert "more images" in text
-
-
-def test_collapse_is_told_from_a_narrow_beginning():
-    narrow = [replace(GOOD, step=1000, spread=0.4), replace(GOOD, step=2000, spread=0.45)]
-    assert "collapse" not in warnings(narrow)
-    fallen = [GOOD, replace(GOOD, step=2000, spread=0.4), replace(GOOD, step=3000, spread=0.4)]
-    assert "spread fell from 0.90 at step 1,000 to 0.40" in warnings(fallen)["collapse"]
-    assert "collapse" not in warnings(fallen[:2])  # once may be chance
-
-
-def test_memorising_shows_on_three_scores_running():
-    known = [replace(GOOD, step=1000 * place, accuracy_seen=0.98, accuracy_unseen=0.5) for place in (1, 2, 3)]
-    assert memorised(known) == pytest.approx((0.98, 0.5))
-    assert memorised(known[:2]) is None
-    assert "right on 98% of them, and on 50% of the held-out images" in warnings(known)["memorising"]
-    assert memorised([replace(score, accuracy_unseen=None) for score in known]) is None
+def test_a_good_generator_is_called_good():
+    verdict = judge(GOOD)
+    assert (verdict.tone, verdict.headline) == ("good", "good")
+    assert verdict.summary == "very close, as varied, no copies found"
+    assert [finding.figure for finding in verdict.findings.values()] == ["1.9 ± 0.2", "0.91 ± 0.02", "0%, at most 0.4%"]
+    assert list(verdict.findings) == ["close", "varied", "copied"]
 
 
 @pytest.mark.parametrize(
-    ("scores", "tone", "first", "second"),
+    ("distance", "word", "tone"),
     [
-        ([], "unknown", "has not been scored", "step 500"),
-        (history(0.09, 0.05), "good", "none of those checked is a copy", "still improving"),
-        (history(0.09, 0.05, copies=0.02), "good", "only 2% are copies", "still improving"),
-        ([*history(0.09, 0.05), replace(GOOD, step=3000, copies=0.4)], "caution", "none", "step 2,000 of 3,000"),
-        (history(0.09, 0.05, copies=0.9), "bad", "No checkpoint", "another seed"),
-        (history(0.09, 0.05, spread=0.5), "caution", "none", "much less varied"),
+        (0.97, "very close", "good"),
+        (2.01, "close", "good"),
+        (5.4, "recognisable", "caution"),
+        (7.1, "recognisable", "caution"),
+        (10.9, "far", "bad"),
     ],
 )
-def test_the_verdict_is_two_sentences(scores, tone, first, second):
-    found, sentences = verdict(scores)
-    assert found == tone
-    assert len(sentences) == 2
-    assert first in sentences[0]
-    assert second in sentences[1]
+def test_a_distance_has_its_word(distance, word, tone):
+    verdict = judge(replace(GOOD, squeezenet_distance=distance, distance=0.9))
+    assert (verdict.close.word, verdict.tone) == (word, tone)
 
 
-def test_scores_are_read_back_from_the_log():
-    lines = [{"step": 500, "discriminator": 1.0}, vars(GOOD) | {"refused": None, "warnings": [], "generator": 2.0}]
-    assert read_history(lines) == [GOOD]
+@pytest.mark.parametrize(
+    ("variety", "word", "tone"),
+    [
+        (0.05, "nearly all alike", "bad"),
+        (0.24, "much less varied", "bad"),
+        (0.52, "less varied", "caution"),
+        (1.0, "as varied", "good"),
+        (1.6, "more varied", "caution"),
+    ],
+)
+def test_a_variety_has_its_word(variety, word, tone):
+    verdict = judge(replace(GOOD, variety=variety, squeezenet_variety=None))
+    assert (verdict.varied.word, verdict.tone) == (word, tone)
+
+
+@pytest.mark.parametrize(
+    ("copies", "fresh", "word", "tone"),
+    [
+        (0.0, 0.0, "no copies found", "good"),
+        (0.012, 0.01, "no more than by chance", "good"),
+        (0.03, 0.01, "a few copies", "caution"),
+        (0.3, 0.01, "many copies", "bad"),
+        (1.0, 0.0, "many copies", "bad"),
+    ],
+)
+def test_copies_are_compared_with_what_fresh_images_show(copies, fresh, word, tone):
+    verdict = judge(replace(GOOD, copies=copies, copies_of_fresh=fresh))
+    assert (verdict.copied.word, verdict.tone) == (word, tone)
+    among = judge(replace(GOOD, copies=copies, copies_of_fresh=None, copies_among_training=fresh))
+    assert among.copied.word == word
+
+
+def test_none_found_among_few_images_says_how_many_there_may_be():
+    assert judge(replace(GOOD, samples=256)).copied.figure == "0%, at most 1.5%"
+    assert "no copy of a training image was found" in judge(GOOD).copied.sentence
+
+
+def test_the_worse_of_two_networks_counts_and_is_named():
+    verdict = judge(GOOD)
+    assert verdict.close.value == GOOD.distance
+    assert verdict.close.based_on == "1,000 images, through efficientnet and squeezenet; efficientnet counts"
+    assert verdict.varied.value == GOOD.variety
+    other = judge(replace(GOOD, squeezenet_distance=9.0, squeezenet_variety=0.3))
+    assert (other.close.value, other.varied.value) == (9.0, 0.3)
+    alone = judge(replace(GOOD, squeezenet_distance=None))
+    assert alone.close.based_on == "1,000 images, through efficientnet"
+    only = judge(replace(GOOD, features="squeezenet", squeezenet_distance=None))
+    assert only.close.based_on == "1,000 images, through squeezenet"
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "density", "coverage"])
+@pytest.mark.parametrize("measured", [True, False])
+def test_it_is_never_good_over_a_zero(name, measured):
+    figures = GOOD if measured else Figures(1000, copies=0.0)
+    verdict = judge(replace(figures, **{name: 0.0}))
+    assert TONES.index(verdict.tone) >= TONES.index("caution")
+    assert any(f"{name} 0.00" in finding.sentence for finding in verdict.findings.values())
+    assert judge(replace(GOOD, **{name: 0.02})).tone == "good"
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_where_nothing_resembles_the_training_images_it_is_bad(measured):
+    figures = GOOD if measured else Figures(1000, copies=0.0)
+    verdict = judge(replace(figures, precision=0.0, density=0.0, recall=0.0, coverage=0.0))
+    assert (verdict.tone, verdict.close.word) == ("bad", "far")
+    assert "as close" not in verdict.summary
+
+
+def test_an_untrained_network_alone_calls_nothing_good():
+    alone = replace(GOOD, features="random", squeezenet_distance=None)
+    assert judge(alone).tone == "caution"
+    assert "untrained" in judge(alone).close.sentence
+
+
+def test_what_was_not_measured_is_not_good_and_says_so():
+    verdict = judge(Figures(1000, copies=0.0))
+    assert (verdict.tone, verdict.headline) == ("unknown", "not fully measured")
+    assert verdict.summary == "not measured, not measured, no copies found"
+    assert verdict.close.figure == ""
+    nothing = judge(None)
+    assert (nothing.tone, nothing.headline, nothing.summary, nothing.scored) == (
+        "unknown",
+        "not scored",
+        "not scored",
+        False,
+    )
+
+
+def test_json_holds_the_three_numbers_and_gives_the_same_verdict_back():
+    answer = json.loads(json.dumps(judge(GOOD).to_json()))
+    assert list(answer) == ["tone", "headline", "summary", "close", "varied", "copied"]
+    assert answer["close"]["value"] == 1.9
+    assert answer["close"]["error"] == 0.2
+    assert answer["close"]["word"] == "very close"
+    assert judge(Figures.read(vars(GOOD) | {"kid": 1.0, "why": {}})) == judge(GOOD)
+
+
+def test_a_line_has_question_answer_and_sentence():
+    first, _, last = judge(GOOD).lines()
+    assert first.startswith("how close: very close (1.9 ± 0.2). Their distance to the training images is 1.9 times")
+    assert last.startswith("how much is copied: no copies found (0%, at most 0.4%). Among 1,000 images, no copy")

@@ -1,6 +1,7 @@
 """handful report: what it takes from a run folder, and what it says where something is missing."""
 
 import dataclasses
+import html
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.progress import Quiet
+from handful.records.run_folder import RunFolder
 from handful.reporting.build import report
 from handful.reporting.curves import curves
 from handful.reporting.facts import Redactor
@@ -38,22 +40,25 @@ def trained(tmp_path_factory) -> TrainConfig:
 
 def words(page: Path) -> str:
     """The text of a page, without its marks."""
-    html = re.sub(r"<(script|style).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return " ".join(re.sub("<[^>]*>", " ", html).split())
+    source = re.sub(r"<(script|style).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return " ".join(re.sub("<[^>]*>", " ", source).split())
 
 
 def test_what_only_some_runs_have_is_drawn_where_there_is_some():
     plain = {"step": 1, "discriminator": 1.0, "generator": 0.0, "reconstruction": 1.0}
     plain |= {"accuracy_real": 0.5, "accuracy_fake": 0.5}
-    titles = [curve.title for curve in curves([plain], [])]
+    titles = [curve.title for curve in curves([plain], [], "efficientnet")]
     assert titles == ["Losses", "Discriminator in training"]
-    *_, strength, penalties = curves([plain | {"augment_probability": 0.25, "spectrum": 0.5, "lattice": 0.125}], [])
+    *_, strength, penalties = curves(
+        [plain | {"augment_probability": 0.25, "spectrum": 0.5, "lattice": 0.125}], [], "efficientnet"
+    )
     assert [(series.name, series.points) for series in strength.series] == [("augment probability", [(1, 0.25)])]
     assert [series.name for series in penalties.series] == ["spectrum", "lattice"]
 
 
 def test_training_ends_with_a_page(trained):
     text = words(trained.folder / "report.html")
+    assert "a <b> & 'c': 44 images, 32 px" in html.unescape(text)
     assert "32 x 32 px" in text
     assert "44" in text
     assert "protocol quick: 24 samples, seeds 0-23" in text
@@ -63,10 +68,29 @@ def test_training_ends_with_a_page(trained):
 
 
 def test_the_page_names_no_other_place_and_escapes_what_the_user_wrote(trained):
-    html = (trained.folder / "report.html").read_text(encoding="utf-8")
-    assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
-    assert "damaged<script>" not in html
-    assert "damaged&lt;script&gt;.png" in html
+    source = (trained.folder / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', source)
+    assert "damaged<script>" not in source
+    assert "damaged&lt;script&gt;.png" in source
+
+
+def test_terminal_report_json_and_python_give_one_verdict(trained, capsys):
+    source, images = str(trained.folder), str(trained.images)
+    verdict = RunFolder(trained.folder).verdict
+    text = html.unescape(words(trained.folder / "report.html"))
+    for finding in verdict.findings.values():
+        assert " ".join([finding.question, finding.word, finding.figure, finding.sentence]).replace("  ", " ") in text
+    assert cli.main(["evaluate", source, images, "--features", "random", "--device", "cpu"]) == 0
+    terminal = " ".join(capsys.readouterr().out.split())
+    assert verdict.headline in terminal
+    assert all(finding.answer in terminal for finding in verdict.findings.values())
+    assert cli.main(["evaluate", source, images, "--features", "random", "--device", "cpu", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    kept = json.loads((trained.folder / "evaluation.json").read_text())
+    assert answer["verdict"] == kept["verdict"] == verdict.to_json()
+    assert kept["step"] == RunFolder(trained.folder).best_step
+    assert cli.main(["train", images, "--run", source, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == verdict.to_json()
 
 
 def test_the_command_makes_the_same_page_again(trained, capsys):
@@ -176,4 +200,4 @@ def test_an_interrupted_run_leaves_no_page_but_one_can_be_asked_for(trained, tmp
 
     train(config, Impatient())
     assert not (config.folder / "report.html").exists()
-    assert "has not been scored" in words(report(config.folder, "cpu", Quiet()))
+    assert "was not scored while it trained" in words(report(config.folder, "cpu", Quiet()))

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
+from handful.records.verdict import Figures, judge
 from handful.reporting.axes import log_ticks, short, ticks
 from handful.reporting.charts import Curve, Series, chart
 from handful.reporting.page import ClassRow, Moment, Page, Pair, ScoreRow, render
@@ -21,10 +22,13 @@ from handful.reporting.page import ClassRow, Moment, Page, Pair, ScoreRow, rende
 VOID = {"br", "img", "input", "link", "meta", "source"}
 NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) > 1e-12)
 STEPS = [100, 200, 300, 400]
+FIGURES = Figures(
+    1000, "efficientnet", distance=5.43, distance_error=0.31, variety=0.52, variety_error=0.02, copies=0.0
+)
 EMPTY = Page(
-    title="run", verdict=[], tone="unknown", made="", facts=[], warnings=[], data_sheet=None, data_notes=[],
+    title="run", verdict=judge(None), outlook=[], made="", facts=[], warnings=[], data_sheet=None, data_notes=[],
     samples=None, samples_caption="", classes=[], walk=[], pairs=[], pairs_caption="", scores=[], protocol="",
-    curves=[], best_step=None, moments=[], options=[], missing=[],
+    curves=[], curves_caption="", best_step=None, moments=[], options=[], missing=[],
 )  # fmt: skip
 
 
@@ -41,8 +45,8 @@ def full(text="words"):
     """A page with everything, in which ``text`` stands wherever a text can stand."""
     return Page(
         title=text,
-        verdict=[text, text],
-        tone="good",
+        verdict=judge(FIGURES),
+        outlook=[text, text],
         made=text,
         facts=[(text, text)],
         warnings=[text],
@@ -52,11 +56,18 @@ def full(text="words"):
         samples_caption=text,
         classes=[ClassRow(text, picture(64, 16), text)],
         walk=[picture(32, seed=seed) for seed in range(8)],
-        pairs=[Pair(picture(16), picture(16), ratio, text, ratio == 2, ratio == 0) for ratio in (0.5, 2, 0)],
+        pairs=[
+            Pair(picture(16), picture(16), ratio, text, ratio == 2, ratio == 0, sharing)
+            for ratio, sharing in ((0.5, 2), (2, 5), (0, 1))
+        ],
         pairs_caption=text,
-        scores=[ScoreRow(text, text, text, None), ScoreRow(text, "", text, text)],
+        scores=[ScoreRow(text, text, text, None, False), ScoreRow(text, "", text, text, True)],
         protocol=text,
-        curves=[Curve(text, text, text, [Series(text, [(100, 1), (200, 2.5)], [0.1, 0.2])], (text, 2), log=True)],
+        curves=[
+            Curve(text, text, text, [Series(text, [(100, 1), (200, 2.5)], [0.1, 0.2])], (text, 2), True, folded)
+            for folded in (False, True)
+        ],
+        curves_caption=text,
         best_step=200,
         moments=[Moment(100, picture(40)), Moment(200, picture(40))],
         options=[(text, text)],
@@ -112,17 +123,19 @@ def drawn(svg):
 def test_a_page_with_everything_has_every_section_in_order(html):
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == [
-        "Warnings", "Generated images", "Class by class", "Walk through the latent space", "Did it copy?", "Scores",
-        "Training curves", "Images over time", "Training images", "Settings", "Not on this page",
+        "how close", "how varied", "how much is copied", "Warnings", "Generated images", "Did it copy?",
+        "Class by class", "Walk through the latent space", "Scores", "Training curves", "Images over time",
+        "Training images", "The run", "Not on this page",
     ]  # fmt: skip
 
 
 def test_a_page_with_nothing_is_a_page_without_sections():
     page = render(EMPTY)
     checker = Checker(page)
-    assert "<section>" not in page
+    assert "<section" not in page
+    assert "<nav" not in page
     assert [name for name, _ in checker.elements if name in ("img", "table", "svg")] == []
-    assert "Not scored" in checker.text
+    assert "not scored" in checker.text
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Page)])
@@ -143,7 +156,7 @@ def test_the_page_fetches_nothing(html):
     )
     for _, attributes in Checker(html).elements:
         for name in ("src", "srcset", "href", "data", "action"):
-            assert attributes.get(name, "data:").startswith("data:")
+            assert attributes.get(name, "data:").startswith(("data:", "#"))
 
 
 def test_every_tag_is_closed(html):
@@ -228,18 +241,51 @@ def test_the_nearest_pairs_come_first(html):
     ratios = [re.search(r"Generated image, (\S+) from", alt) for alt in alts]
     assert [found[1] for found in ratios if found] == ["0.00", "0.50", "2.00"]
     assert html.count('class="copied"') == 1
+    assert re.findall(r"nearest to (\d+) images", html) == ["2", "5"]
     assert re.findall(r'<i style="width: (\S+)%', html) == ["0.0", "50.0", "100.0"]
     assert any(alt == "Training image words, mirrored" for alt in alts)
 
 
+def test_the_three_numbers_come_first_each_with_its_error_a_word_and_what_it_means(html):
+    checker = Checker(html)
+    text = " ".join(checker.text.split())
+    for words in ("recognisable 5.4 ± 0.3", "less varied 0.52 ± 0.02", "no copies found 0%, at most 0.4%"):
+        assert text.index(words) < text.index("Generated images")
+    meanings = re.findall(r'<summary title="([^"]+)">What is measured</summary>\s*<p>(.*?)</p>', html)
+    assert len(meanings) == 3
+    assert all(shown.startswith(hovered) for hovered, shown in meanings)
+    assert "1,000 images, through efficientnet." in meanings[0][1]
+
+
+def test_contents_lead_to_every_section(html):
+    links = [link["href"][1:] for link in Checker(html).attributes("a")]
+    assert links == [section["id"] for section in Checker(html).attributes("section")]
+    assert len(links) == 11
+
+
+def test_detail_is_folded(html):
+    visible = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
+    for part in ('<svg class="chart', '<table class="scores"'):
+        assert (visible.count(part), html.count(part)) == (1, 2)
+    assert html.count('<table class="options"') - visible.count('<table class="options"') == 1
+
+
+@pytest.mark.parametrize(("width", "near", "far"), [(32, 64, 128), (48, 48, 96), (96, 80, 96), (256, 80, 128)])
+def test_pairs_are_shown_at_whole_multiples_of_their_pixels_or_shrunk(width, near, far):
+    pairs = [Pair(picture(width), picture(width), 1, "a.png", False, False, 1)]
+    page = render(dataclasses.replace(EMPTY, pairs=pairs))
+    assert f'style="--near: {near}px; --far: {far}px"' in page
+    assert page.count('class="tiny"') == 2
+
+
 def test_a_score_without_a_value_tells_why():
-    scores = [ScoreRow("FID", "", "Distance.", "no weights file")]
+    scores = [ScoreRow("FID", "", "Distance.", "no weights file", False)]
     text = Checker(render(dataclasses.replace(EMPTY, scores=scores))).text
     assert re.search(r"FID\s+not measured\s+Distance\.\s+no weights file", text)
 
 
 def test_all_charts_share_the_axis_of_steps():
-    short_one = Curve("short", "", "", [Series("line", [(0, 1), (50, 2)])])
+    short_one = Curve("short", "", "", [Series("line", [(0, 1), (20, 2), (50, 2)])])
     page = render(dataclasses.replace(EMPTY, curves=[short_one, curve([1, 2, 3, 4])]))
     early, late = re.findall(r'<svg class="chart.*?</svg>', page)
     assert drawn(early)[0][-1][0] < drawn(late)[0][0][0]
@@ -287,10 +333,30 @@ def test_a_line_rises_where_its_values_rise():
     assert np.allclose(heights, heights[0], atol=0.2)
 
 
-def test_one_point_is_a_dot():
-    svg = str(chart(curve([3])))
-    assert svg.count("<circle") == 1
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_points_are_dots_with_error_bars_and_no_line_or_band(count):
+    series = Series("line", [(100, 1.0), (200, 2.0)][:count], [0.5, 0.25][:count])
+    svg = str(chart(Curve("A curve", "", "", [series])))
+    assert svg.count("<circle") == svg.count('class="error s1"') == count
+    assert drawn(svg) == []
+    assert "band" not in svg
     Checker(svg)
+
+
+def test_three_points_are_a_line_with_dots_and_many_have_one_at_the_end():
+    svg = str(chart(curve([1, 2, 3])))
+    assert [len(line) for line in drawn(svg)] == [3]
+    assert svg.count("<circle") == 3
+    many = Series("line", [(step, step) for step in range(50)])
+    assert str(chart(Curve("A curve", "", "", [many]))).count("<circle") == 1
+
+
+def test_a_chart_writes_values_with_the_digits_that_their_errors_allow():
+    series = Series("line", [(100, 1.23456), (200, 2.34567), (300, 0.5)], [0.04, 0.013, None])
+    svg = str(chart(Curve("A curve", "", "", [series])))
+    assert '"1.23"' in svg.replace("&#34;", '"')
+    assert '"2.346"' in svg.replace("&#34;", '"')
+    assert "1.23 at step 100" in svg
 
 
 @pytest.mark.parametrize("value", [0, 5, -1e-9, 1e15])

@@ -44,5 +44,9 @@ def report(call: Call) -> Answer:
 
     One page with scores, pictures, curves and copies. Works while the run trains.
     """
+    from handful.records.run_folder import RunFolder
+
     page = call()
-    return Answer({"report": str(page)}, f"report in {page}")
+    verdict = RunFolder(call["run"]).verdict
+    words = f"report in {page}\nverdict: {verdict.headline}, {verdict.summary}"
+    return Answer({"report": str(page), "verdict": verdict.to_json()}, words)

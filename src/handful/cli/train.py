@@ -106,8 +106,13 @@ def demo(call: Call) -> Answer:
 
     No pictures of your own are needed.
     """
+    from handful.example.demo import demo_config
+    from handful.records.run_folder import RunFolder
+
     picture = call()
-    return Answer({"picture": str(picture)}, f"training images and generated pictures side by side in {picture}")
+    verdict = RunFolder(demo_config(call["out"]).folder).verdict
+    words = f"training images and generated pictures side by side in {picture}\nverdict: {verdict.headline}, "
+    return Answer({"picture": str(picture), "verdict": verdict.to_json()}, words + verdict.summary)
 
 
 @command("Train", "data.checkup.examine:check", example="handful check photos")
@@ -150,9 +155,11 @@ def train(call: Call, config: str | None = None, forecast: bool = False) -> Answ
 
         measured = preflight(options)
         return Answer(measured.to_json(), str(measured))
+    from handful.records.run_folder import RunFolder
     from handful.training.loop import train
 
     train(options)
     run = options.folder
-    data = {"run": str(run), "model": str(run / "model"), "samples": str(run / "samples")}
+    data: dict[str, Any] = {"run": str(run), "model": str(run / "model"), "samples": str(run / "samples")}
+    data["verdict"] = RunFolder(run).verdict.to_json()
     return Answer(data, f"model in {run / 'model'}, samples in {run / 'samples'}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -129,17 +131,22 @@ def copying(reference: Reference, matches: Matches, samples: Samples, training: 
 
 
 def closest(matches: Matches, samples: Samples, training: Sequence[str]) -> list[dict[str, Any]]:
-    """List the samples nearest to a training image, nearest first."""
-    order = matches.ratio.argsort(stable=True)[:CLOSEST_PAIRS].tolist()
+    """List the training images nearest to any sample, each once, with its nearest sample; nearest first."""
+    nearest: list[int] = matches.index.tolist()
+    sharing = Counter(nearest)
+    pairs: dict[int, int] = {}
+    for sample in matches.ratio.argsort(stable=True).tolist():
+        pairs.setdefault(nearest[sample], sample)
     return [
         {
-            "sample": samples.name(index),
-            "class": samples.class_of(index),
-            "training": training[int(matches.index[index])],
-            "mirrored": bool(matches.mirrored[index]),
-            "novelty": float(matches.ratio[index]),
-            "copy": bool(matches.ratio[index] < COPY),
+            "sample": samples.name(sample),
+            "class": samples.class_of(sample),
+            "training": training[image],
+            "mirrored": bool(matches.mirrored[sample]),
+            "novelty": float(matches.ratio[sample]),
+            "copy": bool(matches.ratio[sample] < COPY),
+            "sharing": sharing[image],
         }
-        for index in order
-        if matches.ratio[index].isfinite()
+        for image, sample in itertools.islice(pairs.items(), CLOSEST_PAIRS)
+        if matches.ratio[sample].isfinite()
     ]

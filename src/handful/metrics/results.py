@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from handful.config.choices import Fit
 from handful.metrics.scores import SPECS, Scores
+from handful.records.verdict import Figures, Verdict, judge
 
 
 @final
@@ -56,7 +57,7 @@ class Copying:
     copies_seen_in: list[str]
     """The spaces in which distances were measured: pixels, features."""
     closest: list[dict[str, Any]]
-    """Pairs of a sample and its nearest training image, nearest first."""
+    """Training images with their nearest sample, nearest first; ``sharing`` counts the samples nearest to each."""
 
 
 @final
@@ -100,8 +101,16 @@ class Evaluation:
     """The reason for each score that is missing."""
     seconds: float = 0.0
 
+    @property
+    def verdict(self) -> Verdict:
+        """How close, how varied, how much is copied."""
+        return judge(Figures.read(self._flat()))
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as one flat object, as ``handful evaluate --json`` prints it."""
+        return {"verdict": self.verdict.to_json()} | self._flat()
+
+    def _flat(self) -> dict[str, Any]:
         values = dataclasses.asdict(self)
         groups = [values.pop(name) for name in ("setup", "scores", "copying")]
         flat: dict[str, Any] = {name: value for group in (*groups, values) for name, value in group.items()}
@@ -110,16 +119,21 @@ class Evaluation:
         return flat
 
     def __repr__(self) -> str:
-        shown = [name for name in ("kid", "copies", "novelty") if name not in self.why]
-        figures = ", ".join(f"{SPECS[name].label} {self.scores.text(name)}" for name in shown)
-        return f"Evaluation({self.setup.source}: {figures}; {self.setup.samples:,} samples, {self.setup.features})"
+        setup, verdict = self.setup, self.verdict
+        answers = ", ".join(finding.answer for finding in verdict.findings.values())
+        return f"Evaluation({setup.source}: {verdict.headline}: {answers}; {setup.samples:,} samples, {setup.features})"
 
     def _repr_html_(self) -> str:
-        """Return a table for a notebook."""
+        """Return two tables for a notebook: the verdict, and every score."""
         row = Markup("<tr><th style='text-align:left'>{}</th><td>{}</td><td style='text-align:left'>{}</td></tr>")
+        verdict = self.verdict
+        findings = [
+            row.format(finding.question, finding.answer, finding.sentence) for finding in verdict.findings.values()
+        ]
         rows = [
             row.format(spec.label, self.scores.text(name), self.why.get(name, spec.meaning))
             for name, spec in SPECS.items()
         ]
-        caption = Markup("<caption>{}; {}</caption>").format(self.setup.source, self.setup)
-        return str(Markup("<table>{}{}</table>").format(caption, Markup("").join(rows)))
+        table = Markup("<table><caption>{}</caption>{}</table>")
+        tables = (f"{self.setup.source}: {verdict.headline}", findings), (self.setup, rows)
+        return "".join(table.format(caption, Markup("").join(body)) for caption, body in tables)

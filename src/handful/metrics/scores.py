@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, final
 
+from handful.records.rounding import with_error
+
 Outcome = float | str
 """A score, or the reason why there is none."""
 
@@ -21,8 +23,8 @@ class ScoreSpec:
     label: str
     meaning: str
     """What it says, and which value is good."""
-    digits: str = ".3f"
-    """How it is written, as ``format`` takes it."""
+    digits: str = ".2f"
+    """How it is written, as ``format`` takes it, where it has no error that decides its digits."""
 
 
 def score(*spec: str) -> Any:  # noqa: ANN401  # like dataclasses.field, of whatever type the field has
@@ -35,21 +37,21 @@ def score(*spec: str) -> Any:  # noqa: ANN401  # like dataclasses.field, of what
 class Scores:
     """The scores of one set of samples; None where ``Evaluation.why`` has the reason."""
 
-    kid: float | None = score("KID", "distance to the training images, unbiased; 0 is best", ".5f")
+    kid: float | None = score("KID", "distance to the training images, unbiased; 0 is best", ".3f")
     kid_error: float | None = None
     """Standard error of ``kid``."""
-    fid: float | None = score("FID", "distance to the training images, biased if they are few; copies reach 0")
+    fid: float | None = score("FID", "distance to the training images, biased if they are few; copies reach 0", ".1f")
     precision: float | None = score("precision", "share of samples that look like training images")
     recall: float | None = score("recall", "share of training images that some sample resembles")
     density: float | None = score("density", "how densely samples lie among training images; about 1 is best")
     coverage: float | None = score("coverage", "share of training images with a sample next to them")
     diversity: float | None = score("diversity (LPIPS)", "how varied, relative to the training images; about 1 is best")
     spread: float | None = score("spread", "the same in feature space")
-    swd: float | None = score("SWD x 1000", "distance of small patches, mean over scales; 0 is best")
-    periodicity: float | None = score("periodicity, dB", "grids that training images lack; up to 2 means none")
+    swd: float | None = score("SWD x 1000", "distance of small patches, mean over scales; 0 is best", ".1f")
+    periodicity: float | None = score("periodicity, dB", "grids that training images lack; up to 2 means none", ".1f")
     unevenness: float | None = score("unevenness, dB", "dots and checkers that they lack; up to 0.3 means none")
-    detail: float | None = score("detail, dB", "power of the finest detail; above 0 is grain, below 0 blur")
-    path_length: float | None = score("path length", "1 if images change evenly between two latents, 8 if they jump")
+    detail: float | None = score("detail, dB", "power of the finest detail; above 0 is grain, below 0 blur", ".1f")
+    path_length: float | None = score("path length", "1 if images change evenly between latents, 8 if they jump", ".1f")
     distance: float | None = None
     """Distance of the features to those of the training images; 1 for fresh real images."""
     distance_error: float | None = None
@@ -71,11 +73,8 @@ class Scores:
 
     def text(self, name: str) -> str:
         """Return a score as tables show it, with its standard error if it has one; a dash if it is missing."""
-        value, digits = getattr(self, name), SPECS[name].digits
-        if value is None:
-            return "-"
-        error = getattr(self, f"{name}_error", None)
-        return format(value, digits) + (f" ± {error:{digits}}" if error is not None else "")
+        value = getattr(self, name)
+        return "-" if value is None else with_error(value, getattr(self, f"{name}_error", None), SPECS[name].digits)
 
 
 SPECS: dict[str, ScoreSpec] = {each.name: each.metadata["spec"] for each in fields(Scores) if each.metadata}

@@ -26,7 +26,10 @@ RANDOM_FEATURES = "features random: an untrained network, so compare models of o
 
 
 def table(evaluations: Sequence[Evaluation]) -> Iterator[Table | Text]:
-    """Lay out scores, one column for each evaluation, and below them everything that they depend on."""
+    """Lay out the verdicts, the scores, one column for each evaluation, and everything that they depend on."""
+    for evaluation in evaluations:
+        yield verdict_table(evaluation)
+        yield Text()
     yield score_table(evaluations)
     for evaluation in evaluations:
         if evaluation.classes:
@@ -44,16 +47,30 @@ def table(evaluations: Sequence[Evaluation]) -> Iterator[Table | Text]:
         yield Text(f"\nno {', '.join(sorted(names))}: {reason}")
 
 
+def verdict_table(evaluation: Evaluation) -> Table:
+    """Say how close, how varied and how much copied the samples are, one row for each."""
+    title = Text(f"{evaluation.setup.source}: {evaluation.verdict.headline}", style="bold")
+    rows = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left")
+    rows.add_column("", no_wrap=True)
+    rows.add_column("", no_wrap=True, style="bold")
+    rows.add_column("", no_wrap=True)
+    rows.add_column("")
+    for finding in evaluation.verdict.findings.values():
+        rows.add_row(finding.question, finding.word, finding.figure, Text(finding.sentence, style="dim"))
+    return rows
+
+
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
-    """Lay out the scores, one row for each."""
+    """Lay out the scores, one row for each that some evaluation has."""
     rows = Table(box=None, pad_edge=False, header_style="bold")
     rows.add_column("")
     for evaluation in evaluations:
         rows.add_column(Text(evaluation.setup.source), justify="right", overflow="fold")
     rows.add_column("")
     for name, spec in SPECS.items():
-        values = (evaluation.scores.text(name) for evaluation in evaluations)
-        rows.add_row(spec.label, *values, Text(spec.meaning, style="dim"))
+        if any(name not in evaluation.why for evaluation in evaluations):
+            values = (evaluation.scores.text(name) for evaluation in evaluations)
+            rows.add_row(spec.label, *values, Text(spec.meaning, style="dim"))
     return rows
 
 

@@ -9,6 +9,7 @@ best/            the best one by the run's own scores, and score.json with its s
 cache/           the decoded images, where they do not fit into memory
 tensorboard/     events, with --track
 report.html      all of it on one page
+evaluation.json  the scores on that page, as handful evaluate --json prints them, and the step that they are of
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ CACHED_IMAGES, ABOUT_CACHE = "images.uint8", "about.json"
 TENSORBOARD = "tensorboard"
 
 REPORT = "report.html"
+
+EVALUATION = "evaluation.json"
+"""Written with the report, where the training images are there."""
 
 LOCK = ".lock"
 """Held by the process that trains in the folder."""

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
+from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.displays import as_html
 from handful.errors import UsageError
 from handful.records import layout
 from handful.records.journal import Journal
+from handful.records.outlook import warnings
 from handful.records.scores import Score, read_history
 from handful.records.settings import Settings, read_settings
-from handful.records.verdict import warnings
+from handful.records.verdict import Figures, Verdict, judge
 
 
 @final
@@ -91,6 +93,33 @@ class RunFolder:
     def warnings(self) -> Sequence[str]:
         """What went wrong at the newest score, and what to do about it."""
         return list(warnings(self.scores).values())
+
+    @property
+    def best_step(self) -> int:
+        """The step of the model that commands draw from: the best one, or else the newest."""
+        best = self.best
+        return self.step if best is None else best.step
+
+    @property
+    def verdict(self) -> Verdict:
+        """How close, how varied and how much copied: by the report's scores, or else by the best score of the run."""
+        evaluation = self.evaluation
+        if evaluation is not None and evaluation["step"] == self.best_step:
+            return judge(Figures.read(evaluation))
+        score = self.best or next(reversed(self.scores), None)
+        if score is None:
+            return judge(None)
+        about = {"samples": len(budget.current.scored_seeds), "features": self.config.score_features}
+        return judge(Figures.read(vars(score) | about))
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The scores of the report, as ``handful evaluate --json`` prints them, and the step that they are of."""
+        try:
+            found: dict[str, Any] = json.loads((self.folder / layout.EVALUATION).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return found
 
     @property
     def samples(self) -> dict[int, Path]:

@@ -1,92 +1,286 @@
-"""What the scores of a run mean: which checkpoint is best, when to stop, what to warn of. Imports no torch."""
+"""The verdict on a generator: how close, how varied, how much is copied. Imports no torch.
+
+The terminal, the report, JSON and notebooks show what ``judge`` returns. docs/metrics.md explains the thresholds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple, final
 
-from handful.records.scores import Score, best, copies_too_much, lowest, memorised, plateau, refusal
+from handful.records.rounding import rounded, with_error
+from handful.records.scores import MORE_COPIES
 
-COLLAPSED = 0.6
-"""Share of the largest spread so far. Below it, images are said to lose their variety."""
+Tone = Literal["good", "unknown", "caution", "bad"]
 
-VARIED = 0.85
-"""Spread from which images are called as varied as the training images."""
+TONES: tuple[Tone, ...] = ("good", "unknown", "caution", "bad")
+"""Best first. The verdict has the worst tone of its findings."""
 
-FEW_COPIES = 0.025
-"""Share of copies, beyond that among the training images, up to which images are called new."""
-
-Tone = Literal["good", "caution", "bad", "unknown"]
-
-
-def warnings(history: Sequence[Score]) -> dict[str, str]:
-    """Return what goes wrong at the newest score, and what to do about it, by kind of problem."""
-    if not history:
-        return {}
-    newest, top, bottom = history[-1], best(history), lowest(history)
-    kept = f" best/ keeps step {top.step:,}." if top is not None and top.step < newest.step else ""
-    problems = {}
-    if copies_too_much(newest):
-        problems["copying"] = (
-            f"{newest.copies:.0%} of the images copy training images (among the training images it is "
-            f"{newest.copies_among_training:.0%}).{kept} Stop here, or start a new run with more images."
-        )
-    widest = max(history, key=lambda score: score.spread)
-    if len(history) > 1 and all(score.spread < COLLAPSED * widest.spread for score in history[-2:]):
-        problems["collapse"] = (
-            f"mode collapse: spread fell from {widest.spread:.2f} at step {widest.step:,} to {newest.spread:.2f}, "
-            f"so images become alike.{kept} Start a new run with another --seed, a larger --batch or a lower "
-            "--learning-rate."
-        )
-    if (accuracies := memorised(history)) is not None:
-        seen, unseen = accuracies
-        problems["memorising"] = (
-            f"the discriminator memorises the training images: it is right on {seen:.0%} of them, and on {unseen:.0%} "
-            f"of the held-out images.{kept} Quality seldom improves from here; a new run needs more images."
-        )
-    if plateau(history):
-        since = f"since step {bottom.step:,}" if bottom is not None else "so far"
-        problems["plateau"] = (
-            f"no better score {since}.{kept} Look at samples/, and stop if you see no progress either. "
-            "--stop-when plateau stops by itself."
-        )
-    return problems
+HEADLINES: dict[Tone, str] = {
+    "good": "good",
+    "unknown": "not fully measured",
+    "caution": "look closely",
+    "bad": "not good yet",
+}
 
 
-def verdict(history: Sequence[Score]) -> tuple[Tone, list[str]]:
-    """Judge a run in two sentences without jargon."""
-    if not history:
-        return "unknown", ["This run has not been scored.", "Scores begin at step 500; train longer to see them."]
-    newest, top = history[-1], best(history)
-    if top is None:
-        return "bad", [
-            f"No checkpoint of this run can be recommended: at the last one, {refusal(newest)}.",
-            "More training images or another seed may help.",
-        ]
-    tone: Tone = "good" if top.spread > COLLAPSED and not warnings(history).keys() - {"plateau"} else "caution"
-    return tone, [originality(top), f"They are {variety(top)} the training images, and {progress(history, top)}."]
+class Grade(NamedTuple):
+    """What a value up to a limit is called."""
+
+    limit: float
+    word: str
+    tone: Tone
 
 
-def originality(score: Score) -> str:
-    """Say in a sentence whether images are new."""
-    if score.copies > score.copies_among_training + FEW_COPIES:
-        return f"Most images are new, but {score.copies:.0%} of them are very close to a training image."
-    few = "none of those checked is a copy" if score.copies == 0 else f"only {score.copies:.0%} are copies"
-    return f"The images are new: {few} of a training image."
+CLOSE = (
+    Grade(2, "very close", "good"),
+    Grade(4, "close", "good"),
+    Grade(8, "recognisable", "caution"),
+    Grade(math.inf, "far", "bad"),
+)
+"""By distance to the training images, where fresh real images have 1."""
+
+VARIED = (
+    Grade(0.1, "nearly all alike", "bad"),
+    Grade(0.35, "much less varied", "bad"),
+    Grade(0.8, "less varied", "caution"),
+    Grade(1.25, "as varied", "good"),
+    Grade(math.inf, "more varied", "caution"),
+)
+"""By variety as a share of the training images' own."""
+
+UNMEASURED = Grade(math.inf, "not measured", "unknown")
+
+NO_COPIES, CHANCE, FEW, MANY = "no copies found", "no more than by chance", "a few copies", "many copies"
+
+CERTAIN = 2
+"""Standard errors above the share among fresh images from which copies are more than chance."""
+
+ZERO = 0.005
+"""A share below this is written as 0.00."""
+
+MEANINGS = {
+    "close": "Distance of generated to training images, over that of one half of the training images to the other.",
+    "varied": "Number of different images that the generated ones amount to, over that of as many training images.",
+    "copied": "Share of generated images much nearer to one training image than to all others.",
+}
+"""How each figure is measured, for a curious reader."""
 
 
-def variety(score: Score) -> str:
-    """Say how varied images are, as in "less varied than"."""
-    if score.spread > VARIED:
-        return "as varied as"
-    return f"{'somewhat' if score.spread > COLLAPSED else 'much'} less varied than"
+@final
+@dataclass(frozen=True)
+class Figures:
+    """What a verdict is based on; None where it was not measured. Named like the scores."""
+
+    samples: int
+    """Number of generated images."""
+    features: str = "features"
+    """The network of ``distance`` and ``variety``."""
+    distance: float | None = None
+    distance_error: float | None = None
+    squeezenet_distance: float | None = None
+    squeezenet_distance_error: float | None = None
+    variety: float | None = None
+    variety_error: float | None = None
+    squeezenet_variety: float | None = None
+    squeezenet_variety_error: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    density: float | None = None
+    coverage: float | None = None
+    copies: float | None = None
+    copies_error: float | None = None
+    copies_of_fresh: float | None = None
+    copies_among_training: float | None = None
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Figures:
+        """Take the figures among the keys of an evaluation, or of a score with ``samples`` and ``features``."""
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+    def through(self, name: str) -> dict[str, tuple[float, float | None]]:
+        """Return a figure and its error by network, of those through which it was measured."""
+        keys = (self.features, name), ("squeezenet", f"squeezenet_{name}")
+        values = [(network, getattr(self, key), getattr(self, f"{key}_error")) for network, key in keys]
+        return {network: (value, error) for network, value, error in values if value is not None}
+
+    def zero(self, *names: str) -> list[str]:
+        """Return which of these scores are 0, in words."""
+        values = {name: getattr(self, name) for name in names}
+        return [f"{name} 0.00" for name, value in values.items() if value is not None and value < ZERO]
 
 
-def progress(history: Sequence[Score], top: Score) -> str:
-    """Say what more training would do."""
-    newest = history[-1]
-    if top.step < newest.step:
-        return f"the best checkpoint, which is kept, is step {top.step:,} of {newest.step:,}"
-    if plateau(history):
-        return "more training would hardly change them"
-    return "they were still improving, so longer training may help"
+@final
+@dataclass(frozen=True)
+class Finding:
+    """One of the three answers."""
+
+    question: str
+    """As in a heading: how close."""
+    word: str
+    """The answer in a word or two."""
+    tone: Tone
+    sentence: str
+    """The answer without jargon."""
+    value: float | None = None
+    error: float | None = None
+    """Standard error of ``value``."""
+    figure: str = ""
+    """``value`` with its error, with the digits that this allows; empty if it was not measured."""
+    based_on: str = ""
+    """What was compared, and through which networks."""
+
+    @property
+    def answer(self) -> str:
+        """The word with its figure."""
+        return f"{self.word} ({self.figure})" if self.figure else self.word
+
+
+@final
+@dataclass(frozen=True)
+class Verdict:
+    """Three findings, and the worst of their tones."""
+
+    tone: Tone
+    close: Finding
+    varied: Finding
+    copied: Finding
+
+    @property
+    def findings(self) -> dict[str, Finding]:
+        """The findings by key of JSON, in order of reading."""
+        return {"close": self.close, "varied": self.varied, "copied": self.copied}
+
+    @property
+    def scored(self) -> bool:
+        """Whether anything was measured."""
+        return any(finding.value is not None for finding in self.findings.values())
+
+    @property
+    def headline(self) -> str:
+        """The tone in words."""
+        return HEADLINES[self.tone] if self.scored else "not scored"
+
+    @property
+    def summary(self) -> str:
+        """The three words."""
+        return ", ".join(finding.word for finding in self.findings.values()) if self.scored else "not scored"
+
+    def lines(self) -> list[str]:
+        """Return a line for each finding: the question, the answer, the sentence."""
+        return [f"{finding.question}: {finding.answer}. {finding.sentence}" for finding in self.findings.values()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as one object, the value of the key ``verdict``."""
+        findings = {name: dict(vars(finding)) for name, finding in self.findings.items()}
+        return {"tone": self.tone, "headline": self.headline, "summary": self.summary} | findings
+
+
+def judge(figures: Figures | None) -> Verdict:
+    """Return the verdict on figures; on None, that nothing was scored."""
+    figures = figures or Figures(0)
+    findings = close(figures), varied(figures), copied(figures)
+    return Verdict(worst(*(finding.tone for finding in findings)), *findings)
+
+
+def close(figures: Figures) -> Finding:
+    """Say how close generated images are to the training images; of two networks the larger distance counts."""
+    grade, value, error, sentence, based_on = UNMEASURED, None, None, "This was not measured.", ""
+    if measured := figures.through("distance"):
+        network = max(measured, key=lambda name: measured[name][0])
+        value, error = measured[network]
+        grade, based_on = grade_of(value, CLOSE), basis(figures, measured, network)
+        sentence = f"Their distance to the training images is {rounded(value, error)} times that of fresh real images."
+        if value - CERTAIN * (error or 0.0) <= 1:
+            sentence = "They are as close to the training images as fresh real images are."
+        if network == "random":
+            grade = grade._replace(tone=worst(grade.tone, "caution"))
+            sentence += " The network is untrained and has never seen an object, so look at the images."
+    if zero := figures.zero("precision", "density"):
+        grade = capped(grade, CLOSE[len(zero) + 1])
+        sentence += f" Almost none of them looks like a training image ({', '.join(zero)})."
+    figure = "" if value is None else with_error(value, error)
+    return Finding("how close", grade.word, grade.tone, sentence, value, error, figure, based_on)
+
+
+def varied(figures: Figures) -> Finding:
+    """Say how varied generated images are; of two networks the smaller variety counts."""
+    grade, value, error, sentence, based_on = UNMEASURED, None, None, "This was not measured.", ""
+    if measured := figures.through("variety"):
+        network = min(measured, key=lambda name: measured[name][0])
+        value, error = measured[network]
+        grade, based_on = grade_of(value, VARIED), basis(figures, measured, network)
+        sentence = f"They have {rounded(value, error, '.0%')} of the variety of the training images."
+        if grade == VARIED[-1]:
+            sentence += " Look for noise and broken images, which count as variety."
+    if zero := figures.zero("recall", "coverage"):
+        grade = capped(grade, VARIED[2])
+        sentence += f" Almost no training image has a generated one like it ({', '.join(zero)})."
+    figure = "" if value is None else with_error(value, error)
+    return Finding("how varied", grade.word, grade.tone, sentence, value, error, figure, based_on)
+
+
+def copied(figures: Figures) -> Finding:
+    """Say how many generated images copy a training image, compared with what fresh real images show."""
+    question, share, count = "how much is copied", figures.copies, figures.samples
+    if share is None:
+        return Finding(question, UNMEASURED.word, UNMEASURED.tone, "This was not measured.")
+    error = figures.copies_error or standard_error(share, count)
+    fresh = figures.copies_of_fresh
+    expected = fresh if fresh is not None else figures.copies_among_training or 0.0
+    real = "fresh real images" if fresh is not None else "training images among themselves"
+    word, tone = grade_of_copies(share, error, expected)
+    figure = with_error(share, error, ".1%") if share else f"0%, at most {rounded(upper_bound(count), digits='.1%')}"
+    sentence = f"Among {count:,} images, no copy of a training image was found."
+    if share:
+        copies, usual = rounded(share, error, ".1%"), rounded(expected, digits=".1%")
+        sentence = f"{copies} of them copy a training image; {usual} of {real} would count as copies."
+    based_on = f"{count:,} images, each compared with every training image, also mirrored"
+    return Finding(question, word, tone, sentence, share, error, figure, based_on)
+
+
+def grade_of_copies(share: float, error: float, expected: float) -> tuple[str, Tone]:
+    """Return what a share of copies is called; a run's checkpoint with many is never kept as the best."""
+    if share == 0:
+        return NO_COPIES, "good"
+    if share > max(expected + MORE_COPIES, 2 * expected):
+        return MANY, "bad"
+    return (FEW, "caution") if share - CERTAIN * error > expected else (CHANCE, "good")
+
+
+def grade_of(value: float, grades: Sequence[Grade]) -> Grade:
+    """Return the grade of a value."""
+    return next(grade for grade in grades if value <= grade.limit)
+
+
+def capped(grade: Grade, limit: Grade) -> Grade:
+    """Return a grade, or a limit with a worse tone; what was not measured takes a bad word only."""
+    if worst(grade.tone, limit.tone) == grade.tone:
+        return grade
+    return grade._replace(tone=limit.tone) if grade is UNMEASURED and limit.tone != "bad" else limit
+
+
+def worst(*tones: Tone) -> Tone:
+    """Return the worst of some tones."""
+    return max(tones, key=TONES.index)
+
+
+def basis(figures: Figures, measured: dict[str, tuple[float, float | None]], counted: str) -> str:
+    """Say of how many images and through which networks a figure is, and which of two counts."""
+    networks = " and ".join(measured)
+    return f"{figures.samples:,} images, through {networks}" + (f"; {counted} counts" if len(measured) > 1 else "")
+
+
+def standard_error(share: float, count: int) -> float:
+    """Return the standard error of a share of ``count`` images."""
+    return math.sqrt(share * (1 - share) / count) if count else 0.0
+
+
+def upper_bound(count: int) -> float:
+    """Return the share of copies up to which 95 % certainly none would be found among ``count`` images.
+
+    Source: the score interval (Wilson 1927) at a share of 0.
+    """
+    return 1.96**2 / (count + 1.96**2)

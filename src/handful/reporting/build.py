@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -15,17 +14,25 @@ from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.data.dataset import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
-from handful.files import printable, replacing
+from handful.files import replacing, write_json
 from handful.metrics.evaluation import evaluate
 from handful.progress import Progress, advance, shown_on
 from handful.records import layout
-from handful.records.journal import Journal
-from handful.records.scores import read_history
+from handful.records.outlook import outlook, warnings
+from handful.records.run_folder import RunFolder
 from handful.records.settings import Settings, read_settings
-from handful.records.verdict import verdict, warnings
 from handful.reporting import pictures
 from handful.reporting.curves import curves
-from handful.reporting.facts import Redactor, data_notes, facts, options, pairs_caption, score_rows
+from handful.reporting.facts import (
+    Redactor,
+    curves_caption,
+    data_notes,
+    facts,
+    heading,
+    options,
+    pairs_caption,
+    score_rows,
+)
 from handful.reporting.page import Page, render
 from handful.sampling.load import load
 
@@ -33,7 +40,7 @@ Part = TypeVar("Part")
 
 
 def report(run: Path | str, device: str = "auto", progress: Progress | None = None) -> Path:
-    """Write ``report.html`` into a run folder, and return its path.
+    """Write ``report.html`` and ``evaluation.json`` into a run folder, and return the path of the page.
 
     The page names what is missing and why: the training images may be gone, or a score may need a weight file.
 
@@ -61,12 +68,10 @@ def report(run: Path | str, device: str = "auto", progress: Progress | None = No
 
 def compose(run: Path, settings: Settings, device: str) -> Page:
     """Gather everything that the page shows."""
-    config = settings.config
-    log = Journal(run / layout.LOG).read()
-    history = read_history(log)
-    best = best_step(run)
+    config, folder = settings.config, RunFolder(run)
+    log, history, step = folder.log, folder.scores, folder.best_step
+    best = folder.best.step if folder.best is not None else None
     model = load(run, device)
-    tone, sentences = verdict(history)
     short = Redactor((config.images, config.folder, run, config.weights, config.from_))
     missing: list[str] = []
     dataset = attempt("training images", missing, partial(training_images, config))
@@ -74,12 +79,14 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
     if dataset is not None:
         score = partial(evaluate, run, config.images, fit=config.fit, weights=config.weights, device=device)
         evaluation = attempt("scores and nearest training images", missing, score)
-    generator = f"step {best:,}, the best one" if best is not None else "the newest step"
+    if evaluation is not None:
+        write_json(run / layout.EVALUATION, {"step": step} | evaluation.to_json())
+    generator = f"step {step:,}, {'the best one' if best is not None else 'the newest one'}"
     seeds = budget.current.grid_seeds
     return Page(
-        title=printable(run.resolve().name),
-        verdict=sentences,
-        tone=tone,
+        title=heading(settings),
+        verdict=folder.verdict,
+        outlook=outlook(history),
         made=f"{datetime.datetime.now().astimezone():%d %B %Y, %H:%M}, handful {version('handful')}",
         facts=facts(settings, log, model),
         warnings=[f"At step {history[-1].step:,}: {text}" for text in warnings(history).values()],
@@ -93,7 +100,8 @@ def compose(run: Path, settings: Settings, device: str) -> Page:
         pairs_caption=pairs_caption(evaluation) if evaluation is not None else "",
         scores=score_rows(evaluation, short) if evaluation is not None else [],
         protocol=short(str(evaluation.setup)) if evaluation is not None else "",
-        curves=curves(log, history),
+        curves=curves(log, history, config.score_features),
+        curves_caption=curves_caption(history, evaluation),
         best_step=best,
         moments=pictures.moments(run),
         options=[(name, short(value)) for name, value in options(config)],
@@ -105,15 +113,6 @@ def training_images(config: TrainConfig) -> Dataset:
     """Load as many training images as scores compare with."""
     most = max_compared_images(config.geometry.bytes_per_image)
     return load_folder(config.images, config.geometry, "reading the training images", most)
-
-
-def best_step(run: Path) -> int | None:
-    """Return the step of the model in ``best/``."""
-    path = run / layout.BEST / layout.SCORE
-    if not path.exists():
-        return None
-    step: int = json.loads(path.read_text(encoding="utf-8"))["step"]
-    return step
 
 
 def attempt(part: str, missing: list[str], make: Callable[[], Part]) -> Part | None:

@@ -10,6 +10,7 @@ from typing import final
 
 from markupsafe import Markup
 
+from handful.records.rounding import rounded
 from handful.reporting.axes import BOTTOM, HEIGHT, RIGHT, WIDTH, Axes, Number, log_ticks, short, ticks, whole
 
 ROW = 17
@@ -17,6 +18,12 @@ ROW = 17
 
 LETTER = 6.2
 """Approximate width of a letter. Fonts differ, so layout leaves some room."""
+
+FEWEST_FOR_LINE = 3
+"""Points from which a series is drawn as a line. Fewer are dots: a line between two claims a course that is unknown."""
+
+MOST_DOTS = 12
+"""Points up to which each gets a dot. Of a longer line the end does, and what stands alone between gaps."""
 
 COLOURS = 4
 """Series before colours repeat."""
@@ -47,16 +54,28 @@ class Curve:
     """Name and value of a level to compare with."""
     log: bool = False
     """Use a logarithmic axis. Values that are not positive are then gaps."""
+    folded: bool = False
+    """Whether the chart is shown only on demand."""
 
 
 @final
 @dataclass(frozen=True)
 class Point:
-    """A finite value, with the ends of its band if it has one."""
+    """A finite value, with its standard error if it has one."""
 
     step: float
     value: float
-    band: tuple[float, float] | None
+    error: float | None
+
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """The ends of the error bar or band."""
+        return None if self.error is None else (self.value - self.error, self.value + self.error)
+
+    @property
+    def text(self) -> str:
+        """The value with the digits that its error allows, or three."""
+        return rounded(self.value, self.error).replace("-", "\N{MINUS SIGN}") if self.error else short(self.value)
 
 
 Line = list[Point | None]
@@ -104,9 +123,8 @@ def usable(series: Series, log: bool) -> Line:
         if value is None or not math.isfinite(value) or (log and value <= 0):
             line.append(None)
         else:
-            banded = error is not None and math.isfinite(error)
-            band = (float(value - error), float(value + error)) if banded and error is not None else None
-            line.append(Point(float(step), float(value), band))
+            known = error is not None and math.isfinite(error)
+            line.append(Point(float(step), float(value), float(error) if known and error is not None else None))
     return line
 
 
@@ -118,12 +136,11 @@ def summary(curve: Curve, lines: Sequence[Line]) -> str:
         if not points:
             told.append(f"{series.name}: nothing measured.")
             continue
-        values = [point.value for point in points]
         first, last = points[0], points[-1]
+        lowest, highest = (choose(points, key=lambda point: point.value) for choose in (min, max))
         told.append(
-            f"{series.name}: {short(first.value)} at step {whole(first.step)}, "
-            f"{short(last.value)} at step {whole(last.step)}, "
-            f"lowest {short(min(values))}, highest {short(max(values))}."
+            f"{series.name}: {first.text} at step {whole(first.step)}, {last.text} at step {whole(last.step)}, "
+            f"lowest {lowest.text}, highest {highest.text}."
         )
     if curve.reference:
         told.append(f"{curve.reference[0]}: {short(curve.reference[1])}.")
@@ -184,7 +201,7 @@ def _legend(rows: Sequence[Sequence[tuple[int, str]]], lines: Sequence[Line]) ->
     for row, names in enumerate(rows):
         entries = Markup("")
         for place, (index, name) in enumerate(names):
-            last = next((short(point.value) for point in reversed(lines[index]) if point), "\N{EN DASH}")
+            last = next((point.text for point in reversed(lines[index]) if point), "\N{EN DASH}")
             entries += Markup(
                 '<tspan class="key {}" dx="{}">\N{BLACK CIRCLE}</tspan><tspan dx="5">{}</tspan>'
                 '<tspan class="value" dx="5">{}</tspan>'
@@ -196,6 +213,9 @@ def _legend(rows: Sequence[Sequence[tuple[int, str]]], lines: Sequence[Line]) ->
 
 
 def _bands(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
+    if sum(point is not None for point in line) < FEWEST_FOR_LINE:
+        yield from _error_bars(axes, line, colour)
+        return
     banded: Line = [point if point and point.band else None for point in line]
     for run in _runs(banded):
         bands = [(axes.x(point.step), *point.band) for point in run if point.band]
@@ -204,16 +224,24 @@ def _bands(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
         yield Markup('<path class="band {}" d="{}Z"/>').format(colour, _path(upper + lower))
 
 
+def _error_bars(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
+    for point in line:
+        if point and point.band:
+            low, high = (_round(axes.y(end)) for end in point.band)
+            yield Markup('<path class="error {}" d="M{} {}V{}"/>').format(colour, _round(axes.x(point.step)), low, high)
+
+
 def _line(axes: Axes, line: Line, colour: str) -> Iterator[Markup]:
     points = [point for point in line if point]
-    read = [[whole(point.step), _round(axes.x(point.step)), short(point.value)] for point in points]
+    read = [[whole(point.step), _round(axes.x(point.step)), point.text] for point in points]
     paths = Markup("")
     for run in _runs(line):
         places = [(axes.x(point.step), axes.y(point.value)) for point in run]
-        paths += Markup('<path d="{}"/>').format(_path(places))
-        # A path of one point is invisible, so it gets a dot, as does the end of the line.
-        if len(run) == 1 or run[-1] is points[-1]:
-            paths += Markup('<circle cx="{}" cy="{}" r="2.75"/>').format(*map(_round, places[-1]))
+        if len(points) >= FEWEST_FOR_LINE:
+            paths += Markup('<path d="{}"/>').format(_path(places))
+        for point, (x, y) in zip(run, places, strict=True):
+            if len(points) <= MOST_DOTS or len(run) == 1 or point is points[-1]:
+                paths += Markup('<circle cx="{}" cy="{}" r="2.75"/>').format(_round(x), _round(y))
     values = json.dumps(read, ensure_ascii=False, separators=(",", ":"))
     yield Markup('<g class="line {}" data-values="{}">{}</g>').format(colour, values, paths)
 

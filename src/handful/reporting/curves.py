@@ -16,17 +16,36 @@ class Plan(NamedTuple):
     unit: str
     explanation: str
     lines: Mapping[str, str]
-    """Label, by name in the log."""
+    """Label, by name in the log; ``FEATURES`` stands for the network of the scores."""
+    folded: bool = True
+    """Whether the chart is shown only on demand."""
 
+
+FEATURES = "features"
 
 SCORES = (
     Plan(
+        "Distance",
+        "",
+        "Distance to the training images; fresh real images have 1. The band is one standard error.",
+        {"distance": FEATURES, "squeezenet_distance": "squeezenet"},
+        folded=False,
+    ),
+    Plan(
+        "Variety",
+        "share",
+        "How many different images the generated ones amount to; 1 is as many as the training images.",
+        {"variety": FEATURES, "squeezenet_variety": "squeezenet"},
+        folded=False,
+    ),
+    Plan("Copies", "share", "Generated images that copy a training image.", {"copies": "copies"}, folded=False),
+    Plan(
         "KID",
         "",
-        "Distance to the training images; lower is better. The band is one standard error.",
-        {"kid": "KID"},
+        "Distance to the training images; lower is better, 0 is best. The band is one standard error.",
+        {"kid": FEATURES, "squeezenet_kid": "squeezenet"},
+        folded=False,
     ),
-    Plan("Copies", "share", "Generated images that copy a training image.", {"copies": "copies"}),
     Plan(
         "Novelty",
         "",
@@ -70,34 +89,41 @@ LOSSES = (
 )
 
 
-def curves(log: Sequence[Mapping[str, Any]], history: Sequence[Score]) -> list[Curve]:
-    """Return a chart for everything that the log holds."""
+def curves(log: Sequence[Mapping[str, Any]], history: Sequence[Score], features: str) -> list[Curve]:
+    """Return a chart for everything that the log holds; ``features`` names the network of the scores."""
     scores = [vars(score) for score in history]
-    return [*drawn(SCORES, scores, levels(history)), *drawn(LOSSES, log, {})]
+    return [*drawn(SCORES, scores, levels(history), features), *drawn(LOSSES, log, {}, features)]
 
 
 def levels(history: Sequence[Score]) -> dict[str, tuple[str, float]]:
     """Return what scores are to be compared with, by title of the chart."""
     if not history:
         return {}
-    return {"Copies": ("among training images", history[-1].copies_among_training), "Spread": ("training images", 1.0)}
+    newest, real = history[-1], ("training images", 1.0)
+    copies = ("among training images", newest.copies_among_training)
+    if newest.copies_of_fresh is not None:
+        copies = ("fresh real images", newest.copies_of_fresh)
+    return {"Distance": ("fresh real images", 1.0), "Variety": real, "Spread": real, "Copies": copies}
 
 
 def drawn(
-    plans: Sequence[Plan], log: Sequence[Mapping[str, Any]], levels: Mapping[str, tuple[str, float]]
+    plans: Sequence[Plan],
+    log: Sequence[Mapping[str, Any]],
+    levels: Mapping[str, tuple[str, float]],
+    features: str,
 ) -> Iterator[Curve]:
     """Go through the charts of which the log holds a line."""
     for plan in plans:
         series = [
-            Series(label, points, errors(log, name))
+            Series(features if label == FEATURES else label, points, errors(log, name))
             for name, label in plan.lines.items()
             if (points := [(line["step"], line[name]) for line in log if line.get(name) is not None])
         ]
         if series:
-            yield Curve(plan.title, plan.unit, plan.explanation, series, levels.get(plan.title))
+            yield Curve(plan.title, plan.unit, plan.explanation, series, levels.get(plan.title), folded=plan.folded)
 
 
-def errors(log: Sequence[Mapping[str, Any]], name: str) -> list[float] | None:
+def errors(log: Sequence[Mapping[str, Any]], name: str) -> list[float | None] | None:
     """Return the standard errors of a value in the log, if it has any."""
-    key = f"{name}_error"
-    return [line[key] for line in log if line.get(name) is not None] if log and key in log[0] else None
+    found = [line.get(f"{name}_error") for line in log if line.get(name) is not None]
+    return found if any(error is not None for error in found) else None

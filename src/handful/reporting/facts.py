@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from handful.config import budget
+from handful.config.sizes import spelled
 from handful.config.text import option, title
 from handful.config.train import TrainConfig, size_in_words
 from handful.data.dataset import Dataset
@@ -15,9 +17,23 @@ from handful.files import printable
 from handful.images.channels import CHANNEL_NAMES
 from handful.metrics.results import Evaluation
 from handful.metrics.scores import SPECS
+from handful.records.scores import Score
 from handful.records.settings import Settings
 from handful.reporting.page import ScoreRow
 from handful.sampling.model import Model
+
+MAIN_SCORES = (
+    *("distance", "squeezenet_distance", "variety", "squeezenet_variety", "copies"),
+    *("kid", "squeezenet_kid", "precision", "recall", "coverage"),
+)
+"""Scores that are not folded away."""
+
+
+def heading(settings: Settings) -> str:
+    """Name a run by its images."""
+    config = settings.config
+    name = printable(title(config.images) or config.folder.resolve().name)
+    return f"{name}: {settings.images:,} images, {spelled(config.shape)} px"
 
 
 def facts(settings: Settings, log: Sequence[Mapping[str, Any]], model: Model) -> list[tuple[str, str]]:
@@ -82,16 +98,24 @@ def value_in_words(value: object) -> str:
 def score_rows(evaluation: Evaluation, short: Redactor) -> list[ScoreRow]:
     """Return the table of scores; ``short`` shortens the paths in it."""
     why = {name: short(reason) for name, reason in evaluation.why.items()}
-    scores = evaluation.scores
-    return [ScoreRow(spec.label, scores.text(name), spec.meaning, why.get(name)) for name, spec in SPECS.items()]
+    return [
+        ScoreRow(spec.label, evaluation.scores.text(name), spec.meaning, why.get(name), name not in MAIN_SCORES)
+        for name, spec in SPECS.items()
+    ]
 
 
 def pairs_caption(evaluation: Evaluation) -> str:
     """Say how many samples are copies, and how many training images would pass for copies of each other."""
-    return (
-        f"{evaluation.scores.copies:.1%} of {evaluation.setup.samples:,} images are copies. Among the training images, "
-        f"{evaluation.copying.copies_among_training:.1%} are as close to another one."
-    )
+    among = evaluation.copying.copies_among_training
+    return f"{evaluation.verdict.copied.sentence} Among the training images, {among:.1%} are as close to another one."
+
+
+def curves_caption(history: Sequence[Score], evaluation: Evaluation | None) -> str:
+    """Say of how many images the scores in the charts are, which differs from the figures above."""
+    if not history:
+        return ""
+    caption = f"Scores here are of {len(budget.current.scored_seeds):,} images at each step"
+    return f"{caption}, those above of {evaluation.setup.samples:,}." if evaluation is not None else f"{caption}."
 
 
 class Redactor:

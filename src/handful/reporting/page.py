@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, NamedTuple, final
+from typing import NamedTuple, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from handful.data.order import evenly_spaced
+from handful.records.verdict import MEANINGS, Verdict
 from handful.reporting.axes import Number
 from handful.reporting.charts import Curve, chart
 
@@ -51,6 +52,8 @@ class Pair:
     """Names the training image."""
     mirrored: bool
     copy: bool
+    sharing: int
+    """Number of generated images that have this training image as their nearest."""
 
 
 @final
@@ -72,6 +75,8 @@ class ScoreRow:
     meaning: str
     why: str | None
     """The reason if the value is missing."""
+    folded: bool
+    """Whether it is shown only on demand."""
 
 
 @final
@@ -90,9 +95,9 @@ class Page:
     """Everything that the page shows. A section without content is left out."""
 
     title: str
-    verdict: list[str]
-    """Short sentences without jargon, the most important first."""
-    tone: Literal["good", "caution", "bad", "unknown"]
+    verdict: Verdict
+    outlook: list[str]
+    """Short sentences on what more training would do."""
     made: str
     """Date and version."""
     facts: list[tuple[str, str]]
@@ -110,6 +115,7 @@ class Page:
     scores: Sequence[ScoreRow]
     protocol: str
     curves: Sequence[Curve]
+    curves_caption: str
     best_step: int | None
     moments: Sequence[Moment]
     options: list[tuple[str, str]]
@@ -165,6 +171,16 @@ def moving(frames: Sequence[Image.Image]) -> Picture:
     return _picture(file, "webp", first.size)
 
 
+def side(width: int, most: int) -> int:
+    """Return the pixels at which an image of a pair is shown: a whole multiple of its own up to ``most``."""
+    return width * (most // width) if width <= most else most
+
+
+def sentence(words: str) -> str:
+    """Make a sentence of words."""
+    return f"{words[:1].upper()}{words[1:]}."
+
+
 def _fit(image: Image.Image, longest: int) -> Image.Image:
     if image.mode not in ("L", "RGB", "RGBA"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -192,6 +208,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"still": still, "moving": moving}
-    environment.globals |= {"SHEET": SHEET, "FRAME": FRAME, "SIDE": SIDE}
+    environment.filters |= {"still": still, "moving": moving, "sentence": sentence}
+    environment.globals |= {"SHEET": SHEET, "FRAME": FRAME, "SIDE": SIDE, "MEANINGS": MEANINGS, "side": side}
     return environment

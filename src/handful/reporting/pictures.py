@@ -108,6 +108,7 @@ def pairs(model: Model, dataset: Dataset, evaluation: Evaluation) -> list[Pair]:
             label=printable(match["training"]),
             mirrored=match["mirrored"],
             copy=match["copy"],
+            sharing=match["sharing"],
         )
         made.append(pair)
     return made

@@ -15,8 +15,9 @@ from handful.networks.calibrate import calibrate
 from handful.objective.losses import Losses
 from handful.progress import advance, note
 from handful.records import layout
+from handful.records.outlook import outlook, warnings
+from handful.records.run_folder import RunFolder
 from handful.records.scores import Score, best, refusal
-from handful.records.verdict import warnings
 from handful.reporting.build import report
 from handful.sampling.model import Model
 from handful.training.forecast import MIN_SECONDS_TO_TELL, Forecaster, advice
@@ -140,7 +141,18 @@ class Run:
         changed = state.step > self.first_step or not (config.folder / layout.REPORT).exists()
         if config.report and self.ended is not None and changed:
             note(f"report: {report(config.folder, config.device)}")
+        if self.ended is not None:
+            self.note_verdict()
         return model
+
+    def note_verdict(self) -> None:
+        """Tell the user how good the best model is, and what more training would do."""
+        verdict = RunFolder(self.config.folder).verdict
+        note(f"verdict: {verdict.headline}")
+        if verdict.scored:
+            for line in verdict.lines():
+                note(f"  {line}")
+        note(f"  {' '.join(outlook(self.history))}")
 
     def minutes(self, state: State) -> float:
         """Return the training time so far, over all sittings."""
