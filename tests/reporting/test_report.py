@@ -83,7 +83,7 @@ def test_terminal_report_json_and_python_give_one_verdict(trained, capsys):
     assert cli.main(["evaluate", source, images, "--features", "random", "--device", "cpu"]) == 0
     terminal = " ".join(capsys.readouterr().out.split())
     assert verdict.headline in terminal
-    assert all(finding.answer in terminal for finding in verdict.findings.values())
+    assert all(f"{finding.word} {finding.figure}".strip() in terminal for finding in verdict.findings.values())
     assert cli.main(["evaluate", source, images, "--features", "random", "--device", "cpu", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     kept = json.loads((trained.folder / "evaluation.json").read_text())

@@ -55,6 +55,8 @@ UNMEASURED = Grade(math.inf, "not measured", "unknown")
 
 NO_COPIES, CHANCE, FEW, MANY = "no copies found", "no more than by chance", "a few copies", "many copies"
 
+MISSING = "The scores that tell are missing."
+
 CERTAIN = 2
 """Standard errors above the share among fresh images from which copies are more than chance."""
 
@@ -187,7 +189,7 @@ def judge(figures: Figures | None) -> Verdict:
 
 def close(figures: Figures) -> Finding:
     """Say how close generated images are to the training images; of two networks the larger distance counts."""
-    grade, value, error, sentence, based_on = UNMEASURED, None, None, "This was not measured.", ""
+    grade, value, error, sentence, based_on = UNMEASURED, None, None, MISSING, ""
     if measured := figures.through("distance"):
         network = max(measured, key=lambda name: measured[name][0])
         value, error = measured[network]
@@ -207,7 +209,7 @@ def close(figures: Figures) -> Finding:
 
 def varied(figures: Figures) -> Finding:
     """Say how varied generated images are; of two networks the smaller variety counts."""
-    grade, value, error, sentence, based_on = UNMEASURED, None, None, "This was not measured.", ""
+    grade, value, error, sentence, based_on = UNMEASURED, None, None, MISSING, ""
     if measured := figures.through("variety"):
         network = min(measured, key=lambda name: measured[name][0])
         value, error = measured[network]
@@ -226,7 +228,7 @@ def copied(figures: Figures) -> Finding:
     """Say how many generated images copy a training image, compared with what fresh real images show."""
     question, share, count = "how much is copied", figures.copies, figures.samples
     if share is None:
-        return Finding(question, UNMEASURED.word, UNMEASURED.tone, "This was not measured.")
+        return Finding(question, UNMEASURED.word, UNMEASURED.tone, MISSING)
     error = figures.copies_error or standard_error(share, count)
     fresh = figures.copies_of_fresh
     expected = fresh if fresh is not None else figures.copies_among_training or 0.0
