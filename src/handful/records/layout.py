@@ -54,7 +54,7 @@ WEIGHTS = "model.safetensors"
 """In a model folder, beside its own ``config.json``."""
 
 WRITTEN = {
-    "": (CONFIG, LOG, REPORT),
+    "": (CONFIG, LOG, REPORT, EVALUATION),
     SAMPLES: ("step-*.png",),
     CHECKPOINTS: ("step-*",),
     MODEL: (WEIGHTS, CONFIG),
