@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import shutil
 import subprocess
 import sys
 import weakref
