@@ -227,8 +227,13 @@ def display(terminal: Console | None = None) -> Bars | Lines | Notebook:
 
 
 def print_line(terminal: Console, text: str) -> None:
-    """Print text as it is, without markup and without breaking it at the terminal's width."""
-    terminal.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print text as it is, without markup and without breaking it at the terminal's width.
+
+    Characters that the terminal lacks are escaped.
+    """
+    encoding = terminal.encoding
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    terminal.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 
 def score_line(entry: dict[str, Any]) -> str:

@@ -114,3 +114,10 @@ def test_a_size_is_kept_in_one_spelling():
     assert TrainConfig("photos", size="96 x 64").size == "96x64"
     assert TrainConfig("photos", size="64x64").size == 64
     assert TrainConfig("photos", size="auto").size == "auto"
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "9" * 5000 + "x64", 10**5000], ids=["side", "width", "number"])
+def test_a_size_of_thousands_of_digits_is_refused_in_a_line(size):
+    with pytest.raises(UsageError, match="give pixels, such as 256") as caught:
+        parse(size)
+    assert len(str(caught.value)) < 300

@@ -101,3 +101,20 @@ def test_narrow_networks_take_larger_steps():
 )
 def test_seeds_are_numbers_and_ranges(text, seeds):
     assert parse_seeds(text) == seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0-9999999999", "--seeds 0-9999999999: are more than 10,000,000 pictures; draw them in several calls"),
+        ("0-9999999,5", "are more than 10,000,000 pictures"),
+        ("9" * 5000, "seeds have at most 19 digits"),
+        ("1-" + "9" * 5000, "seeds have at most 19 digits"),
+    ],
+    ids=["range", "range-and-seed", "digits", "digits-of-an-end"],
+)
+def test_more_seeds_than_anybody_draws_are_refused_in_a_line(text, said):
+    with pytest.raises(UsageError) as caught:
+        parse_seeds(text)
+    assert said in caught.value.on_command_line
+    assert len(caught.value.on_command_line) < 300

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,21 +133,40 @@ def command(
 def show(answer: Answer, *, as_json: bool) -> None:
     """Print an answer.
 
+    Words that cannot be written, as to a full disk or a closed pipe, do not make work fail that is done.
+
     Raises:
-        TrainingError: if it says that something failed.
+        TrainingError: if the answer says that something failed.
+        OSError: if JSON was asked for and cannot be written.
     """
     if as_json:
-        print(json.dumps(answer.data, indent=2))
-    elif isinstance(answer.words, str):
-        print(answer.words)
+        print(json.dumps(answer.data, indent=2), flush=True)
     else:
-        from rich.console import Console
-
-        console = Console()
-        for part in answer.words:
-            console.print(part, highlight=False)
+        try:
+            print_words(answer.words)
+        except OSError as error:
+            # What is left in the buffer goes nowhere, or Python would complain of it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(f"{PROGRAM}: done; the answer could not be printed ({error.strerror})", file=sys.stderr)
     if answer.failure is not None:
         raise TrainingError(answer.failure)
+
+
+def print_words(words: str | list[RenderableType]) -> None:
+    """Print an answer for a person.
+
+    Raises:
+        OSError: Standard output is gone or full.
+    """
+    if isinstance(words, str):
+        print(words, flush=True)
+        return
+    from rich.console import Console
+
+    console = Console()
+    for part in words:
+        console.print(part, highlight=False)
+    sys.stdout.flush()
 
 
 EXPECTED = {

@@ -6,6 +6,7 @@ stopped a run, which then was saved), 1 something failed, 2 the command was used
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,10 +38,18 @@ def program() -> NoReturn:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Of the processes of ``torchrun`` only the first one prints."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    escape_what_cannot_be_printed()
     if os.environ.get("RANK", "0") == "0":
         return execute(arguments)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         return execute(arguments)
+
+
+def escape_what_cannot_be_printed() -> None:
+    """Let standard output and errors escape characters that the terminal lacks, such as ± in ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def execute(arguments: list[str]) -> int:

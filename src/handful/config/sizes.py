@@ -39,11 +39,11 @@ def read_size(size: int | str) -> Shape:
     Raises:
         UsageError: if it cannot be read.
     """
-    match = re.fullmatch(r"\s*(\d{1,6})\s*(?:[x*]\s*(\d{1,6})\s*)?", str(size))
+    # Python refuses to write a number of thousands of digits.
+    text = size if isinstance(size, str) else str(size) if abs(size) < 10**9 else "of more than 9 digits"
+    match = re.fullmatch(r"\s*(\d{1,6})\s*(?:[x*]\s*(\d{1,6})\s*)?", text)
     if match is None:
-        raise UsageError(
-            f"--size {shortened(str(size))}: give pixels, such as 256, or width and height, such as 768x512"
-        )
+        raise UsageError(f"--size {shortened(text)}: give pixels, such as 256, or width and height, such as 768x512")
     return int(match[2] or match[1]), int(match[1])
 
 

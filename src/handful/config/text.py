@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from handful.errors import ARGUMENTS, UsageError
+from handful.files import shortened
 
 
 def option(name: str) -> str:
@@ -28,20 +29,32 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
+MAX_SEEDS = 10_000_000
+"""Pictures that a command draws at most."""
+
+SEED_DIGITS = 19
+"""Digits of the largest seeds, which have 64 bits."""
+
+
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
     """Read seeds: numbers and inclusive ranges, such as ``0-63,100``.
 
     Raises:
-        UsageError: if they cannot be read, or there are none.
+        UsageError: if they cannot be read, there are none, or there are more than ten million.
     """
+    shown = shortened(text)
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
         if match is None:
-            raise UsageError(f"{option} {text}: {part.strip()!r} is not a number or a range like 0-63")
+            raise UsageError(f"{option} {shown}: {shortened(part.strip())!r} is not a number or a range like 0-63")
+        if max(len(match[1]), len(match[2] or "")) > SEED_DIGITS:
+            raise UsageError(f"{option} {shown}: seeds have at most {SEED_DIGITS} digits")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise UsageError(f"{option} {text}: the range {part.strip()} ends before it starts")
+            raise UsageError(f"{option} {shown}: the range {part.strip()} ends before it starts")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise UsageError(f"{option} {shown}: are more than {MAX_SEEDS:,} pictures; draw them in several calls")
         seeds += range(first, last + 1)
     return seeds
 

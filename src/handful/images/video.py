@@ -21,6 +21,9 @@ CODECS = {
 }
 """Codec and its options, by the ending of the file. The quality is close to visually lossless."""
 
+BT709, LIMITED_RANGE = 1, 1
+"""Numbers of the colour space, primaries and transfer curve, and of the range 16 to 235, in ITU-T H.273."""
+
 ENDINGS = (*CODECS, ".webp", ".gif")
 
 
@@ -90,7 +93,10 @@ def animate(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str
 
 
 def encode(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str) -> None:
-    """Write a video with PyAV. Its colour planes need even sizes, which all our pictures and grids have."""
+    """Write a video with PyAV, in BT.709 as players expect.
+
+    Its colour planes need even sizes, which all our pictures and grids have.
+    """
     import av
 
     codec, options = CODECS[ending]
@@ -98,8 +104,15 @@ def encode(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str)
     with av.open(str(path), "w", format=ending[1:]) as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = LIMITED_RANGE
         for picture in itertools.chain([first], pictures):
-            container.mux(stream.encode(av.VideoFrame.from_image(opaque(picture).convert("RGB"))))
+            rgb = av.VideoFrame.from_image(opaque(picture).convert("RGB"))
+            frame = rgb.reformat(format="yuv420p", dst_colorspace=BT709, dst_color_range=LIMITED_RANGE)
+            frame.colorspace = BT709
+            frame.color_range = LIMITED_RANGE
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
