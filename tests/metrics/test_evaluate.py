@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import shutil
 import subprocess
 import sys
 import weakref
@@ -256,8 +257,20 @@ def test_of_a_large_folder_images_are_taken_evenly(photos, tmp_path):
     many = draw_folder(tmp_path / "many", 48, first=200)
     result = evaluate(many, photos, progress=Quiet())
     assert result.setup.samples == 24
-    names = {each["sample"] for each in result.copying.closest}
-    assert names == {f"{200 + 2 * place}.png" for place in range(24)}
+    names = {pair["sample"] for pair in result.copying.closest}
+    assert names <= {f"{200 + 2 * index}.png" for index in range(24)}
+    assert sum(pair["sharing"] for pair in result.copying.closest) == 24
+
+
+def test_each_training_image_stands_once_among_the_closest_with_how_many_samples_share_it(photos, tmp_path):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for index in range(12):
+        shutil.copy(photos / f"{index % 3:03d}.png", copies / f"{index:02d}.png")
+    closest = evaluate(copies, photos, progress=Quiet()).copying.closest
+    assert [(pair["training"], pair["sharing"]) for pair in closest] == [(f"{index:03d}.png", 4) for index in range(3)]
+    distances = [pair["novelty"] for pair in evaluate(photos, copies, progress=Quiet()).copying.closest]
+    assert distances == sorted(distances)
 
 
 def test_only_a_few_images_are_in_memory_at_a_time(monkeypatch):
