@@ -278,6 +278,13 @@ def test_pairs_are_shown_at_whole_multiples_of_their_pixels_or_shrunk(width, nea
     assert page.count('class="tiny"') == 2
 
 
+def test_pairs_beyond_the_first_dozen_are_folded():
+    pairs = [Pair(picture(16), picture(16), index, "a.png", False, False, 1) for index in range(20)]
+    page = render(dataclasses.replace(EMPTY, pairs=pairs))
+    visible = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+    assert (visible.count('class="pair"'), page.count('class="pair"')) == (12, 20)
+
+
 def test_a_score_without_a_value_tells_why():
     scores = [ScoreRow("FID", "", "Distance.", "no weights file", False)]
     text = Checker(render(dataclasses.replace(EMPTY, scores=scores))).text

@@ -33,7 +33,7 @@ def heading(settings: Settings) -> str:
     """Name a run by its images."""
     config = settings.config
     name = printable(title(config.images) or config.folder.resolve().name)
-    return f"{name}: {settings.images:,} images, {spelled(config.shape)} px"
+    return f"{name}: {settings.images:,}\N{NO-BREAK SPACE}images, {spelled(config.shape)}\N{NO-BREAK SPACE}px"
 
 
 def facts(settings: Settings, log: Sequence[Mapping[str, Any]], model: Model) -> list[tuple[str, str]]:
