@@ -49,7 +49,7 @@ class RunFolder:
 
     def _repr_html_(self) -> str:
         samples = list(self.samples.values())
-        return as_html(repr(self), samples[-1].read_bytes() if samples else None)
+        return as_html(f"{self!r}: {self.verdict.summary}", samples[-1].read_bytes() if samples else None)
 
     @property
     def settings(self) -> Settings:
