@@ -42,6 +42,10 @@ class UsageError(HandfulError, ValueError):
     """An argument, an image folder, a run folder or a model is wrong."""
 
 
+class StorageError(HandfulError, OSError):
+    """A file cannot be written: the disk, a quota or a limit is full. The message names the file and the free space."""
+
+
 class TrainingError(HandfulError, RuntimeError):
     """A run cannot continue. The message names the step, the cause and what is left on disk."""
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from handful.errors import UsageError
+from handful.errors import StorageError, UsageError
 
 TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]+\.part")
 """A temporary name, and the final name within it."""
 
 SHOWN_LETTERS = 60
-
-_UMASK = os.umask(0)  # can only be read by setting it
-
-os.umask(_UMASK)
 
 
 @contextmanager
@@ -30,19 +28,60 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and rename it to ``path`` if the block succeeds.
 
     If the block fails or the process dies, ``path`` is unchanged. Works for a file, and for a folder that is new.
+
+    Raises:
+        StorageError: The system does not allow it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
         for written in [*temporary.glob("*"), temporary]:
-            if written.is_file():
-                written.chmod(0o666 & ~_UMASK)  # safetensors creates files that only their owner can read
             flush(written)
         temporary.replace(path)
         flush(path.parent)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(path, error) from error
     finally:
-        remove(temporary)
+        with suppress(OSError):
+            remove(temporary)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append bytes to a file: all, or none if that fails.
+
+    Raises:
+        StorageError: The system does not allow it.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Return an error that names a file that cannot be written, the system's reason, and how much space is free."""
+    reason = (error.strerror or str(error)).lower()
+    folder = next((parent for parent in path.parents if parent.is_dir()), None)
+    if folder is not None:
+        with suppress(OSError):
+            free = f"{shutil.disk_usage(folder).free / 1e6:,.0f} MB"
+            if hasattr(os, "statvfs") and (status := os.statvfs(folder)).f_files and not status.f_favail:
+                free += ", but no room for another file"
+            reason += f"; free there: {free}"
+    return StorageError(f"{printable(path)}: cannot be written ({reason})")
 
 
 def require_folder(folder: Path, option: str = "--out") -> None:

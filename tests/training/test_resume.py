@@ -18,6 +18,8 @@ from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.progress import Quiet
 from handful.records.layout import STATE
+from handful.records.run_folder import RunFolder
+from handful.records.scores import Score
 from handful.training.checkpoint import FORMAT, every
 from handful.training.loop import train
 from notes import Notes
@@ -253,3 +255,38 @@ def test_a_moved_image_folder_is_still_the_same_images(photos, tmp_path):
         (moved / file.name).write_bytes(file.read_bytes())
     train(dataclasses.replace(config, images=moved, steps=2), Quiet())
     assert every(config.folder / "checkpoints")[-1].name == "step-00000002"
+
+
+def test_a_lost_log_lets_no_worse_score_replace_the_best_model(photos, tmp_path, monkeypatch):
+    """The scores of steps 1 and 2 are in best/score.json too."""
+    from handful.training.scoring import RunScorer
+
+    kids = {1: 0.5, 2: 0.1, 3: 0.4, 4: 0.05}
+
+    def score(scorer, model, discriminator, step, since, probability=None):
+        return Score(step, kids[step], 0.01, 0.0, 0.0, 1.0, 0.9, None, None, 1.0)
+
+    monkeypatch.setattr(RunScorer, "score", score)
+    config = small(photos, tmp_path / "run", steps=2, score_every=1)
+    train(config, Quiet())
+    best = config.folder / "best" / "model.safetensors"
+    before = best.read_bytes()
+    (config.folder / "log.jsonl").unlink()
+    train(dataclasses.replace(config, steps=3), notes := Notes())
+    assert best.read_bytes() == before
+    assert f"best model: step 2, in {config.folder / 'best'}" in notes.lines
+    train(dataclasses.replace(config, steps=4), Quiet())
+    assert RunFolder(config.folder).best.step == 4
+    assert best.read_bytes() != before
+
+
+def test_lines_of_the_log_that_cannot_be_read_are_told(photos, tmp_path, finished):
+    config = small(photos, tmp_path / "run", steps=3)
+    train(config, Quiet())
+    log = config.folder / "log.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(lines[0] + bytes(20) + b"\n" + lines[2])
+    train(dataclasses.replace(config, steps=4), notes := Notes())
+    assert f"{log}: lines that cannot be read: 1; kept in {config.folder / 'log.damaged'}" in notes.lines
+    assert [line["step"] for line in log_of(config)] == [1, 3, 4]
+    assert weights(config) == weights(finished)

@@ -1,11 +1,12 @@
 """Every file name of a run folder, once.
 
 config.json      every option as resolved, the version, the fingerprint of the training images
-log.jsonl        one JSON object a report
+log.jsonl        one JSON object a report; log.damaged keeps lines that could not be read
 samples/         step-00001000.png: a grid of fixed seeds
-checkpoints/     step-00001000/state.safetensors: all that an exact resume needs; the newest few
+checkpoints/     step-00001000/state.safetensors: all that an exact resume needs; the newest few;
+                 step-00001000.damaged: one that could not be read
 model/           the newest averaged generator
-best/            the best one by the run's own scores, and score.json with its score
+best/            the best one by the run's own scores; score.json has its score and those before it
 cache/           the decoded images, where they do not fit into memory
 tensorboard/     events, with --track
 report.html      all of it on one page
@@ -20,6 +21,9 @@ from pathlib import Path
 CONFIG = "config.json"
 
 LOG = "log.jsonl"
+
+DAMAGED_LOG = "log.damaged"
+"""Lines of the log that could not be read."""
 
 SAMPLES = "samples"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -12,10 +10,11 @@ from handful.config import budget
 from handful.config.train import TrainConfig
 from handful.displays import as_html
 from handful.errors import UsageError
+from handful.files import parse_json, printable
 from handful.records import layout
 from handful.records.journal import Journal
 from handful.records.outlook import warnings
-from handful.records.scores import Score, read_history
+from handful.records.scores import Score, read_best, read_history
 from handful.records.settings import Settings, read_settings
 from handful.records.verdict import Figures, Verdict, judge
 
@@ -34,7 +33,7 @@ class RunFolder:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         if not is_run(self.folder):
-            raise UsageError(f"{self.folder}: is not a run folder; give the folder of --run")
+            raise UsageError(f"{printable(self.folder)}: is not a run folder; give the folder of --run")
 
     @classmethod
     def of_model(cls, source: Path) -> RunFolder | None:
@@ -82,12 +81,7 @@ class RunFolder:
     @property
     def best(self) -> Score | None:
         """The score of the model in ``best/``; None if none is kept there."""
-        try:
-            kept = json.loads((self.folder / layout.BEST / layout.SCORE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        names = {field.name for field in dataclasses.fields(Score)}
-        return Score(**{name: value for name, value in kept.items() if name in names})
+        return read_best(self.folder / layout.BEST / layout.SCORE)[0]
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -114,12 +108,12 @@ class RunFolder:
 
     @property
     def evaluation(self) -> dict[str, Any] | None:
-        """The scores of the report, as ``handful evaluate --json`` prints them, and the step that they are of."""
+        """The scores of the report, as ``handful evaluate --json`` prints them, with their step; None without."""
         try:
-            found: dict[str, Any] = json.loads((self.folder / layout.EVALUATION).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            found = parse_json((self.folder / layout.EVALUATION).read_bytes())
+        except (FileNotFoundError, ValueError):
             return None
-        return found
+        return found if isinstance(found, dict) and "step" in found else None
 
     @property
     def samples(self) -> dict[int, Path]:
@@ -141,6 +135,6 @@ class RunFolder:
 def is_run(folder: Path) -> bool:
     """Return whether a folder holds the options of a run. A model folder also has a config.json."""
     try:
-        return "options" in json.loads((folder / layout.CONFIG).read_text(encoding="utf-8"))
+        return "options" in parse_json((folder / layout.CONFIG).read_bytes())
     except (OSError, ValueError, TypeError):
         return False

@@ -6,7 +6,11 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from handful.errors import UsageError
+from handful.files import parse_json, printable
 
 MORE_COPIES = 0.05
 """Share of copies, beyond that among the training images, above which a checkpoint is refused."""
@@ -58,10 +62,56 @@ class Score:
     """Share of fresh real images that the rule for copies would flag."""
 
 
+SCORE_NUMBERS = tuple(entry.name for entry in dataclasses.fields(Score))
+
+REQUIRED = tuple(entry.name for entry in dataclasses.fields(Score) if entry.type in ("int", "float"))
+
+UNBOUNDED = ("novelty", "spread")
+"""Infinite where all training images are alike; JSON has null for that."""
+
+
 def read_history(lines: Sequence[Mapping[str, Any]]) -> list[Score]:
-    """Return the scores among the lines of a log."""
-    names = [field.name for field in dataclasses.fields(Score)]
-    return [Score(**{name: line[name] for name in names if name in line}) for line in lines if "kid" in line]
+    """Return the scores among the lines of a log, one for each step; those that lack a number are passed over."""
+    scores = [score for line in lines if "kid" in line and (score := read_score(line)) is not None]
+    return [*{score.step: score for score in scores}.values()]
+
+
+def read_score(values: Mapping[str, Any]) -> Score | None:
+    """Return the score that JSON holds; None if it holds none."""
+    read = {name: values[name] for name in SCORE_NUMBERS if name in values}
+    read |= {name: math.inf for name in UNBOUNDED if name in read and read[name] is None}
+    numbers = [value for value in read.values() if value is not None]
+    sound = all(type(value) in (int, float) and not math.isnan(value) for value in numbers)
+    complete = all(read.get(name) is not None for name in REQUIRED) and type(read["step"]) is int
+    if not (sound and complete):
+        return None
+    floats: dict[str, Any] = {
+        name: value if value is None or name == "step" else float(value) for name, value in read.items()
+    }
+    return Score(**{"accuracy_seen": None, "accuracy_unseen": None} | floats)
+
+
+def to_json(score: Score) -> dict[str, Any]:
+    """Return a score as JSON has it."""
+    return {name: value if value is None or math.isfinite(value) else None for name, value in vars(score).items()}
+
+
+def read_best(path: Path) -> tuple[Score | None, list[Score]]:
+    """Return the score in a ``score.json``, and all scores up to the time it was written; none if there is no file.
+
+    Raises:
+        UsageError: if the file is damaged.
+    """
+    try:
+        values = parse_json(path.read_bytes())
+        score, history = read_score(values), read_history(values.get("history", []))
+    except (FileNotFoundError, NotADirectoryError):
+        return None, []
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(f"{printable(path)}: cannot be read ({printable(str(error))})") from error
+    if score is None:
+        raise UsageError(f"{printable(path)}: holds no score")
+    return score, history
 
 
 def refusal(score: Score) -> str | None:

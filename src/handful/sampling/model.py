@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -280,9 +280,9 @@ class Model:
             digest.update(value.contiguous().cpu().numpy())
         return digest.hexdigest()[:16]
 
-    def save(self, folder: Path | str) -> None:
-        """Write a model folder: ``config.json`` and ``model.safetensors``."""
-        write_model(Path(folder), self.config, self.network.state_dict())
+    def save(self, folder: Path | str, before: Callable[[], None] = lambda: None) -> None:
+        """Write a model folder: ``config.json`` and ``model.safetensors``; see ``write_model``."""
+        write_model(Path(folder), self.config, self.network.state_dict(), before)
 
 
 def frozen_weights() -> AbstractContextManager[None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,19 +13,26 @@ from torch import Tensor
 from handful.compute.tensor_files import VERSION, Layout, layout_of, open_tensors, write_tensors
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
-from handful.files import printable, replacing, write_json
+from handful.files import printable, replacing
 from handful.networks.generator import Generator
 from handful.records.layout import BEST, CONFIG, MODEL, SCORE, WEIGHTS
 
 FORMAT = "handful generator"
 
 
-def write_model(folder: Path, config: GeneratorConfig, weights: dict[str, Tensor]) -> None:
-    """Write a model folder, as model hubs expect it. Its ``model.safetensors`` is enough to load it."""
+def write_model(
+    folder: Path, config: GeneratorConfig, weights: dict[str, Tensor], before: Callable[[], None] = lambda: None
+) -> None:
+    """Write a model folder, as model hubs expect it. Its ``model.safetensors`` is enough to load it.
+
+    Calls ``before`` once all is written, just before it takes the place of what was there.
+    """
     options = dataclasses.asdict(config)
-    with replacing(folder / WEIGHTS) as temporary:
-        write_tensors(temporary, weights, FORMAT, options)
-    write_json(folder / CONFIG, {"format": f"{FORMAT} {VERSION}"} | options)
+    described = json.dumps({"format": f"{FORMAT} {VERSION}"} | options, indent=2) + "\n"
+    with replacing(folder / CONFIG) as words, replacing(folder / WEIGHTS) as numbers:
+        write_tensors(numbers, weights, FORMAT, options)
+        words.write_text(described, encoding="utf-8")
+        before()
 
 
 def read_model(path: Path) -> tuple[GeneratorConfig, dict[str, Tensor]]:

@@ -11,6 +11,7 @@ from handful.compute.memory import peak_memory
 from handful.compute.processes import ALONE, Processes
 from handful.config.train import TrainConfig
 from handful.errors import TrainingError
+from handful.files import printable
 from handful.networks.calibrate import calibrate
 from handful.objective.losses import Losses
 from handful.progress import advance, note
@@ -22,13 +23,14 @@ from handful.reporting.build import report
 from handful.sampling.model import Model
 from handful.training.forecast import MIN_SECONDS_TO_TELL, Forecaster, advice
 from handful.training.meter import Meter, NotFiniteError
+from handful.training.room import require_room
 from handful.training.schedule import end_reason, score_is_due
 from handful.training.scoring import RunScorer
 from handful.training.setup import Setup, prepare
 from handful.training.state import State
 from handful.training.transfer import begin
 from handful.training.trial import needs_trial, try_steps
-from handful.training.writer import RunWriter
+from handful.training.writer import RunWriter, told
 
 
 @contextmanager
@@ -62,16 +64,25 @@ class Run:
         self.warned: set[str] = set()
         self.ended: str | None = None
         """Why the run ends here, as a message; None while it continues."""
-        self.first_step = self.micro_batch = 0
+        self.entry: dict[str, Any] | None = None
+        """The entry that was written to the log in this step; shown when it is complete."""
+        self.scored = False
+        """Whether this process has scored."""
+        self.first_step = self.micro_batch = self.drawn_step = 0
         self.calibrated_step: int | None = None
 
     def start(self) -> State:
         """Return the state to train from: that of the newest checkpoint, of ``--from``, or fresh weights."""
         state = self.setup.fresh_state()
+        require_room(self.config, state)
         self.load(state)
         self.first_step = state.step
         if state.step:
-            note(f"{self.config.folder}: resuming from step {state.step:,} of {self.config.steps:,}")
+            note(f"{printable(self.config.folder)}: resuming from step {state.step:,} of {self.config.steps:,}")
+            if self.score_is_due(state) and all(score.step != state.step for score in self.history):
+                self.entry = self.writer.read_entry(state.step)  # the run died while it was being scored
+                self.score(state)
+                self.show()
         elif self.ended is None and self.processes.count == 1 and needs_trial(self.config):
             micro_batch = try_steps(self.setup, self.forecaster, state)
             self.rewind(state)
@@ -90,7 +101,7 @@ class Run:
     def load(self, state: State) -> None:
         """Load the newest checkpoint into a fresh state, or ``--from`` if there is none, and the log with it."""
         resumed = self.writer.resume(state)
-        self.history = self.writer.read_history()
+        self.history = self.writer.read_history(state.step)
         self.warned = set(warnings(self.history))
         self.meter.reset()
         self.micro_batch, self.calibrated_step = state.micro_batch, None
@@ -102,7 +113,7 @@ class Run:
             self.save(state)  # from here on the run does not need its source
 
     def report(self, state: State, losses: Losses) -> None:
-        """Do what is due after a step: forecast, score, log, sample grid, checkpoint."""
+        """Do what is due after a step: forecast, sample grid, checkpoint, score, log."""
         config, step = self.config, state.step
         self.meter.add(losses)
         advance("training", step, config.steps)
@@ -115,32 +126,45 @@ class Run:
             )
             self.micro_batch = state.micro_batch
         self.ended = self.end_reason(state)
-        if score_is_due(config, step, self.minutes(state), self.history, last=self.ended is not None):
-            self.score(state)
-            self.ended = self.end_reason(state)
-        last = self.ended is not None
-        if last or step % config.log_every == 0:
-            self.log(state)
-        if last or step % config.sample_every == 0:
-            self.writer.write_samples(self.model(state), step)
+        score_due = self.score_is_due(state)
         late = self.writer.minutes_since_save >= config.checkpoint_minutes
-        # Also saved when micro-batches were halved, so that a resumed run halves them at the same step.
-        if last or halved or late or step % config.checkpoint_every == 0:
+        # Also saved when micro-batches were halved, so that a resumed run halves them at the same step; and before the
+        # first score, which may take more memory than there is.
+        untried = score_due and not self.scored
+        save_due = halved or late or untried or step % config.checkpoint_every == 0
+        if step % config.log_every == 0 or score_due:
+            self.log(state)
+        self.write(state, samples=step % config.sample_every == 0, checkpoint=save_due)
+        if score_due:
+            with told("the run continues without this score"):
+                self.score(state)
+            self.ended = self.end_reason(state)
+            self.write(state)
+        self.show()
+
+    def write(self, state: State, samples: bool = False, checkpoint: bool = False) -> None:
+        """Write the files that are due, and all of them at the end of the run; none is written twice."""
+        last = self.ended is not None
+        if (samples or last) and self.drawn_step != state.step:
+            self.writer.write_samples(self.model(state), state.step)
+            self.drawn_step = state.step
+        if (checkpoint or last) and self.writer.saved_step != state.step:
             self.save(state)
 
     def finish(self, state: State) -> Model:
         """Save the newest state, also after a signal; write the report; return the averaged generator."""
         config, model = self.config, self.model(state)
         if state.step > self.writer.saved_step:
-            self.writer.write_samples(model, state.step)
-            self.save(state)
+            self.write(state, samples=True, checkpoint=True)
+            self.show()
         stopped = f"stopped at step {state.step:,} of {config.steps:,}; run the same command again to resume"
         note(self.ended or stopped)
         if (top := best(self.history)) is not None:
-            note(f"best model: step {top.step:,}, in {config.folder / layout.BEST}")
+            note(f"best model: step {top.step:,}, in {printable(config.folder / layout.BEST)}")
         changed = state.step > self.first_step or not (config.folder / layout.REPORT).exists()
         if config.report and self.ended is not None and changed:
-            note(f"report: {report(config.folder, config.device)}")
+            with told("run handful report to write it"):
+                note(f"report: {printable(report(config.folder, config.device))}")
         if self.ended is not None:
             self.note_verdict()
         return model
@@ -153,6 +177,11 @@ class Run:
             for line in verdict.lines():
                 note(f"  {line}")
         note(f"  {' '.join(outlook(self.history))}")
+
+    def score_is_due(self, state: State) -> bool:
+        """Return whether to score the state as it is."""
+        last = self.ended is not None
+        return score_is_due(self.config, state.step, self.minutes(state), self.history, last=last)
 
     def minutes(self, state: State) -> float:
         """Return the training time so far, over all sittings."""
@@ -175,23 +204,27 @@ class Run:
 
         Raises:
             TrainingError: A loss or a weight is not finite.
+            OSError: A file that scores need cannot be read.
         """
         since = time.monotonic()
         self.require_finite(state)
         model, probability = self.model(state), state.controls.probability
         score = self.scorer.score(model, state.discriminator, state.step, since, probability)
+        self.scored = True
         self.history.append(score)
-        if best(self.history) is score:
-            self.writer.write_best(model, score)
+        self.writer.write_score(model, self.history)
         problems = warnings(self.history)
         for kind in problems.keys() - self.warned:
             note(f"step {state.step:,}: {problems[kind]}")
         self.warned = set(problems)
         entry = {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(score).items()}
-        self.log(state, entry | {"refused": refusal(score), "warnings": list(problems.values())})
+        self.log(state)
+        if self.entry is not None:
+            self.entry |= entry | {"refused": refusal(score), "warnings": list(problems.values())}
+            self.writer.amend_entry(self.entry)
 
-    def log(self, state: State, score: dict[str, Any] | None = None) -> None:
-        """Write the mean losses since the last entry to the log, with a score if there is one.
+    def log(self, state: State) -> None:
+        """Write the mean losses since the last entry to the log.
 
         Raises:
             TrainingError: A loss is not finite.
@@ -206,7 +239,7 @@ class Run:
         seconds = self.meter.seconds
         state.seconds += seconds
         self.meter.reset()
-        entry = {
+        self.entry = {
             "step": state.step,
             "steps": self.config.steps,
             "seconds": round(state.seconds, 2),
@@ -216,13 +249,19 @@ class Run:
             "micro_batch": state.micro_batch,
             "peak_memory_mb": round(peak_memory(self.setup.device), 1),
         }
-        self.writer.write_entry(entry | (score or {}))
+        self.writer.write_entry(self.entry)
+
+    def show(self) -> None:
+        """Show the entry that was written to the log in this step, if there is one."""
+        if self.entry is not None:
+            self.writer.show(self.entry)
+            self.entry = None
 
     def save(self, state: State) -> None:
         """Write the model and a checkpoint.
 
         Raises:
-            TrainingError: A loss or a weight is not finite.
+            TrainingError: A loss or a weight is not finite, or the disk is full.
         """
         self.log(state)
         self.require_finite(state)
@@ -240,10 +279,9 @@ class Run:
 
     def fail(self, step: int, what: str) -> NoReturn:
         """Raise the error that ends a run with numbers that are not finite."""
-        newest, config = self.writer.newest_checkpoint, self.config
-        kept = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
+        config = self.config
         raise TrainingError(
-            f"step {step}: {what}; {kept}. Start a new run with a lower --learning-rate (it is "
+            f"step {step}: {what}; {self.writer.safe}. Start a new run with a lower --learning-rate (it is "
             f"{config.step_size:g}), a larger --batch (it is {config.whole_batch}) or another --seed"
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -12,13 +13,13 @@ from filelock import FileLock, Timeout
 
 from handful.config import budget
 from handful.config.train import TrainConfig
-from handful.errors import UsageError
-from handful.files import require_folder, sweep, write_json
+from handful.errors import StorageError, TrainingError, UsageError
+from handful.files import printable, replacing, require_folder, sweep, write_json
 from handful.images.grid import grid, write_png
-from handful.progress import show_entry
+from handful.progress import note, show_entry
 from handful.records import layout
 from handful.records.journal import Journal
-from handful.records.scores import Score, read_history
+from handful.records.scores import Score, best, read_best, read_history, to_json
 from handful.sampling.model import Model
 from handful.training import checkpoint
 from handful.training.state import State
@@ -48,7 +49,12 @@ class RunWriter:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.folder = config, config.folder
-        self.checkpoints = config.folder / layout.CHECKPOINTS
+        self.checkpoints, self.best = config.folder / layout.CHECKPOINTS, config.folder / layout.BEST
+        self.settings = (config.folder / layout.CONFIG).read_bytes()
+        self.kept: Score | None = None
+        """The score of the model in ``best/``."""
+        self.unwritten: list[dict[str, Any]] = []
+        """Entries that the log has not taken yet."""
         self.journal = Journal(config.folder / layout.LOG)
         self.tracker: Tracker | None = None
         self.saved_step = 0
@@ -59,18 +65,33 @@ class RunWriter:
 
         Raises:
             UsageError: There are checkpoints, and all are damaged.
+            StorageError: The log cannot be written.
         """
         resumed = checkpoint.restore_newest(state, self.checkpoints)
-        self.journal.cut(state.step)
+        if damaged := self.journal.cut(state.step):
+            name = self.folder / layout.DAMAGED_LOG
+            note(f"{printable(self.journal.path)}: lines that cannot be read: {damaged}; kept in {printable(name)}")
+        self.unwritten.clear()
         self.close()
         if self.config.track:
             self.tracker = Tracker(self.folder, state.step)
         self.saved_step, self.saved_at = state.step, time.monotonic()
         return resumed
 
-    def read_history(self) -> list[Score]:
-        """Return the scores in the log, oldest first."""
-        return read_history(self.journal.read())
+    def read_history(self, step: int) -> list[Score]:
+        """Return the scores up to a step, oldest first: those in the log, and those kept in ``best/``.
+
+        Remembers the score of a better model of a later step, so that no worse one replaces it.
+        """
+        try:
+            self.kept, history = read_best(self.best / layout.SCORE)
+        except UsageError as error:
+            note(f"{error.on_command_line}; the run writes it again with its next best score")
+            self.kept, history = None, []
+        # The log has rounded numbers.
+        scores = [*read_history(self.journal.read()), *history, *([] if self.kept is None else [self.kept])]
+        by_step = {score.step: score for score in scores if score.step <= step}
+        return [by_step[step] for step in sorted(by_step)]
 
     @property
     def newest_checkpoint(self) -> Path | None:
@@ -78,39 +99,98 @@ class RunWriter:
         return next(reversed(checkpoint.every(self.checkpoints)), None)
 
     @property
+    def safe(self) -> str:
+        """What is safe on the disk, as an error says it."""
+        newest = self.newest_checkpoint
+        return f"the last good checkpoint is {printable(newest)}" if newest else "there is no checkpoint yet"
+
+    @property
     def minutes_since_save(self) -> float:
         """Minutes since the last checkpoint, or since the run was opened."""
         return (time.monotonic() - self.saved_at) / 60
 
     def write_entry(self, entry: dict[str, Any]) -> None:
-        """Append an entry to the log, and show it."""
-        self.journal.write(entry)
+        """Append an entry to the log. What cannot be written now is written with the next one."""
+        self.unwritten.append(entry)
+        with told("it is written later"):
+            while self.unwritten:
+                self.journal.write(self.unwritten[0])
+                del self.unwritten[0]
+
+    def read_entry(self, step: int) -> dict[str, Any] | None:
+        """Return the log's entry of a step, if there is one."""
+        return next((entry for entry in self.journal.read() if entry["step"] == step), None)
+
+    def amend_entry(self, entry: dict[str, Any]) -> None:
+        """Put an entry in the place of the log's newest one."""
+        with told("it lacks a score"):
+            self.journal.amend(entry)
+
+    def show(self, entry: dict[str, Any]) -> None:
+        """Show an entry, once it is complete."""
         if self.tracker is not None:
-            self.tracker.write_entry(entry)
+            with told("the run continues without this entry"):
+                self.tracker.write_entry(entry)
         show_entry(entry)
 
     def write_samples(self, model: Model, step: int) -> None:
         """Write a grid of images, of the same seeds at every step."""
         picture = grid(list(model.sample(budget.current.grid_seeds)))
-        write_png(self.folder / layout.SAMPLES / f"{layout.step_name(step)}.png", picture)
-        if self.tracker is not None:
-            self.tracker.write_samples(step, picture)
+        with told("the run continues without it"):
+            write_png(self.folder / layout.SAMPLES / f"{layout.step_name(step)}.png", picture)
+            if self.tracker is not None:
+                self.tracker.write_samples(step, picture)
 
     def write_checkpoint(self, model: Model, state: State) -> None:
-        """Write the model, then a checkpoint; a run that dies in between writes the model again."""
-        model.save(self.folder / layout.MODEL)
-        checkpoint.save(state, self.checkpoints, self.config.keep)
+        """Write the model, then a checkpoint; a run that dies in between writes the model again.
+
+        Raises:
+            TrainingError: The system does not allow it; the message says what is safe and how to resume.
+        """
+        try:
+            self.write_all(model, state)
+        except OSError as error:
+            reason = error.on_command_line if isinstance(error, StorageError) else str(error)
+            raise TrainingError(
+                f"step {state.step:,}: {reason}; {self.safe}. Make room, then run the same command again to resume"
+            ) from error
         self.saved_step, self.saved_at = state.step, time.monotonic()
 
-    def write_best(self, model: Model, score: Score) -> None:
-        """Write the best model and its score. A score never lies beside the model of another checkpoint."""
-        folder = self.folder / layout.BEST
-        (folder / layout.SCORE).unlink(missing_ok=True)
-        model.save(folder)
-        write_json(folder / layout.SCORE, vars(score))
+    def write_all(self, model: Model, state: State) -> None:
+        """Write the model and a checkpoint."""
+        if not (self.folder / layout.CONFIG).exists():
+            note(f"{printable(self.folder)}: was moved or deleted; the run continues in a new folder of that name")
+            with replacing(self.folder / layout.CONFIG) as temporary:
+                temporary.write_bytes(self.settings)
+        model.save(self.folder / layout.MODEL)
+        checkpoint.save(state, self.checkpoints, self.config.keep)
+
+    def write_score(self, model: Model, history: Sequence[Score]) -> None:
+        """Keep the newest score, and its model if that is the best one.
+
+        A score never lies beside the model of another step: it is written last and removed first.
+        """
+        path, newest = self.best / layout.SCORE, history[-1]
+        later = [self.kept] if self.kept is not None and self.kept.step > newest.step else []
+        with told("the best model of before stays"):
+            if best([*history, *later]) is newest:
+                model.save(self.best, before=partial(path.unlink, missing_ok=True))
+                self.kept = newest
+            if self.kept is not None:
+                write_json(path, to_json(self.kept) | {"history": [to_json(score) for score in history]})
 
     def close(self) -> None:
         """Close the TensorBoard file, if there is one."""
         if self.tracker is not None:
             self.tracker.close()
             self.tracker = None
+
+
+@contextmanager
+def told(remedy: str) -> Iterator[None]:
+    """Tell the user of a file that cannot be written, where a run can do without it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.on_command_line if isinstance(error, StorageError) else str(error)
+        note(f"{reason}; {remedy}")
