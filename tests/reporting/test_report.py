@@ -16,15 +16,23 @@ from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.progress import Quiet
+from handful.records.outlook import outlook
 from handful.records.run_folder import RunFolder
 from handful.reporting.build import report
 from handful.reporting.curves import curves
 from handful.reporting.facts import Redactor
 from handful.training.loop import train
+from notes import Notes
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> TrainConfig:
+def told() -> Notes:
+    """What the user is told while the run trains."""
+    return Notes()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, told) -> TrainConfig:
     folder = tmp_path_factory.mktemp("trained") / "a <b> & 'c'"
     folder.mkdir()
     random = np.random.default_rng(0)
@@ -34,7 +42,7 @@ def trained(tmp_path_factory) -> TrainConfig:
         Image.fromarray(pixels).save(folder / f"{index:02d}.png")
     (folder / "damaged<script>.png").write_bytes(b"no image")
     config = tiny(folder, run=folder.parent / "run", size=32, steps=4, batch=4, score_every=2, sample_every=2)
-    train(dataclasses.replace(config, device="cpu", log_every=2, score_features="random"), Quiet())
+    train(dataclasses.replace(config, device="cpu", log_every=2, score_features="random"), told)
     return config
 
 
@@ -72,6 +80,14 @@ def test_the_page_names_no_other_place_and_escapes_what_the_user_wrote(trained):
     assert not re.findall(r'(?:src|href)="(?!data:|#)', source)
     assert "damaged<script>" not in source
     assert "damaged&lt;script&gt;.png" in source
+
+
+def test_training_ends_with_the_verdict_of_the_page(trained, told):
+    run = RunFolder(trained.folder)
+    first = told.lines.index(f"verdict: {run.verdict.headline}")
+    assert told.lines[first + 1 : first + 4] == [f"  {line}" for line in run.verdict.lines()]
+    assert told.lines[first + 4] == f"  {' '.join(outlook(run.scores))}"
+    assert len(told.lines) == first + 5
 
 
 def test_terminal_report_json_and_python_give_one_verdict(trained, capsys):
