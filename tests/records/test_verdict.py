@@ -31,7 +31,11 @@ def test_a_good_generator_is_called_good():
     verdict = judge(GOOD)
     assert (verdict.tone, verdict.headline) == ("good", "good")
     assert verdict.summary == "very close, as varied, no copies found"
-    assert [finding.figure for finding in verdict.findings.values()] == ["1.9 ± 0.2", "0.91 ± 0.02", "0%, at most 0.4%"]
+    assert [finding.figure for finding in verdict.findings.values()] == [
+        "1.9 ± 0.2",
+        "0.91 ± 0.02",
+        "0.0%, at most 0.4%",
+    ]
     assert list(verdict.findings) == ["close", "varied", "copied"]
 
 
@@ -69,7 +73,7 @@ def test_a_variety_has_its_word(variety, word, tone):
     ("copies", "fresh", "word", "tone"),
     [
         (0.0, 0.0, "no copies found", "good"),
-        (0.012, 0.01, "no more than by chance", "good"),
+        (0.012, 0.01, "no copies beyond chance", "good"),
         (0.03, 0.01, "a few copies", "caution"),
         (0.3, 0.01, "many copies", "bad"),
         (1.0, 0.0, "many copies", "bad"),
@@ -83,7 +87,7 @@ def test_copies_are_compared_with_what_fresh_images_show(copies, fresh, word, to
 
 
 def test_none_found_among_few_images_says_how_many_there_may_be():
-    assert judge(replace(GOOD, samples=256)).copied.figure == "0%, at most 1.5%"
+    assert judge(replace(GOOD, samples=256)).copied.figure == "0.0%, at most 1.5%"
     assert "no copy of a training image was found" in judge(GOOD).copied.sentence
 
 
@@ -150,4 +154,4 @@ def test_json_holds_the_three_numbers_and_gives_the_same_verdict_back():
 def test_a_line_has_question_answer_and_sentence():
     first, _, last = judge(GOOD).lines()
     assert first.startswith("how close: very close (1.9 ± 0.2). Their distance to the training images is 1.9 times")
-    assert last.startswith("how much is copied: no copies found (0%, at most 0.4%). Among 1,000 images, no copy")
+    assert last.startswith("how much is copied: no copies found (0.0%, at most 0.4%). Among 1,000 images, no copy")

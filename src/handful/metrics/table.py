@@ -28,8 +28,7 @@ RANDOM_FEATURES = "features random: an untrained network, so compare models of o
 def table(evaluations: Sequence[Evaluation]) -> Iterator[Table | Text]:
     """Lay out the verdicts, the scores, one column for each evaluation, and everything that they depend on."""
     for evaluation in evaluations:
-        yield verdict_table(evaluation)
-        yield Text()
+        yield from verdict_parts(evaluation)
     yield score_table(evaluations)
     for evaluation in evaluations:
         if evaluation.classes:
@@ -47,17 +46,15 @@ def table(evaluations: Sequence[Evaluation]) -> Iterator[Table | Text]:
         yield Text(f"\nno {', '.join(sorted(names))}: {reason}")
 
 
-def verdict_table(evaluation: Evaluation) -> Table:
-    """Say how close, how varied and how much copied the samples are, one row for each."""
-    title = Text(f"{evaluation.setup.source}: {evaluation.verdict.headline}", style="bold")
-    rows = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left")
-    rows.add_column("", no_wrap=True)
-    rows.add_column("", no_wrap=True, style="bold")
-    rows.add_column("", no_wrap=True)
-    rows.add_column("")
-    for finding in evaluation.verdict.findings.values():
-        rows.add_row(finding.question, finding.word, finding.figure, Text(finding.sentence, style="dim"))
-    return rows
+def verdict_parts(evaluation: Evaluation) -> Iterator[Table | Text]:
+    """Say how close, how varied and how much copied the samples are: three rows, and below them what they mean."""
+    verdict = evaluation.verdict
+    yield Text(f"{evaluation.setup.source}: {verdict.headline}", style="bold")
+    rows = Table(box=None, pad_edge=False, show_header=False)
+    for finding in verdict.findings.values():
+        rows.add_row(finding.question, Text(finding.word, style="bold"), finding.figure)
+    yield rows
+    yield Text(" ".join(finding.sentence for finding in verdict.findings.values()) + "\n", style="dim")
 
 
 def score_table(evaluations: Sequence[Evaluation]) -> Table:

@@ -53,7 +53,7 @@ VARIED = (
 
 UNMEASURED = Grade(math.inf, "not measured", "unknown")
 
-NO_COPIES, CHANCE, FEW, MANY = "no copies found", "no more than by chance", "a few copies", "many copies"
+NO_COPIES, CHANCE, FEW, MANY = "no copies found", "no copies beyond chance", "a few copies", "many copies"
 
 MISSING = "The scores that tell are missing."
 
@@ -234,7 +234,7 @@ def copied(figures: Figures) -> Finding:
     expected = fresh if fresh is not None else figures.copies_among_training or 0.0
     real = "fresh real images" if fresh is not None else "training images among themselves"
     word, tone = grade_of_copies(share, error, expected)
-    figure = with_error(share, error, ".1%") if share else f"0%, at most {rounded(upper_bound(count), digits='.1%')}"
+    figure = with_error(share, error, ".1%") if share else f"0.0%, at most {rounded(upper_bound(count), digits='.1%')}"
     sentence = f"Among {count:,} images, no copy of a training image was found."
     if share:
         copies, usual = rounded(share, error, ".1%"), rounded(expected, digits=".1%")
