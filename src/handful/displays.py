@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from base64 import b64encode
+from contextlib import suppress
 from html import escape
 from importlib import import_module
 from time import monotonic
-from typing import Any, final
+from typing import Any, TextIO, cast, final
 
 from rich.console import Console
 from rich.progress import (
@@ -32,6 +34,34 @@ SECONDS_PER_LINE = 30.0
 
 SECONDS_PER_REDRAW = 0.2
 """Between two redraws of a notebook's bar."""
+
+
+@final
+class LastingStream:
+    """A stream that may go away: what can no longer be written is dropped, since progress must not end the work."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - or None, in a program without a terminal
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, or drop it."""
+        if self.stream is not None:
+            with suppress(OSError, ValueError):  # ValueError: the stream is closed
+                self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if it is still there."""
+        if self.stream is not None:
+            with suppress(OSError, ValueError):
+                self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether this is a terminal."""
+        return self.stream is not None and not self.stream.closed and self.stream.isatty()
 
 
 class OfTotal(ProgressColumn):
@@ -220,7 +250,7 @@ def display(terminal: Console | None = None) -> Bars | Lines | Notebook:
 
     Writes to the error stream by default, so that standard output holds a command's answer alone.
     """
-    terminal = terminal or Console(stderr=True)
+    terminal = terminal or Console(file=cast(TextIO, LastingStream(sys.stderr)))
     if terminal.is_jupyter:
         return Notebook()
     return Bars(terminal) if terminal.is_terminal else Lines(terminal)

@@ -60,7 +60,7 @@ WRONG = [
     ("train . --betas 0.5 1", "--betas 0.5 1.0: must be at least 0 and below 1"),
     ("train . --sharpen -1", "--sharpen -1.0: must be at least 0"),
     ("train . --augment-probability 0", "--augment-probability 0.0: must be above 0 and at most 1"),
-    ("train . --width 12", "--width 12: must be at least 8 and a multiple of 8"),
+    ("train . --width 12", "--width 12: must be at least 8, at most 4096 and a multiple of 8"),
     ("train . --seed -1", "--seed -1: must be at least 0"),
     ("train . --micro-batch 3", "--micro-batch 3: does not divide --batch 8 evenly; use 2, 4 or 8"),
     ("train . --preset huge", "invalid choice 'huge' for argument '--preset'"),

@@ -31,7 +31,8 @@ def test_characters_that_the_terminal_lacks_are_escaped(folder, monkeypatch, enc
 
 def test_a_line_of_progress_is_escaped_too():
     out = io.BytesIO()
-    print_line(Console(file=io.TextIOWrapper(out, "cp1252", write_through=True)), "KID 0.1 ± 0.2 of 猫")
+    terminal = Console(file=io.TextIOWrapper(out, "cp1252", write_through=True))
+    print_line(terminal, "KID 0.1 ± 0.2 of 猫")
     assert out.getvalue().decode("cp1252") == "KID 0.1 ± 0.2 of \\u732b\n"
 
 

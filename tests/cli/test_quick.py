@@ -31,7 +31,7 @@ SOURCE = Path(__file__).parents[2] / "src"
         ),
         ("train nothere", 2, "handful: nothere: does not exist; give a folder of images, a .zip archive, or"),
         ("generate . --seeds 5-2", 2, "handful: --seeds 5-2: the range 5-2 ends before it starts\n"),
-        ("train . --width 12", 2, "handful: --width 12: must be at least 8 and a multiple of 8\n"),
+        ("train . --width 12", 2, "handful: --width 12: must be at least 8, at most 4096 and a multiple of 8\n"),
         ("train --help", 0, "--help-all"),
     ],
 )

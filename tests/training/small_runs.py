@@ -1,6 +1,10 @@
 """Runs of a few steps, and what they leave."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import torch
@@ -12,6 +16,9 @@ from handful.records.layout import STATE
 from handful.training.checkpoint import every
 
 CPU = torch.device("cpu")
+
+ENDLESS = 100_000
+"""Steps that no test waits for."""
 
 
 def small(photos: Path, run: Path, **options) -> TrainConfig:
@@ -54,3 +61,22 @@ def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], kind: st
     assert names, kind
     first, second = (torch.cat([tensors[name].double().flatten() for name in names]) for tensors in (one, other))
     return float((first - second).norm() / first.norm())
+
+
+def start(config: TrainConfig) -> subprocess.Popen:
+    """Train in a process of its own, as a user does."""
+    options = ["--preset", "tiny", "--size", 32, "--width", 8, "--channels", 3, "--batch", 4, "--device", "cpu"]
+    options += ["--precision", "fp32", "--compile", "off", "--no-report", "--sample-every", 100, "--score-every", 0]
+    options += ["--score-features", "random", "--steps", ENDLESS, "--checkpoint-every", 2, "--log-every", 1]
+    command = [sys.executable, "-m", "handful", "train", config.images, "--run", config.folder, *options]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(config: TrainConfig, process: subprocess.Popen) -> None:
+    for _ in range(2400):
+        if every(config.folder / "checkpoints"):
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError

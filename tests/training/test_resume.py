@@ -1,17 +1,14 @@
 """Resuming: exact to the bit whatever interrupted a run, and refused where it would be another run."""
 
 import dataclasses
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_runs import log_of, require_same, saved, small, weights
+from small_runs import ENDLESS, log_of, require_same, saved, small, start, wait_for_checkpoint, weights
 
 from handful.compute.tensor_files import write_tensors
 from handful.config.train import TrainConfig
@@ -24,9 +21,6 @@ from handful.training.checkpoint import FORMAT, every
 from handful.training.loop import train
 from notes import Notes
 from parts import EVERY_PART
-
-ENDLESS = 100_000
-"""Steps that no test waits for."""
 
 
 @pytest.fixture(scope="module")
@@ -58,25 +52,6 @@ def test_a_resumed_run_ends_with_the_same_state_in_every_mode(photos, tmp_path, 
     train(dataclasses.replace(parts, precision="auto"), Quiet())
     require_same(saved(parts), saved(whole))
     assert weights(parts) == weights(whole)
-
-
-def start(config: TrainConfig) -> subprocess.Popen:
-    """Train in a process of its own, as a user does."""
-    options = ["--preset", "tiny", "--size", 32, "--width", 8, "--channels", 3, "--batch", 4, "--device", "cpu"]
-    options += ["--precision", "fp32", "--compile", "off", "--no-report", "--sample-every", 100, "--score-every", 0]
-    options += ["--score-features", "random", "--steps", ENDLESS, "--checkpoint-every", 2, "--log-every", 1]
-    command = [sys.executable, "-m", "handful", "train", config.images, "--run", config.folder, *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_checkpoint(config: TrainConfig, process: subprocess.Popen) -> None:
-    for _ in range(2400):
-        if every(config.folder / "checkpoints"):
-            return
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    raise TimeoutError
 
 
 def newest_step(config: TrainConfig) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -145,11 +145,15 @@ def show(answer: Answer, *, as_json: bool) -> None:
         try:
             print_words(answer.words)
         except OSError as error:
-            # What is left in the buffer goes nowhere, or Python would complain of it at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            print(f"{PROGRAM}: done; the answer could not be printed ({error.strerror})", file=sys.stderr)
+            complain(f"done; the answer could not be printed ({error.strerror})")
     if answer.failure is not None:
         raise TrainingError(answer.failure)
+
+
+def complain(text: str) -> None:
+    """Print an error, unless the error stream is gone too."""
+    with suppress(OSError, ValueError):
+        print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
 
 
 def print_words(words: str | list[RenderableType]) -> None:
@@ -164,9 +168,10 @@ def print_words(words: str | list[RenderableType]) -> None:
     from rich.console import Console
 
     console = Console()
-    for part in words:
-        console.print(part, highlight=False)
-    sys.stdout.flush()
+    with console.capture() as captured:  # rich itself would end the program where a pipe is closed
+        for part in words:
+            console.print(part, highlight=False)
+    print(captured.get(), end="", flush=True)
 
 
 EXPECTED = {

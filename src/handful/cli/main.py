@@ -10,15 +10,16 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
 from handful.cli import judge, machine, pictures, train  # noqa: F401 - they register their commands
-from handful.cli.command import COMMANDS, PROGRAM, Command
+from handful.cli.command import COMMANDS, PROGRAM, Command, complain
 from handful.config.text import nearest
 from handful.errors import HandfulError, UsageError
+from handful.files import printable
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as of a program that SIGINT ended."""
@@ -27,11 +28,15 @@ INTERRUPTED = 130
 def program() -> NoReturn:
     """Run the command line as a program of its own, and end it with the exit code."""
     code = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # What is left in the buffer goes nowhere, or Python would complain of it at its end.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if code == INTERRUPTED:
-        # Python would first wait for compilers that still work.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        os._exit(code)  # Python would first wait for compilers that still work
     sys.exit(code)
 
 
@@ -57,13 +62,13 @@ def execute(arguments: list[str]) -> int:
     try:
         dispatch(arguments)
     except HandfulError as error:
-        print(f"{PROGRAM}: {error.on_command_line}", file=sys.stderr)
+        complain(error.on_command_line)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        complain(printable(str(error)))
         return 1
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
     return 0
 
