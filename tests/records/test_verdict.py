@@ -10,9 +10,9 @@ from handful.records.verdict import TONES, Figures, judge
 GOOD = Figures(
     samples=1000,
     features="efficientnet",
-    distance=1.9,
+    distance=1.4,
     distance_error=0.2,
-    squeezenet_distance=1.4,
+    squeezenet_distance=1.1,
     squeezenet_distance_error=0.1,
     variety=0.91,
     variety_error=0.02,
@@ -32,7 +32,7 @@ def test_a_good_generator_is_called_good():
     assert (verdict.tone, verdict.headline) == ("good", "good")
     assert verdict.summary == "very close, as varied, no copies found"
     assert [finding.figure for finding in verdict.findings.values()] == [
-        "1.9 ± 0.2",
+        "1.4 ± 0.2",
         "0.91 ± 0.02",
         "0.0%, at most 0.4%",
     ]
@@ -45,8 +45,8 @@ def test_a_good_generator_is_called_good():
         (0.97, "very close", "good"),
         (2.01, "close", "good"),
         (5.4, "recognisable", "caution"),
-        (7.1, "recognisable", "caution"),
-        (10.9, "far", "bad"),
+        (10.9, "rough", "caution"),
+        (14.6, "far", "bad"),
     ],
 )
 def test_a_distance_has_its_word(distance, word, tone):
@@ -145,7 +145,7 @@ def test_what_was_not_measured_is_not_good_and_says_so():
 def test_json_holds_the_three_numbers_and_gives_the_same_verdict_back():
     answer = json.loads(json.dumps(judge(GOOD).to_json()))
     assert list(answer) == ["tone", "headline", "summary", "close", "varied", "copied"]
-    assert answer["close"]["value"] == 1.9
+    assert answer["close"]["value"] == 1.4
     assert answer["close"]["error"] == 0.2
     assert answer["close"]["word"] == "very close"
     assert judge(Figures.read(vars(GOOD) | {"kid": 1.0, "why": {}})) == judge(GOOD)
@@ -153,5 +153,9 @@ def test_json_holds_the_three_numbers_and_gives_the_same_verdict_back():
 
 def test_a_line_has_question_answer_and_sentence():
     first, _, last = judge(GOOD).lines()
-    assert first.startswith("how close: very close (1.9 ± 0.2). Their distance to the training images is 1.9 times")
+    assert first.startswith("how close: very close (1.4 ± 0.2). They are as close to the training images as fresh real")
+    far = judge(replace(GOOD, distance=20.43)).lines()[0]
+    assert far.startswith(
+        "how close: far (20.4 ± 0.2). Their distance to the training images is 20.4 times that of fresh"
+    )
     assert last.startswith("how much is copied: no copies found (0.0%, at most 0.4%). Among 1,000 images, no copy")

@@ -101,6 +101,10 @@ class Evaluation:
     """The reason for each score that is missing."""
     seconds: float = 0.0
 
+    def text(self, name: str) -> str:
+        """Return a score as tables show it; copies as the verdict has them."""
+        return self.verdict.copied.figure if name == "copies" else self.scores.text(name)
+
     @property
     def verdict(self) -> Verdict:
         """How close, how varied, how much is copied."""
@@ -131,8 +135,7 @@ class Evaluation:
             row.format(finding.question, finding.answer, finding.sentence) for finding in verdict.findings.values()
         ]
         rows = [
-            row.format(spec.label, self.scores.text(name), self.why.get(name, spec.meaning))
-            for name, spec in SPECS.items()
+            row.format(spec.label, self.text(name), self.why.get(name, spec.meaning)) for name, spec in SPECS.items()
         ]
         table = Markup("<table><caption>{}</caption>{}</table>")
         tables = (f"{self.setup.source}: {verdict.headline}", findings), (self.setup, rows)

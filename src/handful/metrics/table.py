@@ -66,7 +66,7 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
     rows.add_column("")
     for name, spec in SPECS.items():
         if any(name not in evaluation.why for evaluation in evaluations):
-            values = (evaluation.scores.text(name) for evaluation in evaluations)
+            values = (evaluation.text(name) for evaluation in evaluations)
             rows.add_row(spec.label, *values, Text(spec.meaning, style="dim"))
     return rows
 

@@ -35,9 +35,10 @@ class Grade(NamedTuple):
 
 
 CLOSE = (
-    Grade(2, "very close", "good"),
-    Grade(4, "close", "good"),
-    Grade(8, "recognisable", "caution"),
+    Grade(1.5, "very close", "good"),
+    Grade(3, "close", "good"),
+    Grade(6, "recognisable", "caution"),
+    Grade(12, "rough", "caution"),
     Grade(math.inf, "far", "bad"),
 )
 """By distance to the training images, where fresh real images have 1."""
@@ -201,7 +202,7 @@ def close(figures: Figures) -> Finding:
             grade = grade._replace(tone=worst(grade.tone, "caution"))
             sentence += " The network is untrained and has never seen an object, so look at the images."
     if zero := figures.zero("precision", "density"):
-        grade = capped(grade, CLOSE[len(zero) + 1])
+        grade = capped(grade, CLOSE[2] if len(zero) == 1 else CLOSE[-1])
         sentence += f" Almost none of them looks like a training image ({', '.join(zero)})."
     figure = "" if value is None else with_error(value, error)
     return Finding("how close", grade.word, grade.tone, sentence, value, error, figure, based_on)

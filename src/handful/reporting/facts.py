@@ -99,7 +99,7 @@ def score_rows(evaluation: Evaluation, short: Redactor) -> list[ScoreRow]:
     """Return the table of scores; ``short`` shortens the paths in it."""
     why = {name: short(reason) for name, reason in evaluation.why.items()}
     return [
-        ScoreRow(spec.label, evaluation.scores.text(name), spec.meaning, why.get(name), name not in MAIN_SCORES)
+        ScoreRow(spec.label, evaluation.text(name), spec.meaning, why.get(name), name not in MAIN_SCORES)
         for name, spec in SPECS.items()
     ]
 
