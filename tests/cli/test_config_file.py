@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handful.cli.command import COMMANDS
+from handful.cli.main import COMMANDS
 from handful.config.presets import RECIPES, default, paper, tiny
 from handful.errors import UsageError
 from handful.records.settings import reconcile

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, wraps
+from inspect import signature
+from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from handful.config.text import listed, option
 from handful.errors import UsageError
 from handful.files import shortened
 
 PAPER_SIZES = (256, 512, 1024)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,45 @@ def check_value(name: str, value: object, kind: Any) -> None:  # noqa: ANN401
         raise UsageError(f"{option(name)} {written(value)}: must be {broken}")
 
 
-def fits(value: object, kind: Any) -> bool:  # noqa: ANN401
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a public function check its arguments against its annotations: type, NaN, infinity, range.
+
+    The function then raises UsageError, which names the argument.
+    """
+
+    @cache  # the types may only be imported later than the function
+    def kinds() -> dict[str, Any]:
+        return get_type_hints(function, include_extras=True)
+
+    @wraps(function)
+    def checking(*args: P.args, **kwargs: P.kwargs) -> R:
+        known = kinds()
+        bound = signature(function).bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if name in known and known[name] is not Any:
+                bound.arguments[name] = plain(value) if not isinstance(value, list) else [*map(plain, value)]
+                check_value(name, bound.arguments[name], known[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return checking
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401
+    """Return Python's own number for one of NumPy, and any other value as it is."""
+    if type(value) in (int, float, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
+def is_list(value: object) -> bool:
+    """Return whether a value has items in order, and is no text."""
+    ordered = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    return ordered and not isinstance(value, str | bytes | Mapping)
+
+
+def fits(value: Any, kind: Any) -> bool:  # noqa: ANN401
     """Return whether a value has a type; a whole number is a number, and True is neither."""
     parts = get_args(kind)
     match get_origin(kind):
@@ -74,9 +119,16 @@ def fits(value: object, kind: Any) -> bool:  # noqa: ANN401
                 return False
             kinds = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
             return len(kinds) == len(value) and all(map(fits, value, kinds))
+        case origin if origin is Sequence:
+            # A range has whole numbers only, and may be too long to look through.
+            return isinstance(value, range) or (is_list(value) and all(fits(plain(item), parts[0]) for item in value))
+        case origin if origin is Callable:
+            return callable(value)
+        case origin if origin is not None:
+            return isinstance(value, origin)
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return type(value) is int if kind is int else isinstance(value, kind)
+        return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+    return type(value) is int and abs(value) < 2**63 if kind is int else isinstance(value, kind)
 
 
 def wanted(kind: Any) -> list[str]:  # noqa: ANN401
@@ -92,7 +144,9 @@ def wanted(kind: Any) -> list[str]:  # noqa: ANN401
         case origin if origin is tuple:
             words = listed(wanted(parts[0]))
             return [f"some of {words}" if parts[-1] is Ellipsis else f"{len(parts)} times {words}"]
-    return [WORDS[kind]]
+        case origin if origin is Sequence:
+            return [f"a list (each {listed(wanted(parts[0]))})"]
+    return [WORDS.get(kind) or f"a {getattr(kind, '__name__', kind)}"]
 
 
 def broken_range(value: Any, kind: Any) -> Range | None:  # noqa: ANN401
@@ -113,7 +167,10 @@ def broken_range(value: Any, kind: Any) -> Range | None:  # noqa: ANN401
 
 def written(value: object) -> str:
     """Write a value as the command line has it."""
-    return shortened(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    try:
+        return shortened(" ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    except Exception:  # a number of 5,000 digits, or an object that cannot show itself
+        return f"(a {type(value).__name__})"
 
 
 def check_paper(preset: str, size: int | str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from handful.config.checks import checked
 from handful.config.choices import Recipe
 from handful.config.text import listed, nearest, option
 from handful.config.train import TrainConfig
@@ -57,16 +58,19 @@ def configure(images: Path | str, preset: str = "default", recipe: str | None = 
     return TrainConfig.from_options(PRESETS[preset] | RECIPES[recipe] | {"images": Path(images)} | options)
 
 
+@checked
 def default(images: Path | str, *, recipe: Recipe = "default", **options: Any) -> TrainConfig:
     """Return options for any size: by default the paper's method with what we found to be better."""
     return configure(images, "default", recipe, **options)
 
 
+@checked
 def paper(images: Path | str, *, recipe: Recipe = "published", **options: Any) -> TrainConfig:
     """Return options for the published networks, at 256, 512 or 1024 px."""
     return configure(images, "paper", recipe, **options)
 
 
+@checked
 def tiny(images: Path | str, *, recipe: Recipe = "default", **options: Any) -> TrainConfig:
     """Return options for small networks at 64 px that learn a simple folder in minutes on a CPU."""
     return configure(images, "tiny", recipe, **options)

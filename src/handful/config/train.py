@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from handful.config import sizes
-from handful.config.checks import check_micro_batch, check_paper, check_projected, check_value
+from handful.config.checks import check_micro_batch, check_paper, check_projected, check_value, plain
 from handful.config.choices import Channels
 from handful.config.generator import GeneratorConfig
 from handful.config.geometry import Geometry
@@ -18,6 +18,7 @@ from handful.config.options import RECIPE_BATCH, DataOptions, MachineOptions, Re
 from handful.config.sizes import Shape
 from handful.config.text import nearest, title
 from handful.errors import UsageError
+from handful.files import printable, shortened
 
 MAY_CHANGE = frozenset(
     [
@@ -58,6 +59,7 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, Path(getattr(self, name)))
         for name, kind in kinds().items():
+            object.__setattr__(self, name, plain(getattr(self, name)))
             check_value(name, getattr(self, name), kind)
         if self.size != "auto":
             # Written in one way, so that a resumed run finds the size it had.
@@ -122,11 +124,23 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
         """
         for name in options:
             if name not in kinds():
-                raise UsageError(f"{source}: unknown option {name}{nearest(name, kinds())}")
+                raise UsageError(f"{source}: unknown option {shortened(name)}{nearest(name, kinds())}")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
         }
         return cls(**values)
+
+    @classmethod
+    def from_file(cls, options: Mapping[str, Any], path: Path) -> TrainConfig:
+        """Build a config from the options in a file.
+
+        Raises:
+            UsageError: as ``from_options``, in terms of the file.
+        """
+        try:
+            return cls.from_options(options)
+        except UsageError as error:
+            raise UsageError(f"{printable(path)}: {error}") from error
 
 
 @cache

@@ -7,7 +7,6 @@ be incomplete. ``handful clean`` removes both; the next run creates them again.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -22,6 +21,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful.compute.memory import GIGA, max_image_bytes
+from handful.config.checks import checked
 from handful.config.train import TrainConfig
 from handful.data.classes import find_classes
 from handful.data.dataset import Dataset, load_folder
@@ -29,7 +29,7 @@ from handful.data.photos import Photos, SkippedFile
 from handful.data.sources import open_photos
 from handful.data.training_set import choose_held_out, split_images
 from handful.errors import UsageError
-from handful.files import printable, replacing, sweep, write_json
+from handful.files import parse_json, printable, replacing, sweep, write_json
 from handful.progress import advance, note
 from handful.records import layout
 
@@ -109,7 +109,7 @@ def create(folder: Path, photos: Photos, origin: dict[str, Any], config: TrainCo
 def reopen(folder: Path, origin: dict[str, Any], config: TrainConfig) -> Dataset | None:
     """Map the cache if it is complete and was made from the same images in the same way; else tell the user why not."""
     try:
-        about = json.loads((folder / layout.ABOUT_CACHE).read_text(encoding="utf-8"))
+        about = parse_json((folder / layout.ABOUT_CACHE).read_bytes())
         same, names = about["made"] == origin, tuple(about["names"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -225,6 +225,7 @@ def remove(folder: Path) -> int:
     return freed
 
 
+@checked
 def clean(run: Path | str) -> int:
     """Remove the cache of decoded images from a run folder, and return the bytes freed.
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
+from handful.config.checks import checked
 from handful.config.choices import Easing, NoiseMode, Spacing
 from handful.errors import UsageError
 from handful.images.grid import grid as sheet
@@ -170,6 +171,7 @@ def load_measure(speed: Spacing, device: torch.device, weights: Path | None = No
     return lambda images: extractor(images).diff(dim=0).norm(dim=1)
 
 
+@checked
 def interpolate(
     source: Path | str,
     out: Path | str = "walk.webp",

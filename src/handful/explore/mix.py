@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from handful.config.checks import checked
 from handful.errors import UsageError
 from handful.files import require_file
 from handful.images.grid import to_image, write_png
@@ -19,6 +20,7 @@ from handful.sampling.model import Model
 from handful.sampling.pictures import finished
 
 
+@checked
 def mix(
     model: Model, content: Latents, style: Latents, levels: Sequence[int] = (), truncation: float = 1.0
 ) -> UInt8[Tensor, "n m c h w"]:

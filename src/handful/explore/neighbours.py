@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from handful.compute.device import choose_device
+from handful.config.checks import checked
 from handful.config.choices import FeatureName
 from handful.config.geometry import Geometry
 from handful.data.dataset import Dataset
@@ -96,6 +97,7 @@ class Neighbourhood:
         return answer | {"pictures": rows}
 
 
+@checked
 def neighbours(
     source: Path | str,
     images: Path | str,

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from handful.compute.precision import arithmetic
+from handful.config.checks import checked
 from handful.config.text import option
 from handful.errors import UsageError
 from handful.explore.likeness import Likeness, psnr
@@ -99,6 +100,7 @@ class Projection:
         return f"Projection({self.name}: {', '.join(f'{stage.name} {stage.measured}' for stage in self.stages)})"
 
 
+@checked
 def project(
     model: Model,
     target: UInt8[Tensor, "c h w"],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from handful.config.checks import checked
 from handful.config.choices import DistanceName
 from handful.config.geometry import Geometry
 from handful.data.classes import find_classes
@@ -67,6 +68,7 @@ class Study:
         return {"stages": [vars(summary) for summary in self.summaries]} | sets
 
 
+@checked
 def study(
     source: Path | str,
     images: Path | str,

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from handful.compute.device import choose_device
+from handful.config.checks import checked
 from handful.config.choices import FeatureName, Fit, ProtocolName, Resize
 from handful.config.geometry import Geometry
 from handful.config.sizes import read_size, spelled
@@ -39,6 +40,7 @@ from handful.progress import Progress, shown_on
 from handful.records.settings import fit_of_run
 
 
+@checked
 def evaluate(
     source: Path | str,
     images: Path | str,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ from handful.config.choices import Fit
 from handful.config.text import option
 from handful.config.train import MAY_CHANGE, TrainConfig
 from handful.errors import UsageError
-from handful.files import printable, write_json
+from handful.files import parse_json, printable, write_json
 from handful.records.layout import ABOUT_CACHE, CACHE, CACHED_IMAGES, CHECKPOINTS, CONFIG
 
 NAMED_FILES = 4
@@ -43,12 +42,19 @@ def read_settings(folder: Path) -> Settings | None:
     if not path.exists():
         return None
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        options = TrainConfig.from_options(saved["options"], str(path))
-        words = saved.get("hardware", ""), saved.get("start")
-        return Settings(options, saved["fingerprint"], saved["images"], *words)
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: does not hold the settings of a run ({error!r}); choose another --run") from error
+        saved = parse_json(path.read_bytes())
+        options = TrainConfig.from_file(saved["options"], path)
+        values = saved["fingerprint"], saved["images"], saved.get("hardware", ""), saved.get("start")
+    except UsageError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = printable(f"{type(error).__name__}: {error}")
+        raise UsageError(
+            f"{printable(path)}: does not hold the settings of a run ({reason}); choose another --run"
+        ) from error
+    if not all(map(isinstance, values, (str, int, str, dict | None))):
+        raise UsageError(f"{printable(path)}: its fingerprint, images, hardware or start has the wrong type")
+    return Settings(options, *values)
 
 
 def read_own_settings(folder: Path) -> Settings | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from handful.compute.memory import max_compared_images
 from handful.config import budget
+from handful.config.checks import checked
 from handful.config.train import TrainConfig
 from handful.data.dataset import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
@@ -39,6 +40,7 @@ from handful.sampling.load import load
 Part = TypeVar("Part")
 
 
+@checked
 def report(run: Path | str, device: str = "auto", progress: Progress | None = None) -> Path:
     """Write ``report.html`` and ``evaluation.json`` into a run folder, and return the path of the page.
 

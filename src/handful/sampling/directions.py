@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from handful.config.checks import checked
 from handful.errors import UsageError
 from handful.sampling.latents import SUFFIX, Fingerprinted, Latents, find_name, open_own, write_own
 
@@ -48,6 +49,7 @@ class Directions:
         write_own(Path(path), tensors, FORMAT, model, self.names)
 
 
+@checked
 def load_directions(path: Path | str, model: Fingerprinted) -> Directions:
     """Load a file of directions.
 

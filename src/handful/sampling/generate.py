@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from handful.compute.precision import best_precision
+from handful.config.checks import checked
 from handful.config.choices import Format, SamplingPrecision
 from handful.errors import UsageError
 from handful.images.grid import grid as lay_out
@@ -41,6 +42,7 @@ WAITING_SHARE = 0.1
 """Share of the time spent waiting for files, above which writing is the bottleneck."""
 
 
+@checked
 def generate(
     source: Path | str,
     seeds: Seeds = SEEDS,

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from handful.compute.tensor_files import TensorFile, open_tensors, write_tensors
+from handful.config.checks import checked
 from handful.config.text import parse_seeds
 from handful.errors import UsageError
 from handful.files import printable, replacing
@@ -102,6 +103,7 @@ Seeds = int | str | Sequence[int] | Latents
 """Which pictures: the first so many seeds, a text such as ``0-3,7,face.safetensors``, numbers, or latents."""
 
 
+@checked
 def load_latents(path: Path | str, model: Fingerprinted) -> Latents:
     """Load a latent file.
 

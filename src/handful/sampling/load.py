@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from handful.compute.device import choose_device, prepare_device
+from handful.config.checks import checked
 from handful.config.choices import SamplingPrecision
 from handful.errors import UsageError
 from handful.networks.generator import Generator
@@ -13,6 +14,7 @@ from handful.sampling.model import Model
 from handful.sampling.model_files import find_weights, read_model
 
 
+@checked
 def load(
     source: Path | str, device: str = "auto", precision: SamplingPrecision = "fp32", compile: bool = False
 ) -> Model:

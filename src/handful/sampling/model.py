@@ -18,6 +18,7 @@ from torch import Tensor
 
 from handful.compute.compiling import COMPILERS, can_compile, keep_compile_cache
 from handful.compute.precision import PRECISIONS, arithmetic
+from handful.config.checks import checked
 from handful.config.choices import SamplingPrecision
 from handful.displays import as_html
 from handful.errors import UsageError
@@ -157,6 +158,7 @@ class Model:
                 return self.folded.compute_gates(z, noise, labels)
             return self.truncation.gates(self.truncation.latents(z, truncation), noise, labels, truncation)
 
+    @checked
     def labels(self, seeds: Sequence[int], class_name: ClassName = None) -> Int64[Tensor, " n"] | None:
         """Return the class index of each picture, as ``sample`` chooses it; None for a model without classes.
 
@@ -175,6 +177,7 @@ class Model:
             raise UsageError(f"--class: {len(asked)} classes for {len(seeds)} seeds; give one, or one for each seed")
         return torch.tensor([names.index(name) for name in asked], dtype=torch.int64, device=self.device)
 
+    @checked
     def latents(self, seeds: Seeds, class_name: ClassName = None, option: str = "--seeds") -> Latents:
         """Return what pictures are drawn from, named by seed or as in their latent file.
 
@@ -206,6 +209,7 @@ class Model:
         z, noise = latent.from_seeds(seeds, self.config.latent, self.network.noise_shapes, torch.device("cpu"))
         return Latents(z, noise, None if labels is None else labels.cpu(), tuple(map(str, seeds)))
 
+    @checked
     def sample(
         self, seeds: Seeds = SEEDS, batch: int | None = None, class_name: ClassName = None, truncation: float = 1.0
     ) -> UInt8[Tensor, "n c h w"]:
@@ -227,12 +231,14 @@ class Model:
         """
         return torch.cat(list(self.stream(seeds, batch, class_name, truncation)))
 
+    @checked
     def images(
         self, seeds: Seeds = SEEDS, batch: int | None = None, class_name: ClassName = None, truncation: float = 1.0
     ) -> Pictures:
         """Draw one Pillow image for each seed; see ``sample``. A notebook shows the list as a grid."""
         return Pictures(self.sample(seeds, batch, class_name, truncation))
 
+    @checked
     def stream(
         self, seeds: Seeds = SEEDS, batch: int | None = None, class_name: ClassName = None, truncation: float = 1.0
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:

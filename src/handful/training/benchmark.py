@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from handful.compute.device import choose_device, hardware, prepare_device
 from handful.compute.memory import peak_memory
 from handful.compute.precision import PRECISIONS, arithmetic, seconds
+from handful.config.checks import checked
 from handful.config.choices import Precision, Preset, SamplingPrecision
 from handful.config.presets import configure
 from handful.config.train import TrainConfig
@@ -63,6 +64,7 @@ MATRIX_SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}
 """Rows and columns of the matrices."""
 
 
+@checked
 def bench(
     size: int | str | None = None,
     batch: int | None = None,

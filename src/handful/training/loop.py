@@ -12,6 +12,7 @@ from __future__ import annotations
 from handful.compute.memory import is_out_of_memory
 from handful.compute.precision import arithmetic
 from handful.compute.processes import join
+from handful.config.checks import checked
 from handful.config.train import TrainConfig
 from handful.progress import Progress, shown_on
 from handful.records.layout import MODEL
@@ -20,6 +21,7 @@ from handful.training.signals import stop_on_signals
 from handful.training.worker import open_everywhere
 
 
+@checked
 def train(config: TrainConfig, progress: Progress | None = None) -> Model:
     """Train until the run ends, and return the averaged generator.
 

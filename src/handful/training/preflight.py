@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from handful.compute.precision import arithmetic
+from handful.config.checks import checked
 from handful.config.train import TrainConfig
 from handful.progress import Progress, shown_on
 from handful.records import layout
@@ -14,6 +15,7 @@ from handful.training.forecast import Forecast
 from handful.training.run import open_run
 
 
+@checked
 def preflight(config: TrainConfig, progress: Progress | None = None) -> Forecast:
     """Take a few steps of a run in a temporary folder, and forecast its time and memory.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
+from handful.config.checks import checked
 from handful.config.text import parse_seeds
 from handful.errors import UsageError
 from handful.images.grid import grid
@@ -21,6 +22,7 @@ from handful.sampling.model import Model
 from handful.training import checkpoint
 
 
+@checked
 def video_of_run(
     run: Path | str,
     out: Path | str,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from handful.compute.device import choose_device
+from handful.config.checks import checked
 from handful.config.choices import Channels, Fit
 from handful.config.geometry import Geometry
 from handful.config.sizes import spelled
@@ -140,6 +141,7 @@ class Checkup:
         }
 
 
+@checked
 def check(
     images: Path | str,
     size: int | str = 256,
