@@ -23,7 +23,8 @@ from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.metrics import evaluation, gather, reference, wasserstein
 from handful.metrics.distances import fid, kid
 from handful.metrics.evaluation import evaluate
-from handful.metrics.features import load_extractor
+from handful.metrics.features import Extractor, load_extractor
+from handful.metrics.measure import COMPARED
 from handful.metrics.protocol import PROTOCOLS
 from handful.metrics.scores import SPECS, Scores
 from handful.metrics.table import table
@@ -102,6 +103,8 @@ def test_two_halves_of_real_images_are_at_no_distance_within_the_error(data, tmp
         (halves[place % 2] / file.name).symlink_to(file.resolve())
     result = evaluate(*halves, size=64, progress=Quiet())
     assert abs(result.scores.kid) <= result.scores.kid_error
+    assert result.scores.distance == pytest.approx(1, abs=2 * result.scores.distance_error)
+    assert result.scores.variety == pytest.approx(1, abs=2 * result.scores.variety_error)
     assert result.scores.copies <= 0.01
     assert result.scores.spread == pytest.approx(1, abs=0.1)
 
@@ -193,6 +196,42 @@ def test_a_quick_evaluation_downloads_nothing(photos):
     result = evaluate(photos, photos, progress=Quiet())
     assert result.scores.diversity is None
     assert "downloads are off" in result.why["diversity"]
+
+
+@pytest.fixture
+def second_network(monkeypatch) -> Extractor:
+    """Has every seventh feature of the first one, in place of SqueezeNet."""
+    first = load_extractor("random", CPU)
+    second = Extractor("squeezenet", lambda images: first.function(images)[:, ::7], CPU)
+    monkeypatch.setattr(evaluation, "load_second", lambda *_: (second, ""))
+    return second
+
+
+def test_a_second_network_gives_the_scores_that_it_gives_as_the_first(photos, tmp_path, monkeypatch, second_network):
+    others = draw_folder(tmp_path / "others", 20, first=40)
+    both = evaluate(others, photos, progress=Quiet())
+    assert both.setup.features == "random"
+    monkeypatch.setattr(evaluation, "load_extractor", lambda *_: second_network)
+    alone = evaluate(others, photos, progress=Quiet())
+    for name in COMPARED:
+        assert getattr(both.scores, f"squeezenet_{name}") == getattr(alone.scores, name)
+        assert getattr(both.scores, name) != getattr(alone.scores, name)
+
+
+def test_without_the_second_network_the_reason_is_how_to_get_it(photos):
+    result = evaluate(photos, photos, progress=Quiet())
+    reason = result.why["squeezenet_distance"]
+    assert "squeezenet1_0-deep-compression.net is missing" in reason
+    assert "https://github.com/songhan/" in reason
+    assert reason.endswith("Or run handful evaluate once with --features squeezenet.")
+    assert result.scores.squeezenet_kid is None
+
+
+def test_squeezenet_is_no_second_network_beside_itself(photos, squeezenet_weights):
+    result = evaluate(photos, photos, features="squeezenet", weights=squeezenet_weights, progress=Quiet())
+    assert result.setup.features == "squeezenet"
+    assert result.scores.distance == 0
+    assert result.why["squeezenet_distance"] == "the scores without this prefix are SqueezeNet's already"
 
 
 def make_bad(kind: str, folder: Path) -> Path:

@@ -102,7 +102,7 @@ def features_plainly(layers: list[tuple[np.ndarray, np.ndarray]], images: torch.
         squeezed = convolve(x)
         x = torch.cat([convolve(squeezed), convolve(squeezed, padding=1)], dim=1)
         x = pool(x) if fire in (4, 8) else x
-    return x.mean(dim=(2, 3))
+    return x.mean(dim=(2, 3)) / 40
 
 
 def noise(count: int, height: int = 50, width: int = 70) -> torch.Tensor:

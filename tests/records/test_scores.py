@@ -50,6 +50,55 @@ def test_a_collapsed_checkpoint_is_not_the_best():
     assert best(scores) == scores[1]
 
 
+def test_a_checkpoint_of_few_kinds_of_images_is_not_the_best_if_both_networks_say_so():
+    for variety, other, refused in ((0.05, 0.08, True), (0.05, 0.12, False), (0.05, None, True), (0.12, None, False)):
+        score = replace(GOOD, variety=variety, squeezenet_variety=other, spread=0.1)
+        assert (refusal(score) is not None) == refused
+    assert "only 8% of the variety" in refusal(replace(GOOD, variety=0.05, squeezenet_variety=0.08))
+
+
+def seen(step: int, kids: tuple[float, float], distances: tuple[float, float]) -> Score:
+    """Return a score through both networks, with an error of 0.007 for a difference of two KIDs."""
+    return replace(
+        GOOD,
+        step=step,
+        kid=kids[0],
+        squeezenet_kid=kids[1],
+        squeezenet_kid_error=0.005,
+        distance=distances[0],
+        squeezenet_distance=distances[1],
+    )
+
+
+def test_the_closest_is_so_in_the_eyes_of_both_networks_which_count_alike():
+    scores = [
+        seen(1000, (0.10, 0.1), (4.0, 4.0)),
+        seen(2000, (0.02, 0.4), (2.0, 20.0)),
+        seen(3000, (0.4, 0.02), (20.0, 2.0)),
+    ]
+    assert lowest(scores) == scores[0]
+    # Of two networks, one has distances three times as large; the other decides as much as it does.
+    tall = [seen(1000, (0.1, 0.1), (6.0, 2.2)), seen(2000, (0.1, 0.1), (6.3, 2.0))]
+    assert lowest(tall) == tall[1]
+
+
+def test_a_later_checkpoint_is_the_best_only_if_neither_network_tells_it_from_the_closest():
+    closest = seen(1000, (0.05, 0.05), (3.0, 3.0))
+    assert best([closest, later := seen(2000, (0.056, 0.056), (3.1, 3.1))]) == later
+    assert best([closest, seen(2000, (0.056, 0.058), (3.1, 3.2))]) == closest
+    assert best([closest, seen(2000, (0.058, 0.056), (3.2, 3.1))]) == closest
+    # Better by one network does not make up for worse by the other.
+    assert best([closest, seen(2000, (0.01, 0.07), (2.4, 4.0))]) == closest
+
+
+def test_without_the_second_network_kid_decides():
+    scores = [
+        replace(seen(1000, (0.05, 0.05), (3.0, 3.0)), squeezenet_distance=None),
+        seen(2000, (0.04, 0.9), (9.0, 9.0)),
+    ]
+    assert lowest(scores) == scores[1]
+
+
 def test_without_an_acceptable_checkpoint_there_is_no_best():
     assert best(history(0.05, 0.04, copies=0.5)) is None
     assert best([]) is None

@@ -17,7 +17,7 @@ from handful.config.train import TrainConfig
 from handful.data.dataset import load_folder
 from handful.data.training_set import TrainingSet
 from handful.errors import TrainingError
-from handful.metrics.features import load_extractor
+from handful.metrics.features import Extractor, load_extractor
 from handful.networks.discriminator import DiscriminatorOutput
 from handful.progress import Quiet
 from handful.records.scores import Score
@@ -26,6 +26,7 @@ from handful.sampling.load import load
 from handful.sampling.model import Model
 from handful.sampling.model_files import find_weights
 from handful.training.loop import train
+from handful.training.resolve import resolve
 from handful.training.run import open_run
 from handful.training.scoring import RunScorer
 from handful.training.state import State
@@ -128,6 +129,40 @@ def test_the_scorer_leaves_the_discriminator_as_it_was(photos, tmp_path, precisi
     for name, value in state.discriminator.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert dataclasses.replace(first, score_seconds=0.0) == dataclasses.replace(again, score_seconds=0.0)
+
+
+def test_a_second_network_gives_scores_of_its_own(photos, tmp_path):
+    config = small(photos, tmp_path, channels=3)
+    images = load_folder(photos, Geometry((32, 32))).images
+    training_set = TrainingSet(images, (0,) * 44, images[:0], ())
+    first = load_extractor("random", CPU)
+    second = Extractor("second", lambda pictures: first.function(pictures)[:, ::7], CPU)
+    state = State.fresh(config, CPU)
+    alone, both = (
+        RunScorer(config, training_set, first, *others).score(Model(state.average), state.discriminator, 0, 0.0)
+        for others in ([], [second])
+    )
+    names = [field.name for field in dataclasses.fields(Score) if field.name.startswith("squeezenet_")]
+    assert len(names) == 6
+    assert all(getattr(alone, name) is None for name in names)
+    for name in names:
+        # Every seventh feature gives another figure of about the same size.
+        assert getattr(both, name) != getattr(both, name.removeprefix("squeezenet_"))
+        assert getattr(both, name) == pytest.approx(getattr(both, name.removeprefix("squeezenet_")), rel=0.5)
+        assert getattr(both, name.removeprefix("squeezenet_")) == getattr(alone, name.removeprefix("squeezenet_"))
+
+
+@pytest.mark.parametrize(("features", "used"), [("efficientnet", True), ("random", False), ("squeezenet", False)])
+def test_a_run_is_scored_by_squeezenet_too_where_its_file_is(features, used, photos, tmp_path, squeezenet_weights):
+    config = small(photos, tmp_path / "run", score_features=features, weights=squeezenet_weights)
+    second = resolve(config)[1].second
+    assert (second is not None and second.name == "squeezenet") == used
+
+
+def test_a_run_without_squeezenets_file_is_scored_by_one_network(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    config = small(photos, tmp_path / "run", score_features="efficientnet", weights=tmp_path)
+    assert resolve(config)[1].second is None
 
 
 def test_numbers_and_pictures_of_a_run_reach_tensorboard(photos, tmp_path):

@@ -82,7 +82,8 @@ def log_vendi(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, ""]:
     """Return the entropy of the eigenvalues of the matrix of the cosines between rows, divided by their number."""
     directions = torch.nn.functional.normalize(rows, dim=1)
     eigenvalues: Tensor = torch.linalg.eigvalsh(directions @ directions.T / len(rows))
-    return torch.special.entr(eigenvalues.clamp(min=0)).sum()
+    entropy: Tensor = torch.special.entr(eigenvalues.clamp(min=0)).sum()
+    return entropy
 
 
 def vendi_variance(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, ""]:

@@ -18,7 +18,7 @@ from handful.data.dataset import Dataset
 from handful.errors import MissingWeightsError
 from handful.files import printable
 from handful.metrics.by_class import like_training, scores_by_class
-from handful.metrics.features import Extractor, load_extractor
+from handful.metrics.features import Extractor, load_extractor, load_second
 from handful.metrics.gather import batches, gather
 from handful.metrics.measure import (
     copy_scores,
@@ -28,6 +28,7 @@ from handful.metrics.measure import (
     held_out,
     path_score,
     pixel_scores,
+    second_scores,
 )
 from handful.metrics.protocol import PROTOCOLS, Protocol
 from handful.metrics.reference import Reference
@@ -124,17 +125,19 @@ def score(
 ) -> Evaluation:
     """Return every score that can be computed, and why the others cannot."""
     extractor, missing = extractor_or_reason(protocol, weights, device)
+    second, no_second = load_second(protocol.features, device, weights, protocol.fetch)
     if extractor is not None:
         setup = dataclasses.replace(setup, features=extractor.name)
     shape = (samples.channels, *samples.shape)
-    reference = Reference.of(training.images, extractor)
+    reference = Reference.of(training.images, extractor, second)
     task = "measuring samples" if samples.model is None else "drawing and measuring samples"
-    drawn = gather(samples.stream(), samples.count, shape, extractor, task)
+    drawn = gather(samples.stream(), samples.count, shape, extractor, task, second)
     real = gather(batches(training.images), len(training.images), shape, None, "measuring the training images")
     matches = reference.match(drawn.features, drawn.thumbnails)
     swd_levels = swd(drawn.patches, real.patches)
     scores, why = scores_and_reasons(
         feature_scores(drawn, reference, missing)
+        | second_scores(drawn, reference, no_second)
         | pixel_scores(drawn, real, swd_levels)
         | copy_scores(matches)
         | path_score(samples, extractor, reference, protocol.paths, missing)

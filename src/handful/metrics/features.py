@@ -65,6 +65,7 @@ def load_extractor(
     device: torch.device,
     folder: Path | None = None,
     resize: Resize = "tf",
+    download: bool = True,
 ) -> Extractor:
     """Return the extractor with a name.
 
@@ -73,25 +74,44 @@ def load_extractor(
         device: Where it computes.
         folder: Searched first for weight files (``--weights``).
         resize: How images are resized to the 299 px of ``inception``.
+        download: Whether a weight file may be downloaded.
 
     Raises:
         WeightsError: if a weight file or package is missing or wrong. The message says what to put where.
     """
     if name == "inception":
-        inception = Inception.pretrained(folder).to(device)
+        inception = Inception.pretrained(folder, download).to(device)
         return Extractor(f"inception ({resize})", lambda images: inception(prepare(images, resize)), device)
     if name == "efficientnet":
-        photos = efficientnet.EfficientNet.pretrained(folder).to(device)
+        photos = efficientnet.EfficientNet.pretrained(folder, download).to(device)
         return Extractor(name, lambda images: photos(efficientnet.prepare(images)), device)
     if name == "squeezenet":
-        small = squeezenet.SqueezeNet.pretrained(folder).to(device)
+        small = squeezenet.SqueezeNet.pretrained(folder, download).to(device)
         return Extractor(name, lambda images: small(squeezenet.prepare(images)), device)
     if name == "vgg16":
-        return vgg16(Perceptual.pretrained(folder).to(device), device)
+        return vgg16(Perceptual.pretrained(folder, download).to(device), device)
     if name == "dino":
         return Extractor(name, dino(folder).to(device), device)
     network = RandomNetwork().to(device)
     return Extractor(name, lambda images: network(pixels(images)), device)
+
+
+def load_second(
+    first: FeatureName, device: torch.device, folder: Path | None = None, download: bool = False
+) -> tuple[Extractor | None, str]:
+    """Return SqueezeNet, to check what the network ``first`` says, or the reason why it is left out.
+
+    A set can be close to another in the eyes of one network and not of another, so conclusions need both.
+
+    Raises:
+        WeightsError: if the weight file is there but damaged.
+    """
+    if first == "squeezenet":
+        return None, "the scores without this prefix are SqueezeNet's already"
+    try:
+        return load_extractor("squeezenet", device, folder, download=download), ""
+    except MissingWeightsError as error:
+        return None, f"{error.on_command_line} Or run handful evaluate once with --features squeezenet."
 
 
 def vgg16(perceptual: Perceptual, device: torch.device) -> Extractor:

@@ -32,6 +32,8 @@ class Gathered:
 
     features: Float64[Tensor, "n d"] | None
     """None without an extractor."""
+    second: Float64[Tensor, "n e"] | None
+    """The features of a second network; None without it."""
     thumbnails: Float64[Tensor, "n t"]
     patches: Patches
     spectrum: Spectrum
@@ -45,20 +47,22 @@ def gather(
     shape: tuple[int, int, int],
     extractor: Extractor | None,
     task: str,
+    second: Extractor | None = None,
 ) -> Gathered:
     """Go through ``count`` images of these channels, height and width, with one batch in memory at a time.
 
-    ``task`` is what the progress bar says.
+    ``task`` is what the progress bar says. ``second`` is another network that sees the images.
     """
     patches, spectrum, detail = Patches(count, shape), Spectrum(shape[1:]), Detail()
     wanted = set(evenly_spaced(range(count), KEPT_IMAGES))
-    features: list[Tensor] = []
+    networks: list[tuple[Extractor | None, list[Tensor]]] = [(extractor, []), (second, [])]
     small: list[Tensor] = []
     kept: list[Tensor] = []
     done = 0
     for batch in in_batches(images):
-        if extractor is not None:
-            features.append(extractor(batch))
+        for network, features in networks:
+            if network is not None:
+                features.append(network(batch))
         small.append(thumbnails(batch))
         patches.add(batch)
         spectrum.add(batch)
@@ -66,8 +70,8 @@ def gather(
         kept += [image.clone() for index, image in enumerate(batch, start=done) if index in wanted]
         done += len(batch)
         advance(task, done, count)
-    rows = torch.cat(features) if features else None
-    return Gathered(rows, torch.cat(small), patches, spectrum, detail, torch.stack(kept))
+    rows, other = (None if network is None else torch.cat(features) for network, features in networks)
+    return Gathered(rows, other, torch.cat(small), patches, spectrum, detail, torch.stack(kept))
 
 
 def batches(images: UInt8[Tensor, "n c h w"], size: int = BATCH) -> Iterator[UInt8[Tensor, "b c h w"]]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from handful.data.dataset import Dataset
 from handful.errors import MissingWeightsError
 from handful.metrics import diversity
+from handful.metrics.closeness import relative_distance
 from handful.metrics.copying import COPY, Matches
 from handful.metrics.distances import fid, kid
 from handful.metrics.evenness import excess_unevenness
@@ -36,7 +37,13 @@ from handful.networks.pretrained.lpips import Perceptual
 CLOSEST_PAIRS = 24
 """Pairs of samples and training images that are listed."""
 
-FEATURE_SCORES = ("kid", "kid_error", "fid", "precision", "recall", "density", "coverage", "spread")
+COMPARED = ("kid", "kid_error", "distance", "distance_error", "variety", "variety_error")
+"""Scores that every network gives."""
+
+FEATURE_SCORES = (*COMPARED, "fid", "precision", "recall", "density", "coverage", "spread")
+
+SECOND = "squeezenet_"
+"""Begins the names of the scores through the second network."""
 
 TOO_SMALL = "the images are too small to tell a grid from what they show"
 
@@ -46,25 +53,41 @@ def feature_scores(samples: Gathered, reference: Reference, missing: str) -> dic
     if samples.features is None or reference.features is None:
         return dict.fromkeys(FEATURE_SCORES, missing)
     return {
-        **scores_of_few(samples.features, reference.features),
+        **compare(samples.features, reference.features),
+        **region_scores(samples.features, reference.features),
         "fid": fid(samples.features, reference.features),
         "spread": diversity.relative_spread(samples.features, reference.features),
     }
 
 
+def second_scores(samples: Gathered, reference: Reference, missing: str) -> dict[str, Outcome]:
+    """Compare the features of a second network; ``missing`` is the reason if there are none."""
+    if samples.second is None or reference.second is None:
+        return dict.fromkeys((f"{SECOND}{name}" for name in COMPARED), missing)
+    return {f"{SECOND}{name}": value for name, value in compare(samples.second, reference.second).items()}
+
+
+def compare(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"]) -> dict[str, float]:
+    """Compare features by the scores that are given through every network, with their errors."""
+    numbers = (
+        *kid(samples, reference),
+        *relative_distance(samples, reference),
+        *diversity.relative_variety(samples, reference),
+    )
+    return dict(zip(COMPARED, numbers, strict=True))
+
+
 def scores_of_few(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"]) -> dict[str, float]:
     """Compare features by the scores that mean something even for the few images of one class."""
     distance, error = kid(samples, reference)
+    return {"kid": distance, "kid_error": error, **region_scores(samples, reference)}
+
+
+def region_scores(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"]) -> dict[str, float]:
+    """Say how far samples and training images lie in the same region."""
     precision, recall = precision_recall_in_equal_numbers(samples, reference)
     density, coverage = density_coverage(samples, reference)
-    return {
-        "kid": distance,
-        "kid_error": error,
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
-    }
+    return {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
 
 
 def pixel_scores(samples: Gathered, training: Gathered, swd_levels: dict[int, float]) -> dict[str, Outcome]:

@@ -26,7 +26,8 @@ class Protocol:
     paths: int
     """Paths through the latent space for the path length."""
     fetch: bool
-    """Whether LPIPS, for the diversity, may be downloaded (528 MB). If not, it is used if it is there."""
+    """Whether LPIPS (528 MB), for the diversity, and SqueezeNet (0.7 MB), the second network, may be downloaded.
+    Otherwise they are used if they are there."""
 
 
 PROTOCOLS: dict[ProtocolName, Protocol] = {

@@ -32,22 +32,28 @@ class Reference:
     """None without an extractor."""
     spaces: dict[str, Space]
     """Where distances are measured: ``pixels``, and ``features`` with an extractor."""
+    second: Float64[Tensor, "n e"] | None = None
+    """The features of a second network; None without it."""
 
     @classmethod
-    def of(cls, images: UInt8[Tensor, "n c h w"], extractor: Extractor | None) -> Reference:
+    def of(
+        cls, images: UInt8[Tensor, "n c h w"], extractor: Extractor | None, second: Extractor | None = None
+    ) -> Reference:
         """Measure images and their mirror images.
 
         Args:
             images: All of them, in memory or mapped from a file.
             extractor: Computes features, which are cached. Without it, samples are compared by pixels alone.
+            second: Another network whose features are wanted. Copies are not searched in them.
         """
         small = [(thumbnails(batch), thumbnails(batch.flip(-1))) for batch in batches(images)]
         spaces = {"pixels": Space(*(torch.cat(parts) for parts in zip(*small, strict=True)))}
+        other = None if second is None else cached_features(images, second)["images"]
         if extractor is None:
-            return cls(images, None, spaces)
+            return cls(images, None, spaces, other)
         rows = cached_features(images, extractor)
         spaces["features"] = Space(rows["images"], rows["mirrored"])
-        return cls(images, rows["images"], spaces)
+        return cls(images, rows["images"], spaces, other)
 
     @property
     def among(self) -> Matches:

@@ -40,30 +40,32 @@ class Scores:
     kid: float | None = score("KID", "distance to the training images, unbiased; 0 is best", ".3f")
     kid_error: float | None = None
     """Standard error of ``kid``."""
+    squeezenet_kid: float | None = score("KID, SqueezeNet", "the same through a second network", ".3f")
+    squeezenet_kid_error: float | None = None
+    distance: float | None = score("distance", "distance to the training images; fresh real images have 1, copies less")
+    distance_error: float | None = None
+    squeezenet_distance: float | None = score("distance, SqueezeNet", "the same through a second network")
+    squeezenet_distance_error: float | None = None
     fid: float | None = score("FID", "distance to the training images, biased if they are few; copies reach 0", ".1f")
     precision: float | None = score("precision", "share of samples that look like training images")
-    recall: float | None = score("recall", "share of training images that some sample resembles")
+    recall: float | None = score("recall", "share of training images that a sample resembles; blur lowers it too")
     density: float | None = score("density", "how densely samples lie among training images; about 1 is best")
     coverage: float | None = score("coverage", "share of training images with a sample next to them")
-    diversity: float | None = score("diversity (LPIPS)", "how varied, relative to the training images; about 1 is best")
+    variety: float | None = score(
+        "variety", "number of different images, as a share of the training images'; 1 is best"
+    )
+    variety_error: float | None = None
+    squeezenet_variety: float | None = score("variety, SqueezeNet", "the same through a second network")
+    squeezenet_variety_error: float | None = None
+    diversity: float | None = score(
+        "diversity (LPIPS)", "how different, relative to the training images; about 1 is best"
+    )
     spread: float | None = score("spread", "the same in feature space")
     swd: float | None = score("SWD x 1000", "distance of small patches, mean over scales; 0 is best", ".1f")
     periodicity: float | None = score("periodicity, dB", "grids that training images lack; up to 2 means none", ".1f")
     unevenness: float | None = score("unevenness, dB", "dots and checkers that they lack; up to 0.3 means none")
     detail: float | None = score("detail, dB", "power of the finest detail; above 0 is grain, below 0 blur", ".1f")
     path_length: float | None = score("path length", "1 if images change evenly between latents, 8 if they jump", ".1f")
-    distance: float | None = None
-    """Distance of the features to those of the training images; 1 for fresh real images."""
-    distance_error: float | None = None
-    squeezenet_distance: float | None = None
-    squeezenet_distance_error: float | None = None
-    squeezenet_kid: float | None = None
-    squeezenet_kid_error: float | None = None
-    variety: float | None = None
-    """Vendi score as a share of the training images' own; 1 is as varied as they are."""
-    variety_error: float | None = None
-    squeezenet_variety: float | None = None
-    squeezenet_variety_error: float | None = None
     copies: float | None = score("copies", "share of samples that copy a training image", ".1%")
     copies_error: float | None = None
     """Standard error of ``copies``."""

@@ -16,7 +16,10 @@ MORE_COPIES = 0.05
 """Share of copies, beyond that among the training images, above which a checkpoint is refused."""
 
 MIN_SPREAD = 0.35
-"""Spread below which a checkpoint is refused."""
+"""Spread below which a checkpoint is refused, in logs without variety."""
+
+MIN_VARIETY = 0.1
+"""Variety below which a checkpoint is refused, if all networks agree."""
 
 MEMORISED_GAP = 0.25
 """The discriminator memorises if its accuracy on training images is this much higher than on held-out images."""
@@ -115,13 +118,16 @@ def read_best(path: Path) -> tuple[Score | None, list[Score]]:
 
 
 def refusal(score: Score) -> str | None:
-    """Return why a checkpoint cannot be the best, whatever its KID; None if it can.
+    """Return why a checkpoint cannot be the best, however close it is; None if it can.
 
-    KID alone does not suffice: it falls when a generator copies its training images.
+    Closeness alone does not suffice: it grows when a generator copies its training images.
     """
     if copies_too_much(score):
         return f"{score.copies:.0%} of its images are copies"
-    if score.spread < MIN_SPREAD:
+    varieties = [value for value in (score.variety, score.squeezenet_variety) if value is not None]
+    if varieties and max(varieties) < MIN_VARIETY:
+        return f"its images have only {max(varieties):.0%} of the variety of the training images"
+    if not varieties and score.spread < MIN_SPREAD:
         return f"its images differ only {score.spread:.2f} times as much as the training images"
     return None
 
@@ -132,15 +138,30 @@ def copies_too_much(score: Score) -> bool:
 
 
 def lowest(history: Sequence[Score]) -> Score | None:
-    """Return the accepted score with the lowest KID."""
-    return min((score for score in history if refusal(score) is None), key=lambda score: score.kid, default=None)
+    """Return the accepted score that is closest to the training images.
+
+    Closest is the lowest product of the distances through both networks. Each has fresh real images at 1, so both count
+    alike. If a score lacks one of them, it is the lowest KID.
+    """
+    accepted = [score for score in history if refusal(score) is None]
+    products = {score.step: seen_by_both(score) for score in accepted}
+    if None in products.values():
+        return min(accepted, key=lambda score: score.kid, default=None)
+    return min(accepted, key=lambda score: products[score.step] or 0.0, default=None)
+
+
+def seen_by_both(score: Score) -> float | None:
+    """Return the product of the distances through both networks; None if one is missing."""
+    if score.distance is None or score.squeezenet_distance is None:
+        return None
+    return score.distance * score.squeezenet_distance
 
 
 def best(history: Sequence[Score]) -> Score | None:
-    """Return the newest accepted score whose KID is less than a standard error above the lowest.
+    """Return the newest accepted score whose KIDs are less than a standard error above those of the closest.
 
     KID cannot tell these checkpoints apart, but detail still improves after KID at a hundred images has stopped seeing
-    it. Copying, which grows too, has been refused.
+    it. Both networks must agree: each has a taste of its own. Copying, which grows too, has been refused.
 
     Source: the one-standard-error rule (Breiman et al. 1984, section 3.4.3), there for the simplest model.
     """
@@ -148,12 +169,16 @@ def best(history: Sequence[Score]) -> Score | None:
     if bottom is None:
         return None
     accepted = (score for score in history if refusal(score) is None)
-    return max((score for score in accepted if alike(score, bottom)), key=lambda score: score.step)
+    return max((score for score in accepted if as_close(score, bottom)), key=lambda score: score.step)
 
 
-def alike(one: Score, other: Score) -> bool:
-    """Return whether two KIDs differ by less than the standard error of their difference."""
-    return abs(one.kid - other.kid) <= math.hypot(one.kid_error, other.kid_error)
+def as_close(score: Score, bottom: Score) -> bool:
+    """Return whether no network's KID is above the other score's by more than the standard error of the difference."""
+    pairs = [(score.kid - bottom.kid, score.kid_error, bottom.kid_error)]
+    if score.squeezenet_kid is not None and bottom.squeezenet_kid is not None:
+        errors = score.squeezenet_kid_error or 0.0, bottom.squeezenet_kid_error or 0.0
+        pairs.append((score.squeezenet_kid - bottom.squeezenet_kid, *errors))
+    return all(excess <= math.hypot(error, other) for excess, error, other in pairs)
 
 
 def plateau(history: Sequence[Score]) -> bool:

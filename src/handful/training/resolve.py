@@ -16,7 +16,7 @@ from handful.config.choices import FeatureName, Precision
 from handful.config.train import TrainConfig
 from handful.data.survey import resolve_geometry
 from handful.errors import MissingWeightsError, UsageError, WeightsError
-from handful.metrics.features import Extractor, load_extractor, vgg16
+from handful.metrics.features import Extractor, load_extractor, load_second, vgg16
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
@@ -36,6 +36,8 @@ class FrozenNetworks:
     """How far a reconstruction is from its image."""
     extractor: Extractor
     """What scores compare features of."""
+    second: Extractor | None
+    """Another network that scores compare features of, if its weight file is there."""
     backbone: EfficientNet | None
     """What a projected discriminator looks through."""
 
@@ -60,6 +62,7 @@ def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainCon
         note(line)
     network = load_perceptual(config, device)
     features, extractor = choose_features(config, network, device)
+    second = None if features == "random" else load_second(features, device, config.weights)[0]
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.for_training(PRECISIONS[precision], config.recompute)
@@ -69,7 +72,7 @@ def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainCon
     perceptual: Literal["vgg16", "none"] = "vgg16" if network is not None or named else "none"
     config = dataclasses.replace(config, perceptual=perceptual, score_features=features, learning_rate=config.step_size)
     config = dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction)
-    return config, FrozenNetworks(distance, extractor, backbone)
+    return config, FrozenNetworks(distance, extractor, second, backbone)
 
 
 def describe_machine(config: TrainConfig, processes: Processes) -> None:

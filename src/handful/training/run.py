@@ -57,7 +57,7 @@ class Run:
         assert setup.extractor is not None
         self.setup, self.config, self.processes = setup, setup.config, processes
         self.writer = RunWriter(setup.config)
-        self.scorer = RunScorer(setup.config, setup.training_set, setup.extractor)
+        self.scorer = RunScorer(setup.config, setup.training_set, setup.extractor, setup.second)
         self.forecaster = Forecaster(setup.config)
         self.meter = Meter()
         self.history: list[Score] = []

@@ -15,10 +15,10 @@ from handful.data.classes import in_proportion
 from handful.data.training_set import TrainingSet
 from handful.images.grid import from_bytes
 from handful.metrics.copying import thumbnails
-from handful.metrics.distances import kid
 from handful.metrics.diversity import relative_spread
 from handful.metrics.features import Extractor
 from handful.metrics.gather import batches, in_batches
+from handful.metrics.measure import SECOND, compare
 from handful.metrics.reference import Reference
 from handful.networks.build import AnyDiscriminator
 from handful.networks.conv import shrink
@@ -44,10 +44,13 @@ class RunScorer:
         config: The run's options.
         training_set: Its images.
         extractor: The network that scores compare features of.
+        second: Another network whose features are compared too.
     """
 
-    def __init__(self, config: TrainConfig, training_set: TrainingSet, extractor: Extractor) -> None:
-        self.config, self.extractor, self.training_set = config, extractor, training_set
+    def __init__(
+        self, config: TrainConfig, training_set: TrainingSet, extractor: Extractor, second: Extractor | None = None
+    ) -> None:
+        self.config, self.extractor, self.second, self.training_set = config, extractor, second, training_set
         self.labels = torch.tensor(training_set.labels)
         self.held_out_labels = torch.tensor(training_set.held_out_labels, dtype=torch.int64)
         images = training_set.images
@@ -74,22 +77,23 @@ class RunScorer:
             probability: Probability of each augmentation; None if every image is always augmented.
         """
         if self.reference is None:
-            self.reference = Reference.of(self.compared, self.extractor)
+            self.reference = Reference.of(self.compared, self.extractor, self.second)
         reference = self.reference
         assert reference.features is not None
-        rows, small, seeds = [], [], budget.current.scored_seeds
+        rows, others, small, seeds = [], [], [], budget.current.scored_seeds
         for batch in in_batches(model.stream(seeds, class_name=self.sample_classes())):
             rows.append(self.extractor(batch))
+            if self.second is not None:
+                others.append(self.second(batch))
             small.append(thumbnails(batch))
             advance("scoring", sum(map(len, rows)), len(seeds))
         features = torch.cat(rows)
         matches = reference.match(features, torch.cat(small))
-        distance, error = kid(features, reference.features)
         seen, unseen = self.accuracies(discriminator, step, probability)
         return Score(
             step=step,
-            kid=distance,
-            kid_error=error,
+            **compare(features, reference.features),
+            **self.compare_second(others, reference),
             copies=matches.share,
             copies_among_training=reference.among.share,
             novelty=matches.novelty,
@@ -98,6 +102,12 @@ class RunScorer:
             accuracy_unseen=unseen,
             score_seconds=round(time.monotonic() - since, 3),
         )
+
+    def compare_second(self, rows: list[Float64[Tensor, "b e"]], reference: Reference) -> dict[str, float]:
+        """Return the scores through the second network, by their names; none without it."""
+        if reference.second is None:
+            return {}
+        return {f"{SECOND}{name}": value for name, value in compare(torch.cat(rows), reference.second).items()}
 
     def sample_classes(self) -> list[str] | None:
         """Return a class for each scored image, in the proportions of the training images."""

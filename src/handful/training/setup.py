@@ -55,6 +55,8 @@ class Setup:
     """What a projected discriminator looks through."""
     extractor: Extractor | None = None
     """What scores compare features of; None in a process that does not score."""
+    second: Extractor | None = None
+    """Another network that scores compare features of, if its weight file is there."""
     source: TrainedModel | None = None
     """The trained model that a new run starts from."""
 
@@ -104,6 +106,7 @@ def prepare(config: TrainConfig, processes: Processes = ALONE) -> Iterator[Setup
             networks.distance,
             networks.backbone,
             networks.extractor,
+            networks.second,
             source,
         )
 

@@ -30,6 +30,10 @@ CLASSES = 1_000
 MEANS = (104.0, 117.0, 123.0)
 """Subtracted from blue, green and red, 0 to 255."""
 
+UNIT = 40.0
+"""Features are divided by this. Then their root mean square is about 0.5, as EfficientNet's, and KID, whose kernel has
+a constant term, weighs both networks alike."""
+
 CODEBOOK = 256
 """Values that the weights of a layer share."""
 
@@ -55,7 +59,7 @@ class Fire(nn.Module):
 
 @final
 class SqueezeNet(nn.Module):
-    """Compute 512 features of an image, the mean over places of fire9, or feature maps. Frozen.
+    """Compute 512 features of an image, the mean over places of fire9 over ``UNIT``, or feature maps. Frozen.
 
     Source: SqueezeNet (Iandola et al. 2016), table 1, without the classifier; weights pruned and shared as in Deep
     Compression (Han et al. 2016), by its authors.
@@ -92,7 +96,7 @@ class SqueezeNet(nn.Module):
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512"]:
         """Return the features of images from ``prepare``."""
-        return self.maps(x)[-1].mean(dim=(2, 3))
+        return self.maps(x)[-1].mean(dim=(2, 3)) / UNIT
 
     def maps(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return conv1, fire4, fire8 and fire9, at about 1/2, 1/4, 1/8 and 1/16 of the side of prepared images."""
