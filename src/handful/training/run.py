@@ -32,6 +32,9 @@ from handful.training.transfer import begin
 from handful.training.trial import needs_trial, try_steps
 from handful.training.writer import RunWriter, told
 
+MIN_SCORED_IMAGES = 3
+"""Training images from which on KID and the distances between images are defined."""
+
 
 @contextmanager
 def open_run(config: TrainConfig, processes: Processes = ALONE) -> Iterator[Run]:
@@ -66,6 +69,7 @@ class Run:
         """Why the run ends here, as a message; None while it continues."""
         self.entry: dict[str, Any] | None = None
         """The entry that was written to the log in this step; shown when it is complete."""
+        self.scorable = len(setup.training_set.images) >= MIN_SCORED_IMAGES
         self.scored = False
         """Whether this process has scored."""
         self.first_step = self.micro_batch = self.drawn_step = 0
@@ -75,6 +79,9 @@ class Run:
         """Return the state to train from: that of the newest checkpoint, of ``--from``, or fresh weights."""
         state = self.setup.fresh_state()
         require_room(self.config, state)
+        if not self.scorable and self.config.score_every != 0:
+            count = len(self.setup.training_set.images)
+            note(f"the run is not scored: scores need at least {MIN_SCORED_IMAGES} images, and there are {count}")
         self.load(state)
         self.first_step = state.step
         if state.step:
@@ -181,7 +188,7 @@ class Run:
     def score_is_due(self, state: State) -> bool:
         """Return whether to score the state as it is."""
         last = self.ended is not None
-        return score_is_due(self.config, state.step, self.minutes(state), self.history, last=last)
+        return self.scorable and score_is_due(self.config, state.step, self.minutes(state), self.history, last=last)
 
     def minutes(self, state: State) -> float:
         """Return the training time so far, over all sittings."""

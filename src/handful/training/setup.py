@@ -18,6 +18,7 @@ from handful.data import cache
 from handful.data.checkup.examine import quick_check
 from handful.data.checkup.terminal import one_line
 from handful.data.classes import find_classes
+from handful.data.content import require_content
 from handful.data.dataset import Dataset, load_folder
 from handful.data.sources import open_photos
 from handful.data.training_set import TrainingSet
@@ -94,6 +95,7 @@ def prepare(config: TrainConfig, processes: Processes = ALONE) -> Iterator[Setup
         start = compare(source, config, networks.backbone, classes)
     with locked(config.folder):
         dataset = dataset or cache.load(config)
+        require_content(dataset.images, config)
         describe(dataset, config)
         images, device = len(dataset.images), torch.device(config.device)
         settle(Settings(config, dataset.fingerprint, images, hardware(config.device), start), saved)
