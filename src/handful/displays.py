@@ -24,6 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from handful.errors import escaped
+
 TRAINING = "training"
 """The task whose bar carries the rate and the losses of a log entry."""
 
@@ -259,10 +261,10 @@ def display(terminal: Console | None = None) -> Bars | Lines | Notebook:
 def print_line(terminal: Console, text: str) -> None:
     """Print text as it is, without markup and without breaking it at the terminal's width.
 
-    Characters that the terminal lacks are escaped.
+    Characters that the terminal lacks, or would obey, are escaped.
     """
     encoding = terminal.encoding
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    shown = escaped(text, kept="\n").encode(encoding, "backslashreplace").decode(encoding)
     terminal.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -16,6 +16,14 @@ ARGUMENTS = {
 """What Python calls an option, where that is not its name with underscores. The last is torchrun's."""
 
 
+def escaped(text: str, kept: str = "") -> str:
+    """Escape line breaks, control characters and bytes that are not UTF-8, but for those in ``kept``.
+
+    Names of files and classes may be a stranger's, and a terminal would obey them.
+    """
+    return "".join(letter if letter.isprintable() or letter in kept else ascii(letter)[1:-1] for letter in text)
+
+
 class HandfulError(Exception):
     """Base of all errors that a user can cause.
 
@@ -25,8 +33,8 @@ class HandfulError(Exception):
 
     @property
     def on_command_line(self) -> str:
-        """The message as it was written, with options."""
-        return str(self.args[0])
+        """The message as it was written, with options, in one line that a terminal can show."""
+        return escaped(str(self.args[0]))
 
     def __str__(self) -> str:
         return OPTION.sub(argument_of, self.on_command_line)

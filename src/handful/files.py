@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from handful.errors import StorageError, UsageError
+from handful.errors import StorageError, UsageError, escaped
 
 TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]+\.part")
 """A temporary name, and the final name within it."""
@@ -181,11 +181,11 @@ def cache_folder() -> Path:
 
 
 def printable(path: Path | str) -> str:
-    """Escape line breaks, control characters and bytes that are not UTF-8, so that a path can be printed.
+    """Return a path or a name as it can be printed; see ``escaped``.
 
     Brackets are unchanged, so text for rich still needs ``rich.markup.escape``.
     """
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+    return escaped(str(path))
 
 
 def shortened(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import io
 import math
 import re
@@ -427,3 +428,11 @@ def test_a_chart_is_told_in_words():
     assert svg["aria-label"] == (
         "Line chart: A curve. line: 1 at step 100, 3 at step 400, lowest 1, highest 5. level: 2."
     )
+
+
+def test_the_content_policy_names_the_one_script_by_its_hash():
+    html = render(EMPTY)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in html
+    assert html.count("<script") == 1

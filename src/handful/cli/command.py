@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from handful.cli.parser import Boxes, parse
 from handful.cli.signature import REQUIRED, Option, Signature, read_signature
 from handful.config.text import HUB, parse_seeds
-from handful.errors import TrainingError, UsageError
+from handful.errors import TrainingError, UsageError, escaped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -163,7 +164,7 @@ def print_words(words: str | list[RenderableType]) -> None:
         OSError: Standard output is gone or full.
     """
     if isinstance(words, str):
-        print(words, flush=True)
+        print(escaped(words, kept="\n"), flush=True)
         return
     from rich.console import Console
 
@@ -171,7 +172,10 @@ def print_words(words: str | list[RenderableType]) -> None:
     with console.capture() as captured:  # rich itself would end the program where a pipe is closed
         for part in words:
             console.print(part, highlight=False)
-    print(captured.get(), end="", flush=True)
+    # Colours are ours; any other escape is that of a name.
+    parts = re.split(r"(\x1b\[[0-9;]*m)", captured.get()) if console.is_terminal else [captured.get()]
+    shown = (part if index % 2 else escaped(part, kept="\n") for index, part in enumerate(parts))
+    print("".join(shown), end="", flush=True)
 
 
 EXPECTED = {

@@ -73,7 +73,7 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
 
 def class_table(evaluation: Evaluation) -> Table:
     """Lay out the scores of each class, one row for each class."""
-    title = f"\n{evaluation.setup.source}, by class"
+    title = Text(f"\n{evaluation.setup.source}, by class")
     rows = Table(box=None, pad_edge=False, header_style="bold", title=title, title_style="dim")
     present = [key for key in CLASS_COLUMNS if any(key in scores for scores in evaluation.classes.values())]
     rows.add_column("")
