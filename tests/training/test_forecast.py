@@ -47,11 +47,17 @@ def test_a_forecast_extrapolates_the_first_steps(monkeypatch):
     assert forecast.images_per_second == 16
     assert forecast.seconds_left == 993 / 2
     assert (forecast.memory_mb, forecast.limit_mb) == (250, 1000)
-    assert forecast.largest_micro_batch == 64  # 8 + (900 - 180 - gradients) / 10 would be nearly 80
+    assert forecast.largest_micro_batch == 8  # nearly 80 would fit, but there are no more in a batch
     assert str(forecast) == (
-        "forecast: 8 min 16 s for 993 steps at 16 images/s; 250 MB of memory of 1,000, enough for micro-batches of 64"
-        " images"
+        "forecast: 8 min 16 s for 993 steps at 16 images/s; 250 MB of memory of 1,000, enough for the whole batch at once"
     )
+    large = Forecaster(dataclasses.replace(config, batch=128))
+    large.memory_before, state.micro_batch = watched.memory_before, 8
+    assert large.largest_micro_batch(state) == 64  # 8 + (900 - 180 - gradients) / 10 would be nearly 80
+    holds[0] = 100 * MB + 1  # the steps found their memory in what was freed before
+    assert large.largest_micro_batch(state) is None
+    unknown = dataclasses.replace(forecast, largest_micro_batch=None)
+    assert str(unknown).endswith("250 MB of memory of 1,000")
 
 
 def test_the_limit_of_memory_is_what_is_held_and_what_is_free(monkeypatch):

@@ -23,6 +23,9 @@ MIN_SECONDS_TIMED = 3.0
 MIN_SECONDS_TO_TELL = 60.0
 """A run that takes less gets no forecast."""
 
+BYTES_PER_VALUE = 8
+"""Least memory of a step for each value of an image: the real one and a generated one, in float32."""
+
 LONG_SECONDS = 4 * 3600.0
 """From here on, a run on a CPU gets advice how to train faster."""
 
@@ -45,14 +48,21 @@ class Forecast:
     limit_mb: float | None
     """Memory that the process could use, given what other programs hold; None if unknown, as on macOS."""
     largest_micro_batch: int | None
-    """Largest power of two of images at once that should fit into memory; None if unknown."""
+    """Images at once that should fit into memory: the whole batch, or the largest power of two below; None if unknown."""
 
     def __str__(self) -> str:
         rate, memory = f"{self.images_per_second:.3g} images/s", f"{self.memory_mb:,.0f} MB of memory"
         text = f"forecast: {duration(self.seconds_left)} for {self.steps_left:,} steps at {rate}; {memory}"
         if self.limit_mb is None:
             return text
-        return f"{text} of {self.limit_mb:,.0f}, enough for micro-batches of {self.largest_micro_batch or 'no'} images"
+        text = f"{text} of {self.limit_mb:,.0f}"
+        match self.largest_micro_batch:
+            case None:
+                return text
+            case self.batch:
+                return f"{text}, enough for the whole batch at once"
+            case largest:
+                return f"{text}, enough for micro-batches of {largest} images"
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields by name."""
@@ -122,12 +132,19 @@ class Forecaster:
         )
 
     def largest_micro_batch(self, state: State) -> int | None:
-        """Return the largest power of two of images that should fit into memory; None if unknown."""
+        """Return how many images should fit into memory: the batch, or the largest power of two below; None if unknown.
+
+        Unknown too where the steps took less new memory than their images alone, as they do in memory freed before.
+        """
         now, most = memory_in_use(self.device), memory_limit(self.device)
         if now is None or most is None or self.memory_before is None:
             return None
         players = (state.generator_optimizer, state.discriminator_optimizer)
         gradients = sum(learned.nbytes for player in players for learned in player.learned)
-        image = max(1, now - self.memory_before - gradients) / state.micro_batch
+        image = (now - self.memory_before - gradients) / state.micro_batch
+        if image < BYTES_PER_VALUE * self.config.geometry.bytes_per_image:
+            return None
         images = int(state.micro_batch + (PLANNED_SHARE * most - now) / image)
+        if images >= self.config.whole_batch:
+            return self.config.whole_batch
         return 1 << (images.bit_length() - 1) if images >= 2 else None
