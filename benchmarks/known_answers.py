@@ -20,7 +20,7 @@ from torch import Tensor
 
 from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
-from handful.images.grid import to_image, write_png
+from handful.images.grid import to_image
 from handful.metrics.evaluation import evaluate
 from handful.metrics.scores import Scores
 from handful.progress import Quiet
@@ -95,9 +95,10 @@ def main() -> None:
 
 
 def write(images: Tensor, folder: Path) -> Path:
-    """Write images as PNG files."""
+    """Write images as PNG files, without the mark by which handful knows its own pictures."""
+    folder.mkdir()
     for index, image in enumerate(images):
-        write_png(folder / f"{index:04d}.png", to_image(image))
+        to_image(image).save(folder / f"{index:04d}.png")
     return folder
 
 

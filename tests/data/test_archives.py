@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from handful.config.train import TrainConfig
-from handful.data import sources
+from handful.data import archives
 from handful.data.dataset import load_folder
 from handful.data.sources import open_photos
 from handful.data.survey import choose_channels, read_shapes
 from handful.errors import UsageError
 from handful.metrics.samples import open_samples
-from pictures import SMALL, picture
+from pictures import SMALL, paint, picture
 
 COLOURS = {"a.png": (255, 0, 0), "b/c.jpg": (0, 255, 0), "b/d/e.webp": (0, 0, 255)}
 
@@ -111,7 +112,7 @@ def test_an_encrypted_archive_is_refused_with_the_remedy(folder):
 
 
 def test_a_picture_that_claims_to_be_huge_is_not_unpacked(folder, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_UNPACKED_BYTES", 200)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 200)
     dataset = load_folder(packed(folder, **{"m.png": picture() + bytes(1_000)}), SMALL)
     assert [str(problem) for problem in dataset.skipped if problem.path.name == "m.png"] == [
         "m.png: larger than a gigabyte when unpacked"
@@ -146,3 +147,61 @@ def test_the_stamp_follows_the_pictures_of_a_folder_and_of_an_archive(folder):
 )
 def test_a_run_is_named_after_its_images(source, run):
     assert TrainConfig(source).folder == Path("runs") / run
+
+
+ACCENTS = ("Café/a.png", "Müll/b.png", "猫/c.png")
+
+
+@pytest.fixture
+def accents(tmp_path) -> Path:
+    """A folder of class folders whose names have accents."""
+    for index, name in enumerate(ACCENTS):
+        paint(tmp_path / "accents" / name, (index, 0, 0))
+    return tmp_path / "accents"
+
+
+def test_names_in_utf_8_are_read_so_without_its_mark_as_macos_leaves_it_out(accents):
+    archive = packed(accents)
+    data = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+        place = data.find(signature)
+        while place >= 0:
+            data[place + offset] &= ~8
+            place = data.find(signature, place + 4)
+    archive.write_bytes(bytes(data))
+    marked, folder = load_folder(archive, SMALL), load_folder(accents, SMALL)
+    assert marked.names == ACCENTS
+    assert marked.fingerprint == folder.fingerprint
+
+
+def test_names_of_old_systems_and_of_info_zip_are_kept(tmp_path):
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for index, stored in enumerate((b"Caf\x82", b"Caf?")):  # code page 437, and an extra field with the real name
+            entry = zipfile.ZipInfo(f"folder/{stored.decode('ascii', 'replace')}{index}.png".replace("\ufffd", "_"))
+            stored_name = b"folder/" + stored + str(index).encode() + b".png"
+            if index == 1:
+                real = "folder/猫1.png".encode()
+                content = b"\1" + zlib.crc32(stored_name).to_bytes(4, "little") + real
+                entry.extra = (0x7075).to_bytes(2, "little") + len(content).to_bytes(2, "little") + content
+            file.writestr(entry, picture())
+    archive.write_bytes(archive.read_bytes().replace(b"Caf_0", b"Caf\x820"))
+    assert load_folder(archive, SMALL).names == ("folder/Café0.png", "folder/猫1.png")
+
+
+def test_backslashes_divide_folders_as_old_tools_of_windows_write_them(accents, tmp_path):
+    archive = tmp_path / "windows.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("set\\", b"")
+        for name in ACCENTS:
+            file.write(accents / name, name.replace("/", "\\"))
+        file.writestr("set\\.hidden\\x.png", b"junk")
+        file.writestr("__MACOSX\\set\\._a.png", b"junk")
+    dataset = load_folder(archive, SMALL)
+    assert dataset.fingerprint == load_folder(accents, SMALL).fingerprint
+    assert dataset.skipped == ()
+
+
+def test_a_jpeg_with_another_ending_is_a_picture_in_an_archive_too(folder):
+    dataset = load_folder(packed(folder, **{"IMG_1.HEIC": picture(form="JPEG"), "IMG_2": picture()}), SMALL)
+    assert {"IMG_1.HEIC", "IMG_2"} < set(dataset.names)

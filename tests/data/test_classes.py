@@ -127,3 +127,22 @@ def test_folders_that_all_images_have_in_common_are_no_class():
 def test_pictures_are_of_each_class_as_often_as_images_are():
     assert in_proportion(["b", "a", "a", "a"], 8) == ["a"] * 6 + ["b"] * 2
     assert in_proportion(["b", "a", "a", "a"], 2) == ["a", "a"]
+
+
+@pytest.mark.parametrize("wrapped", ["", "set/"])
+@pytest.mark.parametrize("splits", [("train", "val", "test"), ("Training", "Validation"), ("train", "holdout")])
+def test_splits_are_no_classes_and_the_folders_below_them_are(splits, wrapped):
+    names = [
+        f"{wrapped}{split}/{animal}/{index}.png" for split in splits for animal in ("cat", "dog") for index in "0123"
+    ]
+    assert Counter(class_folders(names)) == {"cat": 4 * len(splits), "dog": 4 * len(splits)}
+    assert classes_from_folders(names).names == ("cat", "dog")
+
+
+def test_images_directly_in_splits_have_no_class():
+    with pytest.raises(UsageError, match="20 images lie in no folder of a class, since train, val and test are splits"):
+        classes_from_folders(images(train=10, test=10))
+
+
+def test_a_split_beside_a_class_is_a_class():
+    assert classes_from_folders(images(train=10, plane=10)).names == ("plane", "train")

@@ -13,7 +13,7 @@ from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
 from handful.errors import UsageError
 from handful.explore.neighbours import neighbours
-from handful.images.grid import to_image, write_png
+from handful.images.grid import to_image
 from handful.images.sheet import GAP_PIXELS, MIN_WIDTH_PIXELS, Cell, sheet, shown_size
 from handful.metrics.copying import COPY, Space
 from handful.networks.calibrate import calibrate
@@ -48,8 +48,8 @@ def photos(model, tmp_path_factory):
     random = np.random.default_rng(0)
     for index in range(10):
         Image.fromarray(random.integers(0, 255, (32, 32, 3), np.uint8)).save(folder / f"other-{index}.png")
-    write_png(folder / "three.png", to_image(model.sample([3])[0]))
-    write_png(folder / "five.png", to_image(model.sample([5])[0].flip(-1)))
+    to_image(model.sample([3])[0]).save(folder / "three.png")
+    to_image(model.sample([5])[0].flip(-1)).save(folder / "five.png")
     return folder
 
 

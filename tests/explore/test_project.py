@@ -22,7 +22,7 @@ from handful.explore.inversion import write_projections
 from handful.explore.likeness import LARGEST_PSNR, Likeness, load_distance, pixel_distance, psnr
 from handful.explore.project import Effort, bound, project, schedule
 from handful.explore.study import study
-from handful.images.grid import from_bytes, to_image, write_png
+from handful.images.grid import from_bytes, to_image
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
 from handful.networks.pretrained.lpips import Perceptual
@@ -276,7 +276,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     (folder / "photos").mkdir()
     for index, image in enumerate(generator().sample(range(40))):
-        write_png(folder / "photos" / f"{index:02d}.png", to_image(image))
+        to_image(image).save(folder / "photos" / f"{index:02d}.png")
     options = "--preset tiny --size 32 --width 8 --batch 2 --steps 1 --hold-back 0.1 --score-every 0 --no-report"
     arguments = ["train", str(folder / "photos"), "--run", str(folder / "run"), *options.split(), "--device", "cpu"]
     assert cli.main(arguments) == 0

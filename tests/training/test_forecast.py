@@ -49,7 +49,8 @@ def test_a_forecast_extrapolates_the_first_steps(monkeypatch):
     assert (forecast.memory_mb, forecast.limit_mb) == (250, 1000)
     assert forecast.largest_micro_batch == 8  # nearly 80 would fit, but there are no more in a batch
     assert str(forecast) == (
-        "forecast: 8 min 16 s for 993 steps at 16 images/s; 250 MB of memory of 1,000, enough for the whole batch at once"
+        "forecast: 8 min 16 s for 993 steps at 16 images/s; 250 MB of memory of 1,000, enough for the whole batch at"
+        " once"
     )
     large = Forecaster(dataclasses.replace(config, batch=128))
     large.memory_before, state.micro_batch = watched.memory_before, 8

@@ -108,6 +108,6 @@ def test_training_uses_the_good_files_and_names_the_others(photos, tmp_path):
     text = "\n".join(notes.lines)
     assert "4 images from" in text
     for name in ("cut [1].png", "text.jpg", "gone.png"):
-        assert f"skipped, cannot be read: {name}: " in text
+        assert f"skipped: {name}: " in text
     assert "enlarged, smaller than 32 x 32 px: strip.png" in text
     assert "files that are not pictures, by ending: 1 .heic" in text

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, final
 
 from handful.config.train import TrainConfig
+from handful.data.order import natural_key
 from handful.errors import UsageError
 from handful.files import printable
 
@@ -18,6 +19,9 @@ OTHER = "other"
 
 NO_CLASS = -1
 """Label of an image that belongs to no class and is not trained on."""
+
+SPLITS = frozenset(["train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval", "holdout"])
+"""Folders, in lower case, that divide a set for other tools. They are no classes."""
 
 NAMED_IMAGES, NAMED_CLASSES = 5, 20
 """How many a message names before it counts the rest."""
@@ -61,7 +65,7 @@ def classes_from_folders(images: Sequence[str]) -> Classes:
     has_other = bool(small) and merged >= MIN_CLASS_IMAGES
     names = tuple(sorted(set(counts) - set(small) | ({OTHER} if has_other else set())))
     if len(names) < 2:
-        reason = f"fewer than two sub-folders hold {MIN_CLASS_IMAGES} images ({listed(counts, sorted(counts))})"
+        reason = f"fewer than two sub-folders hold {MIN_CLASS_IMAGES} images ({listed(counts, counts)})"
         return Classes((), (0,) * len(images), (f"--labels folders has no effect: {reason}",))
     label_of = {name: index for index, name in enumerate(names)}
     label_of |= dict.fromkeys(small, label_of[OTHER] if has_other else NO_CLASS)
@@ -85,8 +89,11 @@ def require_folders(images: Sequence[str], folders: Sequence[str | None]) -> Non
     if stray:
         named = ", ".join(map(printable, stray[:NAMED_IMAGES])) + ", ..." * (len(stray) > NAMED_IMAGES)
         count = f"{len(stray)} images lie" if len(stray) > 1 else "1 image lies"
+        where = "no sub-folder"
+        if are_splits({name.split("/")[-2] for name in stray if "/" in name}):
+            where = "no folder of a class, since train, val and test are splits"
         raise UsageError(
-            f"--labels folders: {count} in no sub-folder ({named}); move each to the folder of its class,"
+            f"--labels folders: {count} in {where} ({named}); move each to the folder of its class,"
             " or leave --labels out"
         )
 
@@ -94,12 +101,20 @@ def require_folders(images: Sequence[str], folders: Sequence[str | None]) -> Non
 def class_folders(images: Sequence[str]) -> list[str | None]:
     """Return the first folder of each image below those that all images share; None for an image without one.
 
-    Archives often wrap everything in one folder, which is therefore not a class.
+    Archives often wrap everything in one folder, which is therefore not a class. Nor are train, val and test: the
+    folders below them are.
     """
     parts = [name.split("/") for name in images]
     while parts and all(len(path) > 2 for path in parts) and len({path[0] for path in parts}) == 1:
         parts = [path[1:] for path in parts]
+    if are_splits({path[0] for path in parts if len(path) > 1}):
+        parts = [path[1:] if len(path) > 1 else path for path in parts]
     return [path[0] if len(path) > 1 else None for path in parts]
+
+
+def are_splits(folders: Collection[str]) -> bool:
+    """Return whether folders divide a set into training, validation and test images, and not into classes."""
+    return bool(folders) and SPLITS.issuperset(folder.lower() for folder in folders)
 
 
 def class_names_of(images: Sequence[str], classes: Sequence[str]) -> list[str | None]:
@@ -114,7 +129,8 @@ def in_proportion(classes: Sequence[str], count: int) -> list[str]:
     return [ordered[index * len(ordered) // count] for index in range(count)]
 
 
-def listed(counts: Counter[str], names: Sequence[str]) -> str:
+def listed(counts: Counter[str], names: Collection[str]) -> str:
     """Name the first few folders with their numbers of images, and count the rest."""
-    named = ", ".join(f"{printable(name)} {counts[name]}" for name in names[:NAMED_CLASSES])
+    first = sorted(names, key=natural_key)[:NAMED_CLASSES]
+    named = ", ".join(f"{printable(name)} {counts[name]}" for name in first)
     return named + f" and {len(names) - NAMED_CLASSES} more" * (len(names) > NAMED_CLASSES)

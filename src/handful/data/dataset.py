@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -20,19 +19,19 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from handful.config.geometry import Geometry
 from handful.data.grey_bits import bits_of_set
 from handful.data.order import evenly_spaced, natural_key
 from handful.data.photos import ENDINGS, Photos, SkippedFile
+from handful.data.reasons import MADE_HERE, skipped
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import printable
 from handful.images.colours import FULL_BITS
 from handful.images.decode import decode_picture, resize
-from handful.images.formats import UnusableError
 from handful.progress import advance
 
 Item = TypeVar("Item")
@@ -68,6 +67,8 @@ class Dataset:
     """Names of images that had to be enlarged."""
     ignored: dict[str, int]
     """Number of files that are not pictures, by ending: lower case, with its dot; empty for a name without one."""
+    passed_over: tuple[SkippedFile, ...] = ()
+    """Folders that hold no training images, such as thumbnails and runs."""
     left_out: int = 0
     """Number of pictures that were not decoded because fewer were asked for."""
     held_out: int | None = None
@@ -83,7 +84,8 @@ class Decoded:
     """SHA-256 of the file."""
     small: bool
     largest: int | None = None
-    """See ``Picture``."""
+    is_marked: bool = False
+    """See ``Picture`` about both."""
 
 
 def allocate_in_memory(shape: tuple[int, ...]) -> UInt8[Tensor, "n c h w"]:
@@ -97,11 +99,12 @@ def load_folder(
     task: str = "reading images",
     most: int | None = None,
     allocate: Allocate = allocate_in_memory,
+    generated: bool = False,
 ) -> Dataset:
     """Decode every picture of a source to one geometry.
 
     Takes one byte per pixel and channel, and reads each file once. Order, names and fingerprint depend on the files
-    alone. Hidden files and directories are left out.
+    alone. Hidden files and what handful wrote are left out.
 
     Args:
         folder: A folder, searched with everything below it; an archive; or a dataset of the Hub (see ``open_photos``).
@@ -109,6 +112,7 @@ def load_folder(
         task: What progress calls this.
         most: Maximum number of pictures, evenly spaced over all. Default: all.
         allocate: Returns the tensor that the pictures are decoded into.
+        generated: Take a set of nothing but pictures that handful wrote. Among others they are skipped.
 
     Raises:
         UsageError: The source is missing, or holds fewer than two usable pictures.
@@ -118,6 +122,7 @@ def load_folder(
         raise UsageError(_no_pictures_message(photos))
     files = evenly_spaced(photos.files, most or len(photos.files))
     images, results = decode_files(photos, files, geometry, task, allocate)
+    results = skip_marked(results, generated)
     decoded = [result for result in results if isinstance(result, Decoded)]
     left = photos.skipped + [result for result in results if isinstance(result, SkippedFile)]
     left.sort(key=lambda file: natural_key(file.path.as_posix()))
@@ -131,6 +136,7 @@ def load_folder(
         skipped=tuple(left),
         small=tuple(file.name for file in decoded if file.small),
         ignored=dict(sorted(photos.ignored.items())),
+        passed_over=tuple(photos.passed_over),
         left_out=len(photos.files) - len(files),
     )
 
@@ -170,6 +176,17 @@ def decode_files(
     return images, results
 
 
+def skip_marked(results: Sequence[Decoded | SkippedFile], generated: bool) -> list[Decoded | SkippedFile]:
+    """Skip the pictures that handful wrote; with ``generated`` only if there are others."""
+    if generated and all(result.is_marked for result in results if isinstance(result, Decoded)):
+        return list(results)
+    is_ours = [isinstance(result, Decoded) and result.is_marked for result in results]
+    return [
+        SkippedFile(Path(result.name), *MADE_HERE) if ours else result
+        for result, ours in zip(results, is_ours, strict=True)
+    ]
+
+
 def close_gaps(images: UInt8[Tensor, "n c h w"], kept: Sequence[int]) -> None:
     """Move the images with these ascending indices to the front, in place and without a second copy of the set."""
     pixels = images.numpy()  # a torch copy of one image starts threads, which takes longer than the copy
@@ -207,7 +224,11 @@ def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], task: 
 
 
 def _decode_into(
-    pixels: UInt8[np.ndarray, "c h w"], photos: Photos, file: Path, geometry: Geometry, bits: int = FULL_BITS
+    pixels: UInt8[np.ndarray, "c h w"],
+    photos: Photos,
+    file: Path,
+    geometry: Geometry,
+    bits: int,
 ) -> Decoded | SkippedFile:
     """Decode one file into ``pixels``."""
     try:
@@ -220,33 +241,7 @@ def _decode_into(
     except Exception as error:  # A decoder can raise anything for damaged data; the other files still load.
         return skipped(file, error)
     pixels[:] = resized
-    return Decoded(file.as_posix(), hashlib.sha256(data).digest(), small, picture.largest)
-
-
-def skipped(file: Path, error: Exception) -> SkippedFile:
-    """Return, in plain words, why a file could not be used."""
-    if isinstance(error, UnusableError):
-        return SkippedFile(file, error.reason, error.remedy)
-    return SkippedFile(file, explain(error))
-
-
-def explain(error: Exception) -> str:
-    """Return, in plain words, why a file could not be used."""
-    match error:
-        case UnidentifiedImageError():
-            return "not an image Pillow can read"
-        case Image.DecompressionBombError():
-            return "too many pixels for Pillow: make it smaller"
-        case MemoryError():
-            return "not enough memory to decode it"
-        case OSError(strerror=str(reason)):
-            return reason.lower()
-        case zipfile.BadZipFile():
-            return "damaged in the archive"
-        case NotImplementedError():
-            return "compressed in a way that Python cannot unpack: create the archive again"
-    reason = str(error) or type(error).__name__
-    return "truncated" if "truncated" in reason.lower() else f"damaged ({printable(reason)})"
+    return Decoded(file.as_posix(), hashlib.sha256(data).digest(), small, picture.largest, picture.is_marked)
 
 
 def _fingerprint(files: Sequence[Decoded]) -> str:

@@ -55,6 +55,8 @@ class Photos:
     skipped: list[SkippedFile] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     """Files that are not pictures."""
+    passed_over: list[SkippedFile] = field(default_factory=list)
+    """Folders that hold no training images (see ``data.passed_over``), without hidden ones."""
 
     @property
     def ignored(self) -> Counter[str]:

@@ -131,7 +131,7 @@ def load_sets(source: Path, images: Path, holdout: Path | str | None, model: Mod
     geometry = Geometry(model.config.shape, model.config.channels, fit_of_run(source))
 
     def read(folder: Path) -> Dataset:
-        return load_folder(folder, geometry, f"reading {printable(folder)}")
+        return load_folder(folder, geometry, f"reading {printable(folder)}", generated=True)
 
     dataset = read(images)
     if holdout is not None:

@@ -16,6 +16,7 @@ from handful.config.choices import Channels
 from handful.config.geometry import Geometry
 from handful.images import colours
 from handful.images.formats import DECODERS, HEAD_BYTES, UnusableError, kind_of
+from handful.images.mark import is_marked
 from handful.images.png import open_png
 from handful.images.tiff import DECLARED_BITS, open_tiff
 
@@ -58,6 +59,8 @@ class Picture:
     """Upright, of mode L, RGB or RGBA, in sRGB."""
     largest: int | None = None
     """Largest value of 16-bit grey whose file does not say how many bits it uses; None for any other picture."""
+    is_marked: bool = False
+    """Whether handful wrote the file."""
 
 
 def decode(data: bytes, least: int, channels: Channels = 3) -> Image.Image:
@@ -83,6 +86,7 @@ def decode_picture(data: bytes, least: int, channels: Channels, bits: int = colo
     with _open(data) as image:
         image.draft(None, (least, least))
         image.load()
+        marked = is_marked(image)
         upright = _turned_upright(image)
     is_declared = DECLARED_BITS in image.info
     largest = None if is_declared else colours.largest_value(upright)
@@ -90,9 +94,9 @@ def decode_picture(data: bytes, least: int, channels: Channels, bits: int = colo
         upright = colours.grey_in_8_bits(upright, colours.FULL_BITS if is_declared else bits)
     upright = colours.to_srgb(upright)
     if channels == 4:
-        return Picture(colours.to_rgba(upright), largest)
+        return Picture(colours.to_rgba(upright), largest, marked)
     rgb = colours.to_rgb(upright)
-    return Picture(rgb.convert("L") if channels == 1 else rgb, largest)
+    return Picture(rgb.convert("L") if channels == 1 else rgb, largest, marked)
 
 
 def upright_size(file: BufferedIOBase) -> tuple[int, int]:

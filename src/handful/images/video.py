@@ -14,6 +14,7 @@ from PIL import Image
 from handful.errors import UsageError
 from handful.files import replacing
 from handful.images.grid import PNG_LEVEL
+from handful.images.mark import MARK, exif_mark, png_mark
 
 CODECS = {
     ".mp4": ("libx264", {"crf": "18", "preset": "medium"}),
@@ -73,7 +74,7 @@ def write_video(path: Path, pictures: Iterator[Image.Image], fps: float) -> None
         elif ending == "":
             temporary.mkdir()
             for number, picture in enumerate(pictures):
-                picture.save(temporary / f"frame-{number:06d}.png", compress_level=PNG_LEVEL)
+                picture.save(temporary / f"frame-{number:06d}.png", compress_level=PNG_LEVEL, pnginfo=png_mark())
         else:
             animate(temporary, pictures, fps, ending)
 
@@ -85,11 +86,11 @@ def animate(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str
     options: dict[str, Any] = {"save_all": True, "duration": duration, "loop": 0}
     if ending == ".webp":
         # Method 0 compresses nearly as well as the others and is several times as fast.
-        options |= {"lossless": True, "exact": True, "quality": 0, "method": 0}
+        options |= {"lossless": True, "exact": True, "quality": 0, "method": 0, "exif": exif_mark()}
         first.save(path, append_images=pictures, format="WEBP", **options)
     else:
         first, others = opaque(first), (opaque(picture) for picture in pictures)
-        first.save(path, append_images=others, format="GIF", **options)
+        first.save(path, append_images=others, format="GIF", comment=MARK, **options)
 
 
 def encode(path: Path, pictures: Iterator[Image.Image], fps: float, ending: str) -> None:

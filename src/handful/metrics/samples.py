@@ -16,10 +16,11 @@ from handful.config.geometry import Geometry
 from handful.config.sizes import Shape, spelled
 from handful.config.text import is_photos
 from handful.data.classes import class_folders
-from handful.data.dataset import decode_files, map_in_threads, skipped
+from handful.data.dataset import decode_files, map_in_threads
 from handful.data.grey_bits import measure_bits
 from handful.data.order import evenly_spaced
 from handful.data.photos import Photos, SkippedFile
+from handful.data.reasons import skipped
 from handful.data.sources import open_photos
 from handful.errors import UsageError
 from handful.files import printable

@@ -25,7 +25,7 @@ def load_images(folder: Path, geometry: Geometry) -> Dataset:
         UsageError: if it holds fewer than 10 images.
     """
     most = max_compared_images(geometry.bytes_per_image)
-    dataset = load_folder(folder, geometry, f"reading {printable(folder)}", most)
+    dataset = load_folder(folder, geometry, f"reading {printable(folder)}", most, generated=True)
     if dataset.left_out:
         note(f"{printable(folder)}: comparing with {amount(dataset)}; more do not fit into memory or change little")
     for problem in dataset.skipped:

@@ -48,7 +48,7 @@ class Forecast:
     limit_mb: float | None
     """Memory that the process could use, given what other programs hold; None if unknown, as on macOS."""
     largest_micro_batch: int | None
-    """Images at once that should fit into memory: the whole batch, or the largest power of two below; None if unknown."""
+    """Images at once that should fit into memory: the batch, or the largest power of two below; None if unknown."""
 
     def __str__(self) -> str:
         rate, memory = f"{self.images_per_second:.3g} images/s", f"{self.memory_mb:,.0f} MB of memory"

@@ -128,7 +128,8 @@ def describe(dataset: Dataset, config: TrainConfig) -> None:
     """Tell the user what is in the image folder, and what may need attention."""
     kind, size = CHANNEL_NAMES[dataset.images.shape[1]], size_in_words(config)
     note(f"{len(dataset.images)} images from {printable(config.images)}, at {size}, {kind}")
-    list_files("skipped, cannot be read", [str(problem) for problem in dataset.skipped])
+    list_files("skipped", [str(problem) for problem in dataset.skipped])
+    list_files("passed over", [str(passed) for passed in dataset.passed_over])
     list_files(f"enlarged, smaller than {size}", [printable(name) for name in dataset.small])
     if dataset.ignored:
         endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())

@@ -57,6 +57,7 @@ FOLDER_RULES = (
     file_rules.check_rotation,
     file_rules.check_modes,
     file_rules.check_grey_bits,
+    file_rules.check_passed_over,
 )
 
 
@@ -185,7 +186,7 @@ def inspect_folder(photos: Photos, geometry: Geometry) -> Folder:
     skipped = photos.skipped + [file for file in in_order if isinstance(file, SkippedFile)]
     skipped.sort(key=lambda file: natural_key(file.path.as_posix()))
     others = sorted(photos.others, key=lambda file: natural_key(file.as_posix()))
-    return Folder(inspected, skipped, others, geometry, bits)
+    return Folder(inspected, skipped, others, geometry, bits, photos.passed_over)
 
 
 def find_faults(folder: Folder) -> list[Finding]:

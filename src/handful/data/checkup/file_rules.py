@@ -86,6 +86,15 @@ def check_other_files(folder: Folder) -> Finding | None:
     return Finding("not-pictures", "note", what, "Nothing to do.", case_per_file(names))
 
 
+def check_passed_over(folder: Folder) -> Finding | None:
+    """Report folders that hold no training images."""
+    cases = tuple(Case((passed.name,), passed.reason) for passed in folder.passed_over)
+    if not cases:
+        return None
+    what = f"{counted(len(cases), 'folder is', 'folders are')} passed over"
+    return Finding("passed-over", "note", what, "Nothing to do, unless they hold training images: rename them.", cases)
+
+
 def check_copies(folder: Folder) -> Finding | None:
     """Report files with the same bytes."""
     groups: dict[bytes, list[str]] = {}

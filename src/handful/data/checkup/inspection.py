@@ -14,8 +14,8 @@ from PIL import Image
 from handful.config.geometry import Geometry
 from handful.config.sizes import Shape
 from handful.data.checkup.bars import Bars, find_bars
-from handful.data.dataset import skipped
 from handful.data.photos import Photos, SkippedFile
+from handful.data.reasons import MADE_HERE, skipped
 from handful.data.survey import colour_and_transparency
 from handful.images.colours import FULL_BITS
 from handful.images.decode import Header, decode_picture, header
@@ -76,10 +76,12 @@ class Folder:
     files: Sequence[InspectedFile]
     skipped: Sequence[SkippedFile]
     others: Sequence[Path]
-    """Files that are not pictures, judging by their endings."""
+    """Files that are not pictures."""
     geometry: Geometry
     grey_bits: int = FULL_BITS
     """Bits that 16-bit grey pictures use (see ``data.grey_bits``)."""
+    passed_over: Sequence[SkippedFile] = ()
+    """Folders that hold no training images."""
 
     def kept_share(self, file: InspectedFile) -> float:
         """Return the share of an image that the crop keeps."""
@@ -99,6 +101,8 @@ def inspect_file(photos: Photos, file: Path, geometry: Geometry, bits: int = FUL
             return SkippedFile(file, "empty file")
         file_header = header(data)
         picture = decode_picture(data, DETAIL_PIXELS, 4, bits)
+        if picture.is_marked:
+            return SkippedFile(file, *MADE_HERE)
         image = picture.image
         cropped = image.crop(geometry.crop_box(image.size))
         is_coloured, is_transparent = colour_and_transparency(image)
