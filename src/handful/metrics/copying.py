@@ -1,7 +1,12 @@
-"""Find samples that are copies of training images.
+"""Find samples that are copies of training images, in disguise too.
 
-A generator trained on a hundred images can improve every published score by memorising them. So each sample's distance
-to its nearest training image is compared with the distance of that training image to its own neighbours.
+A generator trained on a hundred images can improve every published score by memorising them, and what it was trained
+with (mirrored, moved, zoomed, recoloured images) is how its copies look. So each sample is laid over the training
+images that are most like it (``alignment``), whole and in quarters. A copy is much nearer to one training image than
+to the next ones.
+
+Source: that a copy is told by its distance relative to the next ones: Carlini et al. 2023, section 4.2. Laying images
+over each other, quarters and the limits are ours; benchmarks/known_answers.py shows what they find.
 """
 
 from __future__ import annotations
@@ -10,127 +15,246 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Bool, Float64, Int64, UInt8
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from handful.metrics.distances import nearest
+from handful.data.order import evenly_spaced
+from handful.images.channels import over_white
+from handful.metrics.alignment import Smoothed, Start, Window, align
+from handful.progress import advance
 
-THUMBNAIL = 16
-"""Side in pixels of the images that are compared pixel by pixel. Small, so noise and fine detail hardly count."""
+SIDE = 64
+"""Side in pixels of the images that are compared."""
 
-NEIGHBOURS = 5
-"""Nearest training images whose median distance is the scale of a training image."""
+COARSE = 16
+"""Side in pixels of the images among which those to be aligned are chosen."""
+
+NEXT = 5
+"""Training images after the nearest one whose median distance is the scale of a sample."""
 
 COPY = 0.4
-"""A sample nearer than this share of the scale is a copy. dev/LOG.md shows where copies and new images lie."""
+"""Largest limit of the novelty of a copy. On no set of ours is a fresh image below it, unless it shows the same photo as
+a training image (docs/metrics.md)."""
+
+TAIL = 1.6
+"""Times the way from the median novelty of training images down to that of the nearest tenth, in logarithms, at which
+hardly any is left. Under a normal distribution it would be 2 % of them; real ones have shorter tails."""
+
+RARE = 0.01
+"""Quantile of training images by their parts; half of it is the limit, since so few images show it only roughly."""
+
+CALIBRATED = 500
+"""Training images, at most, that are compared with the others to set the limits."""
+
+EQUAL = 0.01
+"""Added to every distance, as a share of contrast: smaller differences are rounding."""
+
+ZOOMS = (1.0, 1.15, 1.3)
+
+SHIFTS = (-0.24, -0.12, 0.0, 0.12, 0.24)
+"""In halves of a side."""
+
+WHOLE = Window(-0.75, 0.75, -0.75, 0.75, 16)
+"""Its margin holds what a shift brought in."""
+
+QUARTERS = (
+    Window(-0.92, -0.08, -0.92, -0.08, 16),
+    Window(-0.92, -0.08, 0.08, 0.92, 16),
+    Window(0.08, 0.92, -0.92, -0.08, 16),
+    Window(0.08, 0.92, 0.08, 0.92, 16),
+)
+
+BATCH = 64
+"""Samples compared at once: pairs of them and their nearest training images take some 100 MB."""
+
+
+def thumbnails(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 64 64"]:
+    """Return images as they are compared: 64 x 64 pixels, whatever their shape; RGBA over white."""
+    small = F.interpolate(over_white(images).float(), (SIDE, SIDE), mode="area")
+    return small.round().to(torch.uint8)
 
 
 @final
 @dataclass(frozen=True)
 class Matches:
-    """The nearest training image of each of n images."""
+    """How near n samples are to training images."""
 
-    ratio: Float64[Tensor, " n"]
-    """Novelty: the distance over the training image's scale. 0 is the same image, 1 is as far as its neighbours."""
+    novelty: Float64[Tensor, " n"]
+    """Distance to the nearest training image over that to the next ones: 0 is the same picture, about 1 a new one."""
+    parts: Float64[Tensor, " n"]
+    """The same for the four quarters together, each of which may be from another image."""
     index: Int64[Tensor, " n"]
+    """The nearest training image; of a sample put together from several, that of its most similar quarter."""
     mirrored: Bool[Tensor, " n"]
-    """Whether the mirrored training image is nearer."""
+    """Whether that image was mirrored."""
+    copied: Bool[Tensor, " n"]
+
+    def __getitem__(self, chosen: Tensor | slice) -> Matches:
+        return Matches(*(values[chosen] for values in vars(self).values()))
+
+    @property
+    def composite(self) -> Bool[Tensor, " n"]:
+        """Return which samples are copies only in parts."""
+        return self.copied & (self.novelty >= self.parts)
 
     @property
     def share(self) -> float:
-        """Share of the images that are copies."""
-        return float((self.ratio < COPY).double().mean())
-
-    @property
-    def novelty(self) -> float:
-        """Median ratio."""
-        return float(self.ratio.median())
+        """Share of the samples that are copies."""
+        return float(self.copied.double().mean())
 
 
 @final
 @dataclass(frozen=True)
 class Around:
-    """The ``k`` nearest training images of each of n images, nearest first; fields as in ``Matches``."""
+    """The ``k`` nearest training images of each of n samples, nearest first."""
 
-    ratio: Float64[Tensor, "n k"]
+    novelty: Float64[Tensor, "n k"]
+    """Distance over that to the nearest five after the first."""
     index: Int64[Tensor, "n k"]
     mirrored: Bool[Tensor, "n k"]
+    matches: Matches
 
 
 @final
-class Space:
-    """Training images as vectors in one space, mirrored ones included.
+class Originals:
+    """Training images among which the original of a copy is searched.
 
-    The scale of a training image is the median distance to its five nearest others. One or two duplicates do not make
-    it small. Images of a common kind (fifty yellow faces) get a smaller scale than unique ones.
+    The limits below which a sample is a copy are at most ``COPY``, and lower where training images themselves are
+    nearer to each other: each is compared with all others. The limit of whole images comes from the bulk of them, since
+    the few that show one scene or photo, as in some sets, would pull it down to where copies pass. That of parts comes
+    from the nearest of them, since parts (the same eyes in many faces) do repeat within a set.
     """
 
-    def __init__(self, images: Float64[Tensor, "n d"], mirrored: Float64[Tensor, "n d"]) -> None:
-        self.images, self.mirrored = images, mirrored
+    def __init__(self, small: UInt8[Tensor, "n 3 64 64"]) -> None:
+        """Compare thumbnails with each other.
+
+        Raises:
+            ValueError: if there are fewer than 3.
+        """
+        if len(small) < 3:
+            raise ValueError(f"copies need at least 3 training images to compare, not {len(small)}")
+        self.count = len(small)
+        self.images = Smoothed(small.float() / 255)
+        self.windows = [_Bank(small.float() / 255, window) for window in (WHOLE, *QUARTERS)]
+        chosen = torch.tensor(evenly_spaced(range(len(small)), CALIBRATED))
+        self.limit = self.parts_limit = 0.0
+        loose = self._match(small[chosen], chosen, "comparing training images with each other")
+        self.limit = min(COPY, _usual(loose.novelty))
+        distinct = loose.parts[loose.novelty >= self.limit]
+        self.parts_limit = min(COPY, float(distinct.quantile(RARE)) / 2) if len(distinct) else 0.0
+        self.among = self._judged(loose)
+        """How near training images are to each other, for at most ``CALIBRATED`` of them."""
+
+    def match(self, small: UInt8[Tensor, "m 3 64 64"]) -> Matches:
+        """Return how near samples, as thumbnails, are to the training images."""
+        return self._judged(self._match(small, None, "looking for copies"))
+
+    def around(self, small: UInt8[Tensor, "m 3 64 64"], count: int) -> Around:
+        """Return the ``count`` nearest training images of each sample, whole images against whole images."""
+        samples = Smoothed(small.float() / 255, ZOOMS)
+        near = self.windows[0].nearest(small, samples, self.images, max(count, NEXT + 1), None)
+        novelty = (near.distance[:, :count] + EQUAL) / (near.scale()[:, None] + EQUAL)
+        return Around(novelty, near.index[:, :count], near.mirrored[:, :count], self.match(small))
+
+    def _match(self, small: UInt8[Tensor, "m 3 64 64"], own: Int64[Tensor, " m"] | None, task: str) -> Matches:
+        """Compare samples; ``own`` are the training images that they are, which do not count."""
+        parts = []
+        for start in range(0, len(small), BATCH):
+            rows = slice(start, start + BATCH)
+            parts.append(self._match_batch(small[rows], None if own is None else own[rows]))
+            advance(task, min(start + BATCH, len(small)), len(small))
+        return Matches(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def _match_batch(self, small: UInt8[Tensor, "b 3 64 64"], own: Int64[Tensor, " b"] | None) -> Matches:
+        samples = Smoothed(small.float() / 255, ZOOMS)
+        whole, *quarters = (bank.nearest(small, samples, self.images, NEXT + 1, own) for bank in self.windows)
+        novelty = (whole.distance[:, 0] + EQUAL) / (whole.scale() + EQUAL)
+        nearest, scale = (
+            torch.stack(values).square().mean(dim=0).sqrt()
+            for values in ([near.distance[:, 0] for near in quarters], [near.scale() for near in quarters])
+        )
+        parts = (nearest + EQUAL) / (scale + EQUAL)
+        ratios = torch.stack([(near.distance[:, 0] + EQUAL) / (near.scale() + EQUAL) for near in quarters])
+        closest = ratios.argmin(dim=0, keepdim=True)
+        by_parts = parts < novelty
+        index, mirrored = (
+            torch.where(by_parts, torch.stack([getattr(near, name)[:, 0] for near in quarters]).gather(0, closest)[0], first)
+            for name, first in (("index", whole.index[:, 0]), ("mirrored", whole.mirrored[:, 0]))
+        )
+        return Matches(novelty, parts, index, mirrored, torch.zeros_like(mirrored))
+
+    def _judged(self, matches: Matches) -> Matches:
+        copied = (matches.novelty < self.limit) | (matches.parts < self.parts_limit)
+        return Matches(matches.novelty, matches.parts, matches.index, matches.mirrored, copied)
+
+
+def _usual(novelty: Float64[Tensor, " n"]) -> float:
+    """Return a novelty that hardly any of these images would be below, if most of them are no copies."""
+    low, middle = novelty.quantile(torch.tensor([0.1, 0.5], dtype=novelty.dtype)).tolist()
+    return float(middle * (low / middle) ** TAIL)
+
+
+@final
+@dataclass(frozen=True)
+class _Near:
+    """The training images nearest to a window of each of b samples, nearest first."""
+
+    distance: Float64[Tensor, "b k"]
+    index: Int64[Tensor, "b k"]
+    mirrored: Bool[Tensor, "b k"]
+
+    def scale(self) -> Float64[Tensor, " b"]:
+        """Return the median distance to those after the first; one or two of the same photo do not make it small."""
+        return self.distance[:, 1 : NEXT + 1].median(dim=1).values
+
+
+@final
+class _Bank:
+    """What a window of a copy can look like: the window of each training image, mirrored or not, zoomed and shifted."""
+
+    def __init__(self, images: Float[Tensor, "n 3 s s"], window: Window) -> None:
+        self.window = window
+        points = max(6, round(COARSE * (window.bottom - window.top) / 2))
+        self.grid = Window(window.top, window.bottom, window.left, window.right, points).grid()
+        ways = [(s, z, d, a) for s in (1.0, -1.0) for z in ZOOMS for d in SHIFTS for a in SHIFTS]
+        self.ways = torch.tensor(ways)
         self.count = len(images)
-        k = min(NEIGHBOURS, self.count - 1)
-        plain = nearest(images, images, k, exclude_self=True)
-        turned = nearest(images, mirrored, k, exclude_self=True)
-        distances = torch.cat([plain[0], turned[0]], dim=1)
-        indices = torch.cat([plain[1], turned[1]], dim=1)
-        self.scale = distances.gather(1, _nearest_images(distances, indices, k)).median(dim=1).values
-        self.scale = self.scale.clamp(min=float(self.scale.median()) / 10)
-        self.among = self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
+        coarse = F.adaptive_avg_pool2d(images, COARSE)
+        rows = []
+        for sign, zoom, down, across in ways:
+            places = torch.stack([sign * (self.grid[0] / zoom + across), self.grid[1] / zoom + down], dim=-1)
+            rows.append(_row(coarse, places))
+        self.rows = torch.stack(rows, dim=1)
+        self.lengths = self.rows.square().sum(dim=2)
 
-    def match(self, samples: Float64[Tensor, "m d"]) -> Matches:
-        """Return the nearest training image of each sample."""
-        plain, turned = nearest(samples, self.images, 1), nearest(samples, self.mirrored, 1)
-        return self._matches(plain[0][:, 0], plain[1][:, 0], turned[0][:, 0], turned[1][:, 0])
-
-    def around(self, samples: Float64[Tensor, "m d"], count: int) -> Around:
-        """Return the ``count`` nearest training images of each sample; the first is that of ``match``."""
-        plain, turned = nearest(samples, self.images, count), nearest(samples, self.mirrored, count)
-        distances = torch.cat([plain[0], turned[0]], dim=1)
-        indices = torch.cat([plain[1], turned[1]], dim=1)
-        chosen = _nearest_images(distances, indices, count)
-        index = indices.gather(1, chosen)
-        return Around(self._ratio(distances.gather(1, chosen), index), index, chosen >= count)
-
-    def _matches(
+    def nearest(
         self,
-        plain: Float64[Tensor, " m"],
-        plain_index: Int64[Tensor, " m"],
-        turned: Float64[Tensor, " m"],
-        turned_index: Int64[Tensor, " m"],
-    ) -> Matches:
-        mirrored = turned < plain
-        index = torch.where(mirrored, turned_index, plain_index)
-        return Matches(self._ratio(torch.minimum(plain, turned), index), index, mirrored)
-
-    def _ratio(self, distance: Float64[Tensor, "*m"], index: Int64[Tensor, "*m"]) -> Float64[Tensor, "*m"]:
-        # If all training images are equal, the scale is 0. Then an equal sample is a copy and any other is not.
-        return torch.where(distance == 0, 0.0, distance / self.scale[index])
-
-
-def _nearest_images(
-    distances: Float64[Tensor, "n k"], indices: Int64[Tensor, "n k"], count: int
-) -> Int64[Tensor, "n {count}"]:
-    """Return the columns of the ``count`` smallest distances to different images.
-
-    A row may list an image twice, but must list at least ``count`` different ones.
-    """
-    order = distances.argsort(dim=1, stable=True)
-    indices = indices.gather(1, order)
-    earlier = (indices[:, :, None] == indices[:, None, :]).tril(diagonal=-1).any(dim=2)
-    return order.gather(1, earlier.byte().argsort(dim=1, stable=True))[:, :count]
+        small: UInt8[Tensor, "b 3 64 64"],
+        samples: Smoothed,
+        images: Smoothed,
+        count: int,
+        own: Int64[Tensor, " b"] | None,
+    ) -> _Near:
+        """Choose the images most like each sample at the coarse size, align the sample with them, and sort them."""
+        wanted = _row(F.adaptive_avg_pool2d(small.float() / 255, COARSE), self.grid.movedim(0, -1))
+        # The length of the sample's row is common to all.
+        unlike = self.lengths - 2 * (wanted @ self.rows.flatten(0, 1).T).view(len(wanted), self.count, -1)
+        least, way = unlike.min(dim=2)
+        if own is not None:
+            least[torch.arange(len(own)), own] = torch.inf
+        count = min(count, self.count - (own is not None))
+        index = least.topk(count, largest=False).indices
+        ways = self.ways[way.gather(1, index)].flatten(0, 1)
+        sample = torch.arange(len(small)).repeat_interleave(count)
+        distance = align(samples, sample, images, index.flatten(), Start(*ways.unbind(dim=1)), self.window)
+        distance, order = distance.double().view(-1, count).sort(dim=1)
+        mirrored = (ways[:, 0] < 0).view(-1, count)
+        return _Near(distance, index.gather(1, order), mirrored.gather(1, order))
 
 
-def nearer(spaces: list[Matches]) -> Matches:
-    """Return for each image its match in the space in which that is nearer."""
-    ratio, which = torch.stack([matches.ratio for matches in spaces]).min(dim=0)
-    index, mirrored = (
-        torch.stack([getattr(matches, name) for matches in spaces]).gather(0, which[None])[0]
-        for name in ("index", "mirrored")
-    )
-    return Matches(ratio, index, mirrored)
-
-
-def thumbnails(images: UInt8[Tensor, "b c h w"]) -> Float64[Tensor, "b d"]:
-    """Return images averaged down to 16 x 16 pixels in [-1, 1], one row for each image."""
-    small = torch.nn.functional.adaptive_avg_pool2d(images.double() / 127.5 - 1, THUMBNAIL)
-    return small.flatten(start_dim=1)
+def _row(images: Float[Tensor, "n 3 s s"], places: Float[Tensor, "p p 2"]) -> Float[Tensor, "n d"]:
+    """Return what images show at some places, each colour less its mean and over its contrast."""
+    seen = F.grid_sample(images, places.expand(len(images), -1, -1, -1), align_corners=False, padding_mode="border")
+    seen = seen - seen.mean(dim=(2, 3), keepdim=True)
+    return (seen / (seen.square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.04)).flatten(1)
