@@ -13,19 +13,15 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from handful.compute.device import choose_device
 from handful.config.checks import checked
-from handful.config.choices import FeatureName
 from handful.config.geometry import Geometry
 from handful.data.dataset import Dataset
 from handful.errors import UsageError
 from handful.files import printable, require_file
 from handful.images.grid import to_image, write_png
 from handful.images.sheet import Cell, check_sheet_size, seed_or_name, sheet
-from handful.metrics.copying import COPY, thumbnails
-from handful.metrics.features import Extractor, load_extractor
-from handful.metrics.gather import in_batches
-from handful.metrics.reference import Reference
+from handful.metrics.copying import Originals, thumbnails
+from handful.metrics.gather import batches, in_batches
 from handful.metrics.samples import Samples, from_model, open_samples
 from handful.metrics.training_images import load_images
 from handful.progress import Progress, advance, shown_on
@@ -42,7 +38,7 @@ class Neighbour:
 
     name: str
     ratio: float
-    """The distance, divided by that from the training image to its own neighbours, as in ``evaluate``."""
+    """The distance, divided by that of the next training images; of the first, the novelty of ``evaluate``."""
     mirrored: bool
     index: int
     """The training image's index in its data set."""
@@ -56,11 +52,12 @@ class Row:
     name: str
     neighbours: tuple[Neighbour, ...]
     picture: UInt8[Tensor, "c h w"]
-
-    @property
-    def copy(self) -> bool:
-        """Whether ``evaluate`` would count the picture as a copy."""
-        return self.neighbours[0].ratio < COPY
+    copy: bool
+    """Whether ``evaluate`` would count the picture as a copy."""
+    composite: bool
+    """Whether it is a copy only in parts, perhaps of several training images."""
+    likeness: float
+    """Below 1 for a copy; orders pictures."""
 
 
 @final
@@ -77,8 +74,6 @@ class Neighbourhood:
     copies_among_training: float
     novelty_among_training: float
     """The same two figures between each training image and the nearest other one."""
-    features: str
-    """Feature network used beside the pixels."""
 
     def __repr__(self) -> str:
         return (
@@ -93,7 +88,7 @@ class Neighbourhood:
         rows = []
         for row in self.rows:
             near = [dataclasses.asdict(neighbour) for neighbour in row.neighbours]
-            rows.append({"picture": row.name, "copy": row.copy, "neighbours": near})
+            rows.append({"picture": row.name, "copy": row.copy, "composite": row.composite, "neighbours": near})
         return answer | {"pictures": rows}
 
 
@@ -107,15 +102,13 @@ def neighbours(
     show: int = 16,
     count: int = 4,
     class_name: str | None = None,
-    features: FeatureName = "random",
-    weights: Path | None = None,
     device: str = "auto",
     truncation: float = 1.0,
     progress: Progress | None = None,
 ) -> Neighbourhood:
     """Find the training images nearest to pictures, and write a sheet with a row for each picture.
 
-    Distances are those of ``evaluate``: the smallest in thumbnails or features, mirrored or not.
+    Pictures are compared as in ``evaluate``: laid over the training images, mirrored or not.
 
     Args:
         source: A run folder, a model folder, a ``.safetensors`` file, or a folder of images from any tool.
@@ -127,16 +120,12 @@ def neighbours(
         show: Most copied pictures to show.
         count: Training images beside each picture.
         class_name: Class to draw, for a model trained with labels. Default: all classes in turn, seed by seed.
-        features: Feature network used beside the pixels: efficientnet, squeezenet, inception, vgg16, dino, or
-            random, the fastest.
-        weights: Folder with weight files of other networks. Default: $HANDFUL_WEIGHTS, then torch's cache.
         device: auto, cpu, cuda, cuda:1 or mps.
         truncation: Values below 1 draw pictures closer to the mean, down to 0: cleaner, but more alike.
         progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if there is nothing to draw from or to compare with, or an option makes no sense.
-        WeightsError: if the features need a weight file that is not there.
     """
     for name, value in {"samples": samples, "show": show, "count": count}.items():
         if value < 1:
@@ -150,51 +139,57 @@ def neighbours(
         if count > len(training.images):
             raise UsageError(f"--count {count}: {printable(images)} holds {len(training.images)} images; give fewer")
 
-        extractor = load_extractor(features, choose_device(device), weights)
-        reference = Reference.of(training.images, extractor)
-        search = Search(training, reference, extractor, count, None if seeds is not None else show)
+        search = Search(training, count, None if seeds is not None else show)
         for batch in in_batches(opened.stream()):
             search.take(batch, opened.name)
-            advance("searching neighbours", len(search.ratios), opened.count)
+            advance("searching neighbours", search.searched, opened.count)
     write_png(Path(out), sheet_of(search.rows, training))
     return search.result()
 
 
 class Search:
-    """The rows and ratios so far. Only pictures that will be shown are kept."""
+    """The rows and figures so far. Only pictures that will be shown are kept."""
 
-    def __init__(
-        self, training: Dataset, reference: Reference, extractor: Extractor, count: int, most: int | None
-    ) -> None:
-        self.training, self.reference, self.extractor = training, reference, extractor
-        self.count, self.most = count, most
+    def __init__(self, training: Dataset, count: int, most: int | None) -> None:
+        self.training, self.count, self.most = training, count, most
+        self.originals = Originals(torch.cat([thumbnails(batch) for batch in batches(training.images)]))
         self.rows: list[Row] = []
-        self.ratios: list[float] = []
+        self.novelties: list[float] = []
+        self.copies = 0
+
+    @property
+    def searched(self) -> int:
+        """Return the number of pictures searched."""
+        return len(self.novelties)
 
     def take(self, batch: UInt8[Tensor, "b c h w"], name: Callable[[int], str]) -> None:
-        """Find the neighbours of some pictures, and keep the ``most`` nearest rows so far, or all."""
-        matches = self.reference.around(self.extractor(batch), thumbnails(batch), self.count)
-        for picture, indices, ratios, mirrored in zip(
-            batch, matches.index.tolist(), matches.ratio.tolist(), matches.mirrored.tolist(), strict=True
-        ):
-            near = map(Neighbour, (self.training.names[index] for index in indices), ratios, mirrored, indices)
-            self.rows.append(Row(name(len(self.ratios)), tuple(near), picture))
-            self.ratios.append(ratios[0])
+        """Find the neighbours of some pictures, and keep the ``most`` copied rows so far, or all."""
+        small = thumbnails(batch)
+        matches, around = self.originals.match(small), self.originals.around(small, self.count)
+        likeness = self.originals.likeness(matches)
+        for number, picture in enumerate(batch):
+            columns = (around.index[number], around.novelty[number], around.mirrored[number])
+            near = tuple(
+                Neighbour(self.training.names[index], ratio, mirrored, index)
+                for index, ratio, mirrored in zip(*(column.tolist() for column in columns), strict=True)
+            )
+            copy, composite = bool(matches.copied[number]), bool(matches.composite[number])
+            self.rows.append(Row(name(self.searched), near, picture, copy, composite, float(likeness[number])))
+            self.novelties.append(float(matches.novelty[number]))
+            self.copies += copy
         if self.most is not None:
-            self.rows = sorted(self.rows, key=lambda row: row.neighbours[0].ratio)[: self.most]
+            self.rows = sorted(self.rows, key=lambda row: row.likeness)[: self.most]
 
     def result(self) -> Neighbourhood:
         """Return all results."""
-        ratios = torch.tensor(self.ratios, dtype=torch.float64)
-        among = self.reference.among
+        among = self.originals.among
         return Neighbourhood(
             rows=tuple(self.rows),
-            samples=len(ratios),
-            copies=float((ratios < COPY).double().mean()),
-            novelty=float(ratios.median()),
+            samples=self.searched,
+            copies=self.copies / self.searched,
+            novelty=float(torch.tensor(self.novelties, dtype=torch.float64).median()),
             copies_among_training=among.share,
-            novelty_among_training=among.novelty,
-            features=self.extractor.name,
+            novelty_among_training=float(among.novelty.median()),
         )
 
 
@@ -231,12 +226,13 @@ def sheet_of(rows: Sequence[Row], training: Dataset) -> Image.Image:
     """Lay out pictures in rows, each followed by its nearest training images."""
     cells = []
     for row in rows:
-        line = [Cell(to_image(row.picture), (row.name, "a copy" if row.copy else ""), row.copy)]
-        for near in row.neighbours:
+        word = "copied in parts" if row.composite else "a copy" if row.copy else ""
+        line = [Cell(to_image(row.picture), (row.name, word), row.copy)]
+        for rank, near in enumerate(row.neighbours):
             image = training.images[near.index]
             words = f"{near.ratio:.2f}" + (", mirrored" if near.mirrored else "")
             shown = to_image(image.flip(-1) if near.mirrored else image)
-            line.append(Cell(shown, (words, printable(near.name)), near.ratio < COPY))
+            line.append(Cell(shown, (words, printable(near.name)), row.copy and rank == 0))
         cells.append(line)
     height, width = rows[0].picture.shape[1:]
     return sheet(cells, (width, height), LARGEST)

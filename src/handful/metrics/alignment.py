@@ -64,20 +64,19 @@ class Window:
 
 @final
 class Smoothed:
-    """Images at both blurs, with their derivatives across and down, ready to be laid over each other."""
+    """Images at both blurs, ready to be laid over each other."""
 
     def __init__(self, images: Float[Tensor, "n 3 s s"], zooms: tuple[float, ...] = (1.0,)) -> None:
         """Blur images in [0, 1]; once for each zoom, since a zoomed copy is blurred less than what it was made from."""
         self.zooms = torch.tensor(zooms)
         self.levels = [
-            torch.stack([_with_derivatives(_blurred(images, deviation * zoom)) for zoom in zooms])
-            for deviation in SMOOTHING
+            torch.stack([_blurred(images, deviation * zoom).half() for zoom in zooms]) for deviation in SMOOTHING
         ]
 
-    def choose(self, level: int, index: Int64[Tensor, " p"], zoom: Float[Tensor, " p"]) -> Float[Tensor, "p 9 s s"]:
-        """Return images of these indices, blurred for these zooms: three colours, then their derivatives."""
+    def choose(self, level: int, index: Int64[Tensor, " p"], zoom: Float[Tensor, " p"]) -> Float[Tensor, "p 3 s s"]:
+        """Return images of these indices, blurred for these zooms."""
         nearest = (zoom[:, None] - self.zooms).abs().argmin(dim=1)
-        return self.levels[level][nearest, index]
+        return self.levels[level][nearest, index].float()
 
 
 def _blurred(images: Float[Tensor, "n c s s"], deviation: float) -> Float[Tensor, "n c s s"]:
@@ -150,9 +149,10 @@ def align(
     places = grid.movedim(0, -1).expand(len(sample), -1, -1, -1)
     left = torch.full((len(sample),), math.inf)
     for level, (steps, kept) in enumerate(zip(STEPS, (3, 6), strict=True)):
-        colours = samples.choose(level, sample, start.zoom)[:, :3]
+        colours = samples.choose(level, sample, start.zoom)
         wanted = F.grid_sample(colours, places, align_corners=False, padding_mode="border").flatten(2)
-        fit = _Fit(wanted, images.choose(level, image, torch.ones_like(start.zoom)), terms[:kept], window.points)
+        under = _with_derivatives(images.choose(level, image, torch.ones_like(start.zoom)))
+        fit = _Fit(wanted, under, terms[:kept], window.points)
         left, map[:, :, :kept] = fit.run(map[:, :, :kept].clone(), steps)
     return left
 

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from handful.data.classes import class_names_of, in_proportion
-from handful.metrics.copying import COPY, Matches
+from handful.metrics.copying import Matches
 from handful.metrics.measure import scores_of_few
 from handful.metrics.samples import Samples, from_model
 from handful.metrics.training_images import MIN_IMAGES
@@ -64,8 +64,8 @@ def scores_by_class(
             "images": float(len(real)),
             # Share of samples whose nearest training image is of their class.
             "of_class": sum(hits) / len(own),
-            "copies": float((matches.ratio[own] < COPY).double().mean()),
-            "novelty": float(matches.ratio[own].median()),
+            "copies": float(matches.copied[own].double().mean()),
+            "novelty": float(matches.novelty[own].median()),
         }
         if features is not None and reference is not None:
             scores[name] |= scores_of_few(features[own], reference[real])

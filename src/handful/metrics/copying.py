@@ -44,6 +44,12 @@ hardly any is left. Under a normal distribution it would be 2 % of them; real on
 RARE = 0.01
 """Quantile of training images by their parts; half of it is the limit, since so few images show it only roughly."""
 
+COMPARED = 5_000
+"""Training images, at most, among which originals are searched: 2 GB of memory. Of more, evenly spaced ones."""
+
+BLOCK = 256
+"""Training images compared at once."""
+
 CALIBRATED = 500
 """Training images, at most, that are compared with the others to set the limits."""
 
@@ -85,18 +91,23 @@ class Matches:
     parts: Float64[Tensor, " n"]
     """The same for the four quarters together, each of which may be from another image."""
     index: Int64[Tensor, " n"]
-    """The nearest training image; of a sample put together from several, that of its most similar quarter."""
+    """The nearest training image; of a composite, that of the quarter that is most alike."""
     mirrored: Bool[Tensor, " n"]
     """Whether that image was mirrored."""
-    copied: Bool[Tensor, " n"]
-
-    def __getitem__(self, chosen: Tensor | slice) -> Matches:
-        return Matches(*(values[chosen] for values in vars(self).values()))
+    whole: Bool[Tensor, " n"]
+    """Whether a sample is a copy of one training image."""
+    composite: Bool[Tensor, " n"]
+    """Whether it is none, but its quarters are."""
 
     @property
-    def composite(self) -> Bool[Tensor, " n"]:
-        """Return which samples are copies only in parts."""
-        return self.copied & (self.novelty >= self.parts)
+    def copied(self) -> Bool[Tensor, " n"]:
+        """Return which samples are copies, whole or in parts."""
+        return self.whole | self.composite
+
+    @property
+    def nearest(self) -> Float64[Tensor, " n"]:
+        """Return the novelty, or that of the parts where only they tell a copy."""
+        return self.parts.where(self.composite, self.novelty)
 
     @property
     def share(self) -> float:
@@ -113,7 +124,6 @@ class Around:
     """Distance over that to the nearest five after the first."""
     index: Int64[Tensor, "n k"]
     mirrored: Bool[Tensor, "n k"]
-    matches: Matches
 
 
 @final
@@ -134,59 +144,92 @@ class Originals:
         """
         if len(small) < 3:
             raise ValueError(f"copies need at least 3 training images to compare, not {len(small)}")
-        self.count = len(small)
+        self.places = torch.tensor(evenly_spaced(range(len(small)), COMPARED))
+        """Index of each image compared among all that were given."""
+        small = small[self.places]
         self.images = Smoothed(small.float() / 255)
         self.windows = [_Bank(small.float() / 255, window) for window in (WHOLE, *QUARTERS)]
         chosen = torch.tensor(evenly_spaced(range(len(small)), CALIBRATED))
-        self.limit = self.parts_limit = 0.0
-        loose = self._match(small[chosen], chosen, "comparing training images with each other")
-        self.limit = min(COPY, _usual(loose.novelty))
-        distinct = loose.parts[loose.novelty >= self.limit]
+        compared = self._compare(small[chosen], chosen, "comparing training images with each other")
+        self.limit = min(COPY, _usual(compared.novelty))
+        distinct = compared.parts[compared.novelty >= self.limit]
         self.parts_limit = min(COPY, float(distinct.quantile(RARE)) / 2) if len(distinct) else 0.0
-        self.among = self._judged(loose)
+        self.among = self._judge(compared)
         """How near training images are to each other, for at most ``CALIBRATED`` of them."""
 
     def match(self, small: UInt8[Tensor, "m 3 64 64"]) -> Matches:
         """Return how near samples, as thumbnails, are to the training images."""
-        return self._judged(self._match(small, None, "looking for copies"))
+        return self._judge(self._compare(small, None, "looking for copies"))
+
+    def likeness(self, matches: Matches) -> Float64[Tensor, " m"]:
+        """Return how near samples are to being copies: below 1 they are. Orders whole copies and composites."""
+        tiny = 1e-6
+        return torch.minimum(matches.novelty / max(self.limit, tiny), matches.parts / max(self.parts_limit, tiny))
 
     def around(self, small: UInt8[Tensor, "m 3 64 64"], count: int) -> Around:
         """Return the ``count`` nearest training images of each sample, whole images against whole images."""
         samples = Smoothed(small.float() / 255, ZOOMS)
         near = self.windows[0].nearest(small, samples, self.images, max(count, NEXT + 1), None)
         novelty = (near.distance[:, :count] + EQUAL) / (near.scale()[:, None] + EQUAL)
-        return Around(novelty, near.index[:, :count], near.mirrored[:, :count], self.match(small))
+        return Around(novelty, self.places[near.index[:, :count]], near.mirrored[:, :count])
 
-    def _match(self, small: UInt8[Tensor, "m 3 64 64"], own: Int64[Tensor, " m"] | None, task: str) -> Matches:
+    def _compare(self, small: UInt8[Tensor, "m 3 64 64"], own: Int64[Tensor, " m"] | None, task: str) -> _Comparison:
         """Compare samples; ``own`` are the training images that they are, which do not count."""
         parts = []
         for start in range(0, len(small), BATCH):
             rows = slice(start, start + BATCH)
-            parts.append(self._match_batch(small[rows], None if own is None else own[rows]))
+            parts.append(self._compare_batch(small[rows], None if own is None else own[rows]))
             advance(task, min(start + BATCH, len(small)), len(small))
-        return Matches(*(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True)))
+        return _Comparison(
+            *(torch.cat(values) for values in zip(*(vars(part).values() for part in parts), strict=True))
+        )
 
-    def _match_batch(self, small: UInt8[Tensor, "b 3 64 64"], own: Int64[Tensor, " b"] | None) -> Matches:
+    def _compare_batch(self, small: UInt8[Tensor, "b 3 64 64"], own: Int64[Tensor, " b"] | None) -> _Comparison:
         samples = Smoothed(small.float() / 255, ZOOMS)
         whole, *quarters = (bank.nearest(small, samples, self.images, NEXT + 1, own) for bank in self.windows)
-        novelty = (whole.distance[:, 0] + EQUAL) / (whole.scale() + EQUAL)
-        nearest, scale = (
-            torch.stack(values).square().mean(dim=0).sqrt()
-            for values in ([near.distance[:, 0] for near in quarters], [near.scale() for near in quarters])
+        first = torch.stack([near.distance[:, 0] for near in quarters])
+        scale = torch.stack([near.scale() for near in quarters])
+        closest = ((first + EQUAL) / (scale + EQUAL)).argmin(dim=0)
+        rows = torch.arange(len(small))
+        part, turned = (torch.stack([getattr(near, name)[:, 0] for near in quarters]) for name in ("index", "mirrored"))
+        return _Comparison(
+            novelty=(whole.distance[:, 0] + EQUAL) / (whole.scale() + EQUAL),
+            parts=(_mean_square(first) + EQUAL) / (_mean_square(scale) + EQUAL),
+            index=self.places[whole.index[:, 0]],
+            mirrored=whole.mirrored[:, 0],
+            part=self.places[part[closest, rows]],
+            part_mirrored=turned[closest, rows],
         )
-        parts = (nearest + EQUAL) / (scale + EQUAL)
-        ratios = torch.stack([(near.distance[:, 0] + EQUAL) / (near.scale() + EQUAL) for near in quarters])
-        closest = ratios.argmin(dim=0, keepdim=True)
-        by_parts = parts < novelty
-        index, mirrored = (
-            torch.where(by_parts, torch.stack([getattr(near, name)[:, 0] for near in quarters]).gather(0, closest)[0], first)
-            for name, first in (("index", whole.index[:, 0]), ("mirrored", whole.mirrored[:, 0]))
-        )
-        return Matches(novelty, parts, index, mirrored, torch.zeros_like(mirrored))
 
-    def _judged(self, matches: Matches) -> Matches:
-        copied = (matches.novelty < self.limit) | (matches.parts < self.parts_limit)
-        return Matches(matches.novelty, matches.parts, matches.index, matches.mirrored, copied)
+    def _judge(self, compared: _Comparison) -> Matches:
+        whole = compared.novelty < self.limit
+        composite = (compared.parts < self.parts_limit) & ~whole
+        return Matches(
+            novelty=compared.novelty,
+            parts=compared.parts,
+            index=compared.part.where(composite, compared.index),
+            mirrored=compared.part_mirrored.where(composite, compared.mirrored),
+            whole=whole,
+            composite=composite,
+        )
+
+
+@final
+@dataclass(frozen=True)
+class _Comparison:
+    """What ``Matches`` come from; ``part`` is the training image of the quarter that is most alike."""
+
+    novelty: Float64[Tensor, " n"]
+    parts: Float64[Tensor, " n"]
+    index: Int64[Tensor, " n"]
+    mirrored: Bool[Tensor, " n"]
+    part: Int64[Tensor, " n"]
+    part_mirrored: Bool[Tensor, " n"]
+
+
+def _mean_square(distances: Float64[Tensor, "w n"]) -> Float64[Tensor, " n"]:
+    """Return the root of the mean square: quarters that all images share, such as plain corners, hardly count."""
+    return distances.square().mean(dim=0).sqrt()
 
 
 def _usual(novelty: Float64[Tensor, " n"]) -> float:
@@ -219,14 +262,13 @@ class _Bank:
         self.grid = Window(window.top, window.bottom, window.left, window.right, points).grid()
         ways = [(s, z, d, a) for s in (1.0, -1.0) for z in ZOOMS for d in SHIFTS for a in SHIFTS]
         self.ways = torch.tensor(ways)
-        self.count = len(images)
         coarse = F.adaptive_avg_pool2d(images, COARSE)
         rows = []
         for sign, zoom, down, across in ways:
             places = torch.stack([sign * (self.grid[0] / zoom + across), self.grid[1] / zoom + down], dim=-1)
-            rows.append(_row(coarse, places))
+            rows.append(_row(coarse, places).half())
         self.rows = torch.stack(rows, dim=1)
-        self.lengths = self.rows.square().sum(dim=2)
+        self.lengths = torch.cat([block.float().square().sum(dim=2) for block in self.rows.split(BLOCK)])
 
     def nearest(
         self,
@@ -238,12 +280,14 @@ class _Bank:
     ) -> _Near:
         """Choose the images most like each sample at the coarse size, align the sample with them, and sort them."""
         wanted = _row(F.adaptive_avg_pool2d(small.float() / 255, COARSE), self.grid.movedim(0, -1))
-        # The length of the sample's row is common to all.
-        unlike = self.lengths - 2 * (wanted @ self.rows.flatten(0, 1).T).view(len(wanted), self.count, -1)
-        least, way = unlike.min(dim=2)
+        blocks = []
+        for rows, lengths in zip(self.rows.split(BLOCK), self.lengths.split(BLOCK), strict=True):
+            like = (wanted @ rows.float().flatten(0, 1).T).view(len(wanted), len(rows), -1)
+            blocks.append((lengths - 2 * like).min(dim=2))  # the length of the sample's own row is common to all
+        least, way = (torch.cat(values, dim=1) for values in zip(*blocks, strict=True))
         if own is not None:
             least[torch.arange(len(own)), own] = torch.inf
-        count = min(count, self.count - (own is not None))
+        count = min(count, len(self.rows) - (own is not None))
         index = least.topk(count, largest=False).indices
         ways = self.ways[way.gather(1, index)].flatten(0, 1)
         sample = torch.arange(len(small)).repeat_interleave(count)

@@ -133,7 +133,7 @@ def score(
     task = "measuring samples" if samples.model is None else "drawing and measuring samples"
     drawn = gather(samples.stream(), samples.count, shape, extractor, task, second)
     real = gather(batches(training.images), len(training.images), shape, None, "measuring the training images")
-    matches = reference.match(drawn.features, drawn.thumbnails)
+    matches = reference.originals.match(drawn.thumbnails)
     swd_levels = swd(drawn.patches, real.patches)
     scores, why = scores_and_reasons(
         feature_scores(drawn, reference, missing)

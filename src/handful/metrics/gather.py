@@ -34,7 +34,7 @@ class Gathered:
     """None without an extractor."""
     second: Float64[Tensor, "n e"] | None
     """The features of a second network; None without it."""
-    thumbnails: Float64[Tensor, "n t"]
+    thumbnails: UInt8[Tensor, "n 3 64 64"]
     patches: Patches
     spectrum: Spectrum
     detail: Detail

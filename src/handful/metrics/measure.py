@@ -19,7 +19,7 @@ from handful.data.dataset import Dataset
 from handful.errors import MissingWeightsError
 from handful.metrics import diversity
 from handful.metrics.closeness import relative_distance
-from handful.metrics.copying import COPY, Matches
+from handful.metrics.copying import Matches, Originals
 from handful.metrics.distances import fid, kid
 from handful.metrics.evenness import excess_unevenness
 from handful.metrics.features import Extractor
@@ -104,7 +104,7 @@ def pixel_scores(samples: Gathered, training: Gathered, swd_levels: dict[int, fl
 
 def copy_scores(matches: Matches) -> dict[str, Outcome]:
     """Say how near samples are to training images."""
-    return {"copies": matches.share, "novelty": matches.novelty}
+    return {"copies": matches.share, "novelty": float(matches.novelty.median())}
 
 
 def path_score(
@@ -140,25 +140,32 @@ def held_out(unseen: Dataset, reference: Reference, samples: Gathered, extractor
     channels, height, width = unseen.images.shape[1:]
     shape, count = (channels, height, width), len(unseen.images)
     seen = gather(batches(unseen.images), count, shape, extractor, "measuring the held-out images")
-    matches = reference.match(seen.features, seen.thumbnails)
+    matches = reference.originals.match(seen.thumbnails)
+    novelty = float(matches.novelty.median())
     if samples.features is None or seen.features is None or reference.features is None:
-        return HeldOut(count, matches.share, matches.novelty)
+        return HeldOut(count, matches.share, novelty)
     to_samples, to_training = kid(samples.features, seen.features), kid(seen.features, reference.features)
-    return HeldOut(count, matches.share, matches.novelty, *to_samples, *to_training)
+    return HeldOut(count, matches.share, novelty, *to_samples, *to_training)
 
 
 def copying(reference: Reference, matches: Matches, samples: Samples, training: Sequence[str]) -> Copying:
     """Say how near training images, of these names, are to each other, and list the samples nearest to one."""
-    among = reference.among
-    return Copying(among.share, among.novelty, list(reference.spaces), closest(matches, samples, training))
+    originals = reference.originals
+    return Copying(
+        copies_among_training=originals.among.share,
+        novelty_among_training=float(originals.among.novelty.median()),
+        copy_limit=originals.limit,
+        copy_limit_of_parts=originals.parts_limit,
+        closest=closest(matches, originals, samples, training),
+    )
 
 
-def closest(matches: Matches, samples: Samples, training: Sequence[str]) -> list[dict[str, Any]]:
+def closest(matches: Matches, originals: Originals, samples: Samples, training: Sequence[str]) -> list[dict[str, Any]]:
     """List the training images nearest to any sample, each once, with its nearest sample; nearest first."""
     nearest: list[int] = matches.index.tolist()
     sharing = Counter(nearest)
     pairs: dict[int, int] = {}
-    for sample in matches.ratio.argsort(stable=True).tolist():
+    for sample in originals.likeness(matches).argsort(stable=True).tolist():
         pairs.setdefault(nearest[sample], sample)
     return [
         {
@@ -166,10 +173,10 @@ def closest(matches: Matches, samples: Samples, training: Sequence[str]) -> list
             "class": samples.class_of(sample),
             "training": training[image],
             "mirrored": bool(matches.mirrored[sample]),
-            "novelty": float(matches.ratio[sample]),
-            "copy": bool(matches.ratio[sample] < COPY),
+            "novelty": float(matches.nearest[sample]),
+            "copy": bool(matches.copied[sample]),
+            "composite": bool(matches.composite[sample]),
             "sharing": sharing[image],
         }
         for image, sample in itertools.islice(pairs.items(), CLOSEST_PAIRS)
-        if matches.ratio[sample].isfinite()
     ]

@@ -14,7 +14,7 @@ from torch import Tensor
 from handful.compute.tensor_files import open_tensors, write_tensors
 from handful.errors import UsageError
 from handful.files import cache_folder, replacing
-from handful.metrics.copying import Around, Matches, Space, nearer, thumbnails
+from handful.metrics.copying import Originals, thumbnails
 from handful.metrics.features import Extractor
 from handful.metrics.gather import BATCH, batches
 from handful.progress import advance
@@ -25,13 +25,12 @@ FORMAT = "handful features"
 @final
 @dataclass(frozen=True)
 class Reference:
-    """Training images, their features, and how near they are to each other."""
+    """Training images, their features, and where copies of them are searched."""
 
     images: UInt8[Tensor, "n c h w"]
     features: Float64[Tensor, "n d"] | None
     """None without an extractor."""
-    spaces: dict[str, Space]
-    """Where distances are measured: ``pixels``, and ``features`` with an extractor."""
+    originals: Originals
     second: Float64[Tensor, "n e"] | None = None
     """The features of a second network; None without it."""
 
@@ -39,70 +38,38 @@ class Reference:
     def of(
         cls, images: UInt8[Tensor, "n c h w"], extractor: Extractor | None, second: Extractor | None = None
     ) -> Reference:
-        """Measure images and their mirror images.
+        """Measure images.
 
         Args:
             images: All of them, in memory or mapped from a file.
-            extractor: Computes features, which are cached. Without it, samples are compared by pixels alone.
-            second: Another network whose features are wanted. Copies are not searched in them.
+            extractor: Computes features, which are cached. None leaves them out.
+            second: Another network whose features are wanted.
         """
-        small = [(thumbnails(batch), thumbnails(batch.flip(-1))) for batch in batches(images)]
-        spaces = {"pixels": Space(*(torch.cat(parts) for parts in zip(*small, strict=True)))}
-        other = None if second is None else cached_features(images, second)["images"]
-        if extractor is None:
-            return cls(images, None, spaces, other)
-        rows = cached_features(images, extractor)
-        spaces["features"] = Space(rows["images"], rows["mirrored"])
-        return cls(images, rows["images"], spaces, other)
-
-    @property
-    def among(self) -> Matches:
-        """Match each training image with the nearest other one."""
-        return nearer([space.among for space in self.spaces.values()])
-
-    def match(self, features: Float64[Tensor, "m d"] | None, thumbnails: Float64[Tensor, "m t"]) -> Matches:
-        """Match each sample with its nearest training image, in the space in which that is nearer."""
-        matches = [self.spaces["pixels"].match(thumbnails)]
-        if features is not None:
-            matches.append(self.spaces["features"].match(features))
-        return nearer(matches)
-
-    def around(self, features: Float64[Tensor, "m d"] | None, thumbnails: Float64[Tensor, "m t"], count: int) -> Around:
-        """Return the ``count`` nearest training images of each sample, in the space in which the first is nearer."""
-        spaces = [self.spaces["pixels"].around(thumbnails, count)]
-        if features is not None:
-            spaces.append(self.spaces["features"].around(features, count))
-        which = torch.stack([space.ratio[:, 0] for space in spaces]).argmin(dim=0)
-        rows = torch.arange(len(which))
-        ratio, index, mirrored = (
-            torch.stack([getattr(space, name) for space in spaces])[which, rows]
-            for name in ("ratio", "index", "mirrored")
-        )
-        return Around(ratio, index, mirrored)
+        features, others = (None if network is None else cached_features(images, network) for network in (extractor, second))
+        originals = Originals(torch.cat([thumbnails(batch) for batch in batches(images)]))
+        return cls(images, features, originals, others)
 
 
-def cached_features(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> dict[str, Float64[Tensor, "n d"]]:
-    """Return the features of images and of their mirror images, from the cache if they are there."""
+def cached_features(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> Float64[Tensor, "n d"]:
+    """Return the features of images, from the cache if they are there."""
     path = cache_file(images, extractor)
     if path.is_file():
         try:
             with open_tensors(path, FORMAT, "a cache of features") as file:
                 shapes = {shape[0] for _, shape in file.layout.values()}
-                if file.layout.keys() == {"images", "mirrored"} and shapes == {len(images)}:
-                    return {name: rows.double() for name, rows in file.load().items()}
+                if file.layout.keys() == {"images"} and shapes == {len(images)}:
+                    return file.load()["images"].double()
         except UsageError:
             pass  # damaged, or of an earlier version; computed again
-    parts: dict[str, list[Tensor]] = {"images": [], "mirrored": []}
+    parts: list[Tensor] = []
     for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        parts["images"].append(extractor(batch))
-        parts["mirrored"].append(extractor(batch.flip(-1)))
+        parts.append(extractor(images[start : start + BATCH]))
         advance("computing features of the training images", min(start + BATCH, len(images)), len(images))
-    rows = {name: torch.cat(chunks) for name, chunks in parts.items()}
+    rows = torch.cat(parts)
     try:
         with replacing(path) as temporary:
             # Networks compute in float32, so nothing is lost.
-            write_tensors(temporary, {name: values.float() for name, values in rows.items()}, FORMAT, {})
+            write_tensors(temporary, {"images": rows.float()}, FORMAT, {})
     except OSError:
         pass  # without a writable cache, they are computed again next time
     return rows

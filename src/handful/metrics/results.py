@@ -54,8 +54,10 @@ class Copying:
     copies_among_training: float
     """Share of training images that would pass for copies of other training images."""
     novelty_among_training: float
-    copies_seen_in: list[str]
-    """The spaces in which distances were measured: pixels, features."""
+    copy_limit: float
+    """Novelty below which a sample is a copy."""
+    copy_limit_of_parts: float
+    """The same for its four quarters together."""
     closest: list[dict[str, Any]]
     """Training images with their nearest sample, nearest first; ``sharing`` counts the samples nearest to each."""
 

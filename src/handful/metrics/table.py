@@ -95,7 +95,7 @@ def notes(evaluation: Evaluation) -> Iterator[Text]:
     yield Text(f"\n{setup.source}: {setup}", style="dim")
     yield Text(
         f"training images among themselves: {copying.copies_among_training:.1%} copies, "
-        f"novelty {copying.novelty_among_training:.2f} (measured in {' and '.join(copying.copies_seen_in)})",
+        f"novelty {copying.novelty_among_training:.2f}; a copy is below {copying.copy_limit:.2f}",
         style="dim",
     )
     if evaluation.holdout is not None:

@@ -88,15 +88,15 @@ class RunScorer:
             small.append(thumbnails(batch))
             advance("scoring", sum(map(len, rows)), len(seeds))
         features = torch.cat(rows)
-        matches = reference.match(features, torch.cat(small))
+        matches = reference.originals.match(torch.cat(small))
         seen, unseen = self.accuracies(discriminator, step, probability)
         return Score(
             step=step,
             **compare(features, reference.features),
             **self.compare_second(others, reference),
             copies=matches.share,
-            copies_among_training=reference.among.share,
-            novelty=matches.novelty,
+            copies_among_training=reference.originals.among.share,
+            novelty=float(matches.novelty.median()),
             spread=relative_spread(features, reference.features),
             accuracy_seen=seen,
             accuracy_unseen=unseen,
