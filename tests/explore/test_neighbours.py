@@ -5,8 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from handful.cli import main as cli
@@ -15,7 +13,7 @@ from handful.errors import UsageError
 from handful.explore.neighbours import neighbours
 from handful.images.grid import to_image
 from handful.images.sheet import GAP_PIXELS, MIN_WIDTH_PIXELS, Cell, sheet, shown_size
-from handful.metrics.copying import COPY, Space
+from handful.metrics.copying import COPY
 from handful.networks.calibrate import calibrate
 from handful.networks.generator import Generator, initialise
 from handful.progress import Quiet
@@ -53,32 +51,13 @@ def photos(model, tmp_path_factory):
     return folder
 
 
-def latents(count: int, seed: int) -> torch.Tensor:
-    return torch.randn(count, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 8), st.integers(0, 1000))
-def test_neighbours_are_different_images_nearest_first_and_begin_with_the_match(count, seed):
-    rows, turned, samples = latents(8, seed), latents(8, seed + 1), latents(5, seed + 2)
-    space = Space(rows, turned)
-    around, match = space.around(samples, count), space.match(samples)
-    assert torch.equal(around.ratio[:, 0], match.ratio)
-    assert torch.equal(around.index[:, 0], match.index)
-    assert torch.equal(around.mirrored[:, 0], match.mirrored)
-    distances = torch.minimum(torch.cdist(samples, rows), torch.cdist(samples, turned))
-    assert torch.equal(around.index, distances.argsort(dim=1)[:, :count])
-    expected = distances.gather(1, around.index) / space.scale[around.index]
-    torch.testing.assert_close(around.ratio, expected)
-
-
 def test_what_was_trained_on_is_found_and_mirrored_images_are_said_to_be(source, photos, tmp_path):
     out = tmp_path / "sheet.png"
     found = neighbours(source, photos, out, seeds="3,5", count=2, progress=Quiet(), device="cpu")
     assert [row.name for row in found.rows] == ["seed 3", "seed 5"]
     assert [row.neighbours[0].name for row in found.rows] == ["three.png", "five.png"]
     assert [row.neighbours[0].mirrored for row in found.rows] == [False, True]
-    assert all(row.neighbours[0].ratio == 0 and row.copy for row in found.rows)
+    assert all(row.neighbours[0].ratio < 0.1 and row.copy for row in found.rows)
     assert found.copies == 1
     with Image.open(out) as image:
         pixels = np.asarray(image)
@@ -96,14 +75,14 @@ def test_without_seeds_the_most_copied_come_first(source, photos, tmp_path):
     )
     assert found.samples == 12
     assert {row.name for row in found.rows[:2]} == {"seed 3", "seed 5"}
-    ratios = [row.neighbours[0].ratio for row in found.rows]
-    assert ratios == sorted(ratios)
-    assert len(ratios) == 3
+    likeness = [row.likeness for row in found.rows]
+    assert likeness == sorted(likeness)
+    assert len(likeness) == 3
 
 
 def test_a_folder_of_images_is_looked_at_as_well(photos, tmp_path):
     found = neighbours(photos, photos, tmp_path / "sheet.png", show=12, progress=Quiet())
-    assert all(row.name == row.neighbours[0].name and row.neighbours[0].ratio == 0 for row in found.rows)
+    assert all(row.name == row.neighbours[0].name and row.neighbours[0].ratio < 0.1 for row in found.rows)
     assert found.copies == 1
     assert found.copies_among_training < 1
     with pytest.raises(UsageError, match=r"seeds: .* is a folder of images"):

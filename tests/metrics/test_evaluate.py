@@ -181,7 +181,6 @@ def test_a_missing_weight_file_costs_the_scores_that_need_it_and_no_others(photo
     assert "vgg16" in result.why["diversity"]
     assert result.scores.swd == 0
     assert result.scores.copies == 1
-    assert result.copying.copies_seen_in == ["pixels"]
 
 
 def test_a_damaged_weight_file_is_an_error(photos, tmp_path):
@@ -376,7 +375,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
     path = reference.cache_file(images, extractor)
     path.write_bytes(path.read_bytes()[:100])
     again = reference.cached_features(images, extractor)
-    assert torch.equal(rows["mirrored"], again["mirrored"])
+    assert torch.equal(rows, again)
     assert path.stat().st_size > 1000
 
 

@@ -176,7 +176,7 @@ class _Fit:
         places = (map @ self.terms).transpose(1, 2).reshape(pairs, self.points, self.points, 2)
         seen = F.grid_sample(self.image, places, align_corners=False, padding_mode="border").flatten(2)
         seen = seen - seen.mean(dim=2, keepdim=True)
-        colours, across, down = seen.split(3, dim=1)
+        colours, across, down = torch.split(seen, 3, dim=1)
         variance = colours.square().mean(dim=2, keepdim=True) + (FAINTEST / 2) ** 2
         gain = ((colours * self.wanted).mean(dim=2, keepdim=True) / variance).clamp(*GAIN)
         residual = self.wanted - gain * colours

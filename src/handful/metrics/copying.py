@@ -34,8 +34,8 @@ NEXT = 5
 """Training images after the nearest one whose median distance is the scale of a sample."""
 
 COPY = 0.4
-"""Largest limit of the novelty of a copy. On no set of ours is a fresh image below it, unless it shows the same photo as
-a training image (docs/metrics.md)."""
+"""Largest limit of the novelty of a copy. On no set of ours is a fresh image below it, unless it shows the same photo
+as a training image (docs/metrics.md)."""
 
 TAIL = 1.6
 """Times the way from the median novelty of training images down to that of the nearest tenth, in logarithms, at which
@@ -268,7 +268,7 @@ class _Bank:
             places = torch.stack([sign * (self.grid[0] / zoom + across), self.grid[1] / zoom + down], dim=-1)
             rows.append(_row(coarse, places).half())
         self.rows = torch.stack(rows, dim=1)
-        self.lengths = torch.cat([block.float().square().sum(dim=2) for block in self.rows.split(BLOCK)])
+        self.lengths = torch.cat([block.float().square().sum(dim=2) for block in torch.split(self.rows, BLOCK)])
 
     def nearest(
         self,
@@ -281,7 +281,7 @@ class _Bank:
         """Choose the images most like each sample at the coarse size, align the sample with them, and sort them."""
         wanted = _row(F.adaptive_avg_pool2d(small.float() / 255, COARSE), self.grid.movedim(0, -1))
         blocks = []
-        for rows, lengths in zip(self.rows.split(BLOCK), self.lengths.split(BLOCK), strict=True):
+        for rows, lengths in zip(torch.split(self.rows, BLOCK), torch.split(self.lengths, BLOCK), strict=True):
             like = (wanted @ rows.float().flatten(0, 1).T).view(len(wanted), len(rows), -1)
             blocks.append((lengths - 2 * like).min(dim=2))  # the length of the sample's own row is common to all
         least, way = (torch.cat(values, dim=1) for values in zip(*blocks, strict=True))

@@ -67,10 +67,6 @@ class Scores:
     detail: float | None = score("detail, dB", "power of the finest detail; above 0 is grain, below 0 blur", ".1f")
     path_length: float | None = score("path length", "1 if images change evenly between latents, 8 if they jump", ".1f")
     copies: float | None = score("copies", "share of samples that copy a training image", ".1%")
-    copies_error: float | None = None
-    """Standard error of ``copies``."""
-    copies_of_fresh: float | None = None
-    """Share of fresh real images that the rule for copies would flag."""
     novelty: float | None = score("novelty", "distance to the nearest training image; 0 is a copy, about 1 is new")
 
     def text(self, name: str) -> str:

@@ -59,10 +59,6 @@ class Score:
     variety_error: float | None = None
     squeezenet_variety: float | None = None
     squeezenet_variety_error: float | None = None
-    copies_error: float | None = None
-    """Standard error of ``copies``."""
-    copies_of_fresh: float | None = None
-    """Share of fresh real images that the rule for copies would flag."""
 
 
 SCORE_NUMBERS = tuple(entry.name for entry in dataclasses.fields(Score))

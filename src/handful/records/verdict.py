@@ -94,8 +94,6 @@ class Figures:
     density: float | None = None
     coverage: float | None = None
     copies: float | None = None
-    copies_error: float | None = None
-    copies_of_fresh: float | None = None
     copies_among_training: float | None = None
 
     @classmethod
@@ -230,17 +228,14 @@ def copied(figures: Figures) -> Finding:
     question, share, count = "how much is copied", figures.copies, figures.samples
     if share is None:
         return Finding(question, UNMEASURED.word, UNMEASURED.tone, MISSING)
-    error = figures.copies_error or standard_error(share, count)
-    fresh = figures.copies_of_fresh
-    expected = fresh if fresh is not None else figures.copies_among_training or 0.0
-    real = "fresh real images" if fresh is not None else "training images among themselves"
+    error, expected = standard_error(share, count), figures.copies_among_training or 0.0
     word, tone = grade_of_copies(share, error, expected)
     figure = with_error(share, error, ".1%") if share else f"0.0%, at most {rounded(upper_bound(count), digits='.1%')}"
     sentence = f"Among {count:,} images, no copy of a training image was found."
     if share:
         copies, usual = rounded(share, error, ".1%"), rounded(expected, digits=".1%")
-        sentence = f"{copies} of them copy a training image; {usual} of {real} would count as copies."
-    based_on = f"{count:,} images, each compared with every training image, also mirrored"
+        sentence = f"{copies} of them copy a training image; {usual} of the training images would copy another one."
+    based_on = f"{count:,} images, each laid over training images: mirrored, zoomed, moved, recoloured, in quarters"
     return Finding(question, word, tone, sentence, share, error, figure, based_on)
 
 

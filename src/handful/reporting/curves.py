@@ -101,8 +101,6 @@ def levels(history: Sequence[Score]) -> dict[str, tuple[str, float]]:
         return {}
     newest, real = history[-1], ("training images", 1.0)
     copies = ("among training images", newest.copies_among_training)
-    if newest.copies_of_fresh is not None:
-        copies = ("fresh real images", newest.copies_of_fresh)
     return {"Distance": ("fresh real images", 1.0), "Variety": real, "Spread": real, "Copies": copies}
 
 
