@@ -89,7 +89,7 @@ def test_a_folder_against_itself_is_at_no_distance_and_all_copies(photos):
     )  # below 0: each image meets itself, which two samples of a kind never do
     assert (result.scores.precision, result.scores.recall, result.scores.coverage, result.scores.spread) == (1, 1, 1, 1)
     assert result.scores.copies == 1
-    assert result.scores.novelty == 0
+    assert result.scores.novelty < 0.05
     assert result.copying.copies_among_training < 0.2
     assert [each["sample"] for each in result.copying.closest] == [each["training"] for each in result.copying.closest]
 

@@ -30,6 +30,10 @@ FAINTEST = 0.03
 GAIN = (0.5, 2.0)
 """Least and largest factor between the contrasts of a colour in two images."""
 
+COLOUR = 0.1
+"""Weight of the difference of mean colours beside that of shapes: a recoloured copy is one, but where nothing else
+differs, colour does."""
+
 LONGEST_STEP = 0.15
 """Largest change of a parameter in a step, in halves of the image's side."""
 
@@ -143,6 +147,7 @@ def align(
 
     Returns:
         The root mean square of what is left, over the window's contrast: 0 for the same picture, about 1 for another.
+        A different mean colour counts a tenth.
     """
     grid = window.grid()
     terms, map = _terms(grid), start.map()
@@ -164,7 +169,8 @@ class _Fit:
     def __init__(
         self, wanted: Float[Tensor, "p 3 q"], image: Float[Tensor, "p 9 s s"], terms: Float[Tensor, "t q"], points: int
     ) -> None:
-        self.wanted = wanted - wanted.mean(dim=2, keepdim=True)
+        self.colour = wanted.mean(dim=2)
+        self.wanted = wanted - self.colour[:, :, None]
         self.contrast = self.wanted.square().mean(dim=(1, 2)).sqrt() + FAINTEST
         self.image, self.terms, self.points = image, terms, points
 
@@ -175,12 +181,14 @@ class _Fit:
         pairs = len(map)
         places = (map @ self.terms).transpose(1, 2).reshape(pairs, self.points, self.points, 2)
         seen = F.grid_sample(self.image, places, align_corners=False, padding_mode="border").flatten(2)
-        seen = seen - seen.mean(dim=2, keepdim=True)
+        mean = seen.mean(dim=2, keepdim=True)
+        tint = (mean[:, :3, 0] - self.colour).square().mean(dim=1)
+        seen = seen - mean
         colours, across, down = torch.split(seen, 3, dim=1)
-        variance = colours.square().mean(dim=2, keepdim=True) + (FAINTEST / 2) ** 2
+        variance = colours.square().mean(dim=2, keepdim=True) + 1e-5
         gain = ((colours * self.wanted).mean(dim=2, keepdim=True) / variance).clamp(*GAIN)
         residual = self.wanted - gain * colours
-        left = residual.square().mean(dim=(1, 2)).sqrt() / self.contrast
+        left = (residual.square().mean(dim=(1, 2)) + COLOUR**2 * tint).sqrt() / self.contrast
         outside = (places.abs().amax(dim=3) > OUTSIDE).float().mean(dim=(1, 2))
         area = (map[:, 0, 0] * map[:, 1, 1] - map[:, 0, 1] * map[:, 1, 0]).abs()
         left = (left + outside).where((area > AREA[0]) & (area < AREA[1]), math.inf)

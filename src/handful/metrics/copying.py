@@ -53,7 +53,7 @@ BLOCK = 256
 CALIBRATED = 500
 """Training images, at most, that are compared with the others to set the limits."""
 
-EQUAL = 0.01
+EQUAL = 0.002
 """Added to every distance, as a share of contrast: smaller differences are rounding."""
 
 ZOOMS = (1.0, 1.15, 1.3)
