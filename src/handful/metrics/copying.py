@@ -33,9 +33,15 @@ COARSE = 16
 NEXT = 5
 """Training images after the nearest one whose median distance is the scale of a sample."""
 
+LEAST_SCALE = 0.25
+"""Least scale of a sample, as a share of the median one: the same photo four times in a folder hides no copy of it."""
+
 COPY = 0.4
 """Largest limit of the novelty of a copy. On no set of ours is a fresh image below it, unless it shows the same photo
 as a training image (docs/metrics.md)."""
+
+SAME = 0.1
+"""Novelty below which two training images are one photo, whatever the set."""
 
 TAIL = 1.6
 """Times the way from the median novelty of training images down to that of the nearest tenth, in logarithms, at which
@@ -151,8 +157,11 @@ class Originals:
         self.windows = [_Bank(small.float() / 255, window) for window in (WHOLE, *QUARTERS)]
         chosen = torch.tensor(evenly_spaced(range(len(small)), CALIBRATED))
         compared = self._compare(small[chosen], chosen, "comparing training images with each other")
-        self.limit = min(COPY, _usual(compared.novelty))
-        distinct = compared.parts[compared.novelty >= self.limit]
+        self.least_scale = LEAST_SCALE * float(compared.scale.median())
+        novelty = self._novelty(compared.distance, compared.scale)
+        apart = novelty[novelty >= SAME]
+        self.limit = min(COPY, _usual(apart)) if len(apart) else COPY
+        distinct = compared.parts[novelty >= self.limit]
         self.parts_limit = min(COPY, float(distinct.quantile(RARE)) / 2) if len(distinct) else 0.0
         self.among = self._judge(compared)
         """How near training images are to each other, for at most ``CALIBRATED`` of them."""
@@ -170,7 +179,7 @@ class Originals:
         """Return the ``count`` nearest training images of each sample, whole images against whole images."""
         samples = Smoothed(small.float() / 255, ZOOMS)
         near = self.windows[0].nearest(small, samples, self.images, max(count, NEXT + 1), None)
-        novelty = (near.distance[:, :count] + EQUAL) / (near.scale()[:, None] + EQUAL)
+        novelty = self._novelty(near.distance[:, :count], near.scale()[:, None])
         return Around(novelty, self.places[near.index[:, :count]], near.mirrored[:, :count])
 
     def _compare(self, small: UInt8[Tensor, "m 3 64 64"], own: Int64[Tensor, " m"] | None, task: str) -> _Comparison:
@@ -193,7 +202,8 @@ class Originals:
         rows = torch.arange(len(small))
         part, turned = (torch.stack([getattr(near, name)[:, 0] for near in quarters]) for name in ("index", "mirrored"))
         return _Comparison(
-            novelty=(whole.distance[:, 0] + EQUAL) / (whole.scale() + EQUAL),
+            distance=whole.distance[:, 0],
+            scale=whole.scale(),
             parts=(_mean_square(first) + EQUAL) / (_mean_square(scale) + EQUAL),
             index=self.places[whole.index[:, 0]],
             mirrored=whole.mirrored[:, 0],
@@ -201,11 +211,15 @@ class Originals:
             part_mirrored=turned[closest, rows],
         )
 
+    def _novelty(self, distance: Float64[Tensor, "*n"], scale: Float64[Tensor, "*#n"]) -> Float64[Tensor, "*n"]:
+        return (distance + EQUAL) / (scale.clamp(min=self.least_scale) + EQUAL)
+
     def _judge(self, compared: _Comparison) -> Matches:
-        whole = compared.novelty < self.limit
+        novelty = self._novelty(compared.distance, compared.scale)
+        whole = novelty < self.limit
         composite = (compared.parts < self.parts_limit) & ~whole
         return Matches(
-            novelty=compared.novelty,
+            novelty=novelty,
             parts=compared.parts,
             index=compared.part.where(composite, compared.index),
             mirrored=compared.part_mirrored.where(composite, compared.mirrored),
@@ -219,7 +233,8 @@ class Originals:
 class _Comparison:
     """What ``Matches`` come from; ``part`` is the training image of the quarter that is most alike."""
 
-    novelty: Float64[Tensor, " n"]
+    distance: Float64[Tensor, " n"]
+    scale: Float64[Tensor, " n"]
     parts: Float64[Tensor, " n"]
     index: Int64[Tensor, " n"]
     mirrored: Bool[Tensor, " n"]
