@@ -311,6 +311,8 @@ def test_a_study_compares_training_images_with_those_that_the_run_held_back(run,
             for other in answer["unseen"]
         ]
         assert stage["farther"] == pytest.approx(sum(pairs) / 9)
+        assert 0 <= stage["unseen_copied"] <= 1
+        assert 0 <= stage["training_copied"] <= 1
     assert json.loads((tmp_path / "study.json").read_text())["stages"] == answer["stages"]
     assert (tmp_path / "training.png").is_file()
     assert (tmp_path / "unseen.png").is_file()

@@ -105,7 +105,8 @@ def compare(call: Call) -> Answer:
     study = call("explore.study:study", images=call["photos"][0], effort=call("explore.project:Effort"))
     lines = [
         f"{row.stage}: {row.measure} {row.training:.3f} of training images, {row.unseen:.3f} of held-out images; "
-        f"held-out images are farther in {row.farther:.0%} of all pairs (50%: no difference)"
+        f"held-out images are farther in {row.farther:.0%} of all pairs (50%: no difference); copied: "
+        f"{row.training_copied:.0%} of the training images, {row.unseen_copied:.0%} of the others"
         for row in study.summaries
     ]
     lines.append(f"pictures and figures in {call['out']}")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import torch
+
 from handful.config.checks import checked
 from handful.config.choices import DistanceName
 from handful.config.geometry import Geometry
@@ -21,6 +23,7 @@ from handful.explore.likeness import load_distance
 from handful.explore.project import Effort, Projection
 from handful.files import printable, require_folder, write_json
 from handful.images.grid import write_png
+from handful.metrics.copying import Originals, thumbnails
 from handful.progress import Progress, shown_on
 from handful.records.settings import fit_of_run, read_settings
 from handful.sampling.load import load
@@ -43,6 +46,9 @@ class Summary:
     farther: float
     """Share of pairs of a training and an unseen image in which the unseen one is farther. 0.5: no memorisation. 1: the
     generator reproduces every training image better than any unseen one."""
+    training_copied: float
+    """Share of the pictures of training images that copy an image of either set, by the rule of ``evaluate``."""
+    unseen_copied: float
 
 
 @final
@@ -115,7 +121,9 @@ def study(
         photos = [*evenly_spaced(training, most), *evenly_spaced(unseen, most)]
         done = list(project_all(model, photos, perceptual, effort or Effort()))
     count = min(most, len(training))
-    result = Study(tuple(done[:count]), tuple(done[count:]), tuple(compare(done[:count], done[count:])))
+    originals = Originals(thumbnails(torch.stack([photo.image for photo in (*training, *unseen)])))
+    summaries = tuple(compare(done[:count], done[count:], originals))
+    result = Study(tuple(done[:count]), tuple(done[count:]), summaries)
     write_png(out / "training.png", sheet_of(result.training))
     write_png(out / "unseen.png", sheet_of(result.unseen))
     write_json(out / f"{FILE}.json", result.to_json())
@@ -153,8 +161,8 @@ def to_photos(dataset: Dataset, indices: Sequence[int] | None = None) -> list[Ph
     return [Photo(dataset.names[index], dataset.images[index]) for index in indices or range(len(dataset.images))]
 
 
-def compare(training: Sequence[Projection], unseen: Sequence[Projection]) -> list[Summary]:
-    """Compare the distances of each stage from two sets."""
+def compare(training: Sequence[Projection], unseen: Sequence[Projection], originals: Originals) -> list[Summary]:
+    """Compare the distances of each stage from two sets, and count the pictures that copy an image of either."""
     summaries = []
     for index, stage in enumerate(training[0].stages):
         name = "psnr" if stage.lpips is None else "lpips"
@@ -164,5 +172,10 @@ def compare(training: Sequence[Projection], unseen: Sequence[Projection]) -> lis
         pairs = [sign * (other - mine) for mine in sides[0] for other in sides[1]]
         farther = sum((pair > 0) + 0.5 * (pair == 0) for pair in pairs) / len(pairs)
         measure = {"psnr": "PSNR (dB)", "lpips": "LPIPS"}[name]
-        summaries.append(Summary(stage.name, measure, statistics.fmean(sides[0]), statistics.fmean(sides[1]), farther))
+        seen, other = (
+            originals.match(thumbnails(torch.stack([photo.stages[index].picture for photo in part]))).share
+            for part in (training, unseen)
+        )
+        means = statistics.fmean(sides[0]), statistics.fmean(sides[1])
+        summaries.append(Summary(stage.name, measure, *means, farther, seen, other))
     return summaries

@@ -45,7 +45,9 @@ class Reference:
             extractor: Computes features, which are cached. None leaves them out.
             second: Another network whose features are wanted.
         """
-        features, others = (None if network is None else cached_features(images, network) for network in (extractor, second))
+        features, others = (
+            None if network is None else cached_features(images, network) for network in (extractor, second)
+        )
         originals = Originals(torch.cat([thumbnails(batch) for batch in batches(images)]))
         return cls(images, features, originals, others)
 
