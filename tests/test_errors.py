@@ -27,3 +27,9 @@ def test_an_error_keeps_its_message_from_one_process_to_another(kind):
     error = pickle.loads(pickle.dumps(kind("--size 3: must be at least 32")))
     assert isinstance(error, HandfulError)
     assert error.on_command_line == "--size 3: must be at least 32"
+
+
+def test_lists_stand_below_a_message_and_names_cannot_break_its_lines():
+    error = UsageError("photos: 2 images cannot be read:\n  a.png: cut\n  b.png: cut\nhandful: \x1b[2Jdone")
+    lines = str(error).splitlines()
+    assert lines[1:] == ["  a.png: cut", r"  b.png: cut\nhandful: \x1b[2Jdone"]

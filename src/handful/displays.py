@@ -259,12 +259,8 @@ def display(terminal: Console | None = None) -> Bars | Lines | Notebook:
 
 
 def print_line(terminal: Console, text: str) -> None:
-    """Print text as it is, without markup and without breaking it at the terminal's width.
-
-    Characters that the terminal lacks, or would obey, are escaped.
-    """
-    encoding = terminal.encoding
-    shown = escaped(text, kept="\n").encode(encoding, "backslashreplace").decode(encoding)
+    """Print text without markup or broken lines. Characters that the terminal lacks, or would obey, are escaped."""
+    shown = escaped(text, kept="\n").encode(terminal.encoding, "backslashreplace").decode(terminal.encoding)
     terminal.print(shown, markup=False, highlight=False, soft_wrap=True)
 
 

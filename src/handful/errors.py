@@ -6,6 +6,9 @@ import re
 
 OPTION = re.compile(r"(?<![\w/-])--(no-)?([a-z]+(?:-[a-z]+)*)")
 
+ITEM = "\n  "
+"""What begins each item of a list in a message."""
+
 ARGUMENTS = {
     "class": "class_name",
     "from": "from_",
@@ -33,8 +36,8 @@ class HandfulError(Exception):
 
     @property
     def on_command_line(self) -> str:
-        """The message as it was written, with options, in one line that a terminal can show."""
-        return escaped(str(self.args[0]))
+        """The message as it was written, with options: a line that a terminal can show, and indented lists below it."""
+        return ITEM.join(map(escaped, str(self.args[0]).split(ITEM)))
 
     def __str__(self) -> str:
         return OPTION.sub(argument_of, self.on_command_line)

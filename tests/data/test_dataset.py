@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import stat
+import struct
+import sys
 import threading
 import time
 import warnings
@@ -17,7 +19,11 @@ from PIL import Image
 
 from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
+from handful.data.grey_bits import measure_bits
+from handful.data.order import natural_key
 from handful.data.photos import ENDINGS, Photos
+from handful.data.sources import open_photos
+from handful.data.survey import choose_channels, read_shapes
 from handful.errors import UsageError
 from handful.progress import Quiet, shown_on
 from pictures import BLUE, GREEN, RED, SMALL, noise, paint, pixel, reasons
@@ -284,3 +290,55 @@ def test_fewer_pictures_can_be_asked_for_and_are_evenly_spaced(folder):
     dataset = load_folder(folder, SMALL, most=5)
     assert (dataset.names, dataset.left_out) == (("a.png", "m1.png", "m3.png", "m5.png", "m7.png"), 5)
     assert load_folder(folder, SMALL).left_out == 0
+
+
+def test_nothing_of_pillow_and_its_libraries_is_printed_without_the_name_of_a_file(folder, monkeypatch, capfd):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    whole = io.BytesIO()
+    noise(16, 16).save(whole, "TIFF", compression="tiff_lzw")
+    data = whole.getvalue()
+    (folder / "cut.tif").write_bytes(data[: len(data) // 2])
+    (folder / "spoiled.tif").write_bytes(data[:100] + b"\xff" * 200 + data[300:])
+    (folder / "samples.tif").write_bytes(data.replace(struct.pack("<HHI", 277, 3, 1), struct.pack("<HHI", 277, 4, 1)))
+    with warnings.catch_warnings(record=True) as seen:
+        dataset = load_folder(folder, SMALL)
+        read_shapes(folder)
+        choose_channels(folder)
+        measure_bits(open_photos(folder), open_photos(folder).files)
+    assert {"cut.tif", "spoiled.tif"} <= set(reasons(dataset))
+    assert reasons(dataset)["cut.tif"] == "truncated"
+    assert [str(warning.message) for warning in seen] == []
+    assert capfd.readouterr().err == ""
+
+
+def test_lists_for_people_are_in_their_order_and_the_images_stay_in_that_of_bytes(folder):
+    for index in (10, 9, 1):
+        (folder / f"Bad{index}.png").touch()
+        paint(folder / f"m{index}.png")
+    dataset = load_folder(folder, SMALL)
+    assert [file.path.name for file in dataset.skipped] == ["Bad1.png", "Bad9.png", "Bad10.png"]
+    assert dataset.names == ("a.png", "m1.png", "m10.png", "m9.png", "z.png")
+    names = ["x", "b10", "B9", "a2b", "a10", "a002", "a2", "9" * 5000, "10"]
+    assert sorted(names, key=natural_key) == ["10", "9" * 5000, "a002", "a2", "a2b", "a10", "B9", "b10", "x"]
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(400)
+
+
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "IMG_1.jpg", "IMG_1"])
+def test_heic_is_named_with_the_remedy_where_its_package_is_missing(folder, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (folder / name).write_bytes(HEIC)
+    told = {name: "HEIC picture: pip install 'handful[heic]', or save it as JPEG"}
+    assert reasons(load_folder(folder, SMALL)) == told
+    for good in ("a.png", "z.png"):
+        (folder / good).unlink()
+    with pytest.raises(UsageError, match=r"pip install 'handful\[heic\]'"):
+        load_folder(folder, SMALL)
+
+
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "IMG_1", "IMG_1.mp4"])
+def test_a_jpeg_of_another_name_is_a_picture(folder, name):
+    (folder / name).write_bytes((paint(folder.parent / "x.jpg", RED)).read_bytes())
+    np.testing.assert_allclose(pixel(load_folder(folder, SMALL), name), RED, atol=3)
+    assert load_folder(folder, SMALL).ignored == {}

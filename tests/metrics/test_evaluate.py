@@ -262,6 +262,21 @@ def test_samples_that_do_not_do_are_refused(kind, message, photos, tmp_path):
         evaluate(make_bad(kind, tmp_path / "bad"), photos, progress=Quiet())
 
 
+@pytest.mark.parametrize("size", [None, 32])
+def test_all_bad_images_of_a_folder_are_named_at_once(photos, tmp_path, size, monkeypatch):
+    monkeypatch.setattr("handful.metrics.samples.BATCH", 2)
+    folder = draw_folder(tmp_path / "bad", 24)
+    bad = (2, 9, 10, 23)
+    for index in bad:
+        whole = (folder / f"{index:03d}.png").read_bytes()
+        (folder / f"{index:03d}.png").rename(folder / f"x{index}.png")
+        (folder / f"x{index}.png").write_bytes(whole[:10] if size is None else whole[:-30])
+    with pytest.raises(UsageError, match="4 images cannot be read; remove or repair") as caught:
+        evaluate(folder, photos, size=size, progress=Quiet())
+    names = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert names == [f"x{index}.png" for index in bad]
+
+
 def test_images_of_several_sizes_are_compared_at_the_size_that_is_given(photos, tmp_path):
     mixed = make_bad("sizes", tmp_path / "mixed")
     result = evaluate(mixed, photos, size=16, progress=Quiet())

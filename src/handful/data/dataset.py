@@ -211,8 +211,7 @@ def map_in_threads(work: Callable[[Item], Result], items: Sequence[Item], task: 
     show = partial(advance, task) if task is not None else None
     # Warning filters belong to the process, so they are set here and not in the threads. What Pillow warns of (very
     # large pictures, odd EXIF blocks, palettes) is either handled or comes back as an error.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             futures = [pool.submit(work, item) for item in items]
             for done, _ in enumerate(as_completed(futures), start=1):

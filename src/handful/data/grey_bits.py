@@ -6,6 +6,7 @@ The brightest pixel of the whole set tells, so that all pictures are scaled alik
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,11 +35,12 @@ def bits_of_set(largest: Iterable[int | None]) -> int:
 def measure_bits(photos: Photos, files: Sequence[Path]) -> int:
     """Return the number of bits, from files of which only the headers are read unless they are 16-bit grey."""
     largest = []
-    for file in files:
-        try:
-            data = photos.read(file)
-            if header(data).mode.startswith("I"):
-                largest.append(decode_picture(data, 1, 1).largest)
-        except Exception:  # As in decoding; what cannot be read is reported when it is loaded.
-            continue
+    with warnings.catch_warnings(action="ignore"):
+        for file in files:
+            try:
+                data = photos.read(file)
+                if header(data).mode.startswith("I"):
+                    largest.append(decode_picture(data, 1, 1).largest)
+            except Exception:  # As in decoding; what cannot be read is reported when it is loaded.
+                continue
     return bits_of_set(largest)

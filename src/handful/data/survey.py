@@ -58,13 +58,14 @@ def read_shapes(folder: Path) -> list[Shape]:
     """Return the upright heights and widths of the images of a source. Unreadable files are passed over."""
     photos = open_photos(folder)
     shapes = []
-    for file in evenly_spaced(photos.files, MEASURED_IMAGES):
-        try:
-            with photos.open(file) as opened:
-                width, height = upright_size(opened)
-        except Exception:  # As in decoding; what cannot be read is reported when it is loaded.
-            continue
-        shapes.append((height, width))
+    with warnings.catch_warnings(action="ignore"):
+        for file in evenly_spaced(photos.files, MEASURED_IMAGES):
+            try:
+                with photos.open(file) as opened:
+                    width, height = upright_size(opened)
+            except Exception:  # As in decoding; what cannot be read is reported when it is loaded.
+                continue
+            shapes.append((height, width))
     return shapes
 
 
@@ -72,8 +73,7 @@ def choose_channels(folder: Path) -> tuple[Channels, str]:
     """Return the number of channels that the images of a source need, and the reason if it is not 3."""
     photos = open_photos(folder)
     coloured, transparent, decoded = 0, 0, 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         for file in evenly_spaced(photos.files, DECODED_IMAGES):
             try:
                 image = decode(photos.read(file), THUMBNAIL_PIXELS, 4)

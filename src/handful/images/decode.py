@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import IO, cast
@@ -18,10 +17,8 @@ from handful.images import colours
 from handful.images.formats import DECODERS, HEAD_BYTES, UnusableError, kind_of
 from handful.images.mark import is_marked
 from handful.images.png import open_png
+from handful.images.quiet import silence_decoders
 from handful.images.tiff import DECLARED_BITS, open_tiff
-
-# Pillow logs some of what it raises as well. Without a handler, Python would print that, without a file's name.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
 # an unrelated tag is corrupt.
@@ -136,6 +133,7 @@ def resize(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "c h w"]
 
 def _open(data: bytes) -> Image.Image:
     """Open a picture file by its kind. The pixels may not have been decoded yet."""
+    silence_decoders()
     kind = kind_of(data[:HEAD_BYTES])
     if kind is None:
         return Image.open(io.BytesIO(data), formats=DECODERS)
@@ -154,6 +152,7 @@ def _open(data: bytes) -> Image.Image:
 
 def _open_header(file: BufferedIOBase) -> Image.Image:
     """Open a picture file without decoding it, where Pillow can."""
+    silence_decoders()
     try:
         return Image.open(cast(IO[bytes], file), formats=DECODERS)
     except Image.DecompressionBombError:

@@ -250,6 +250,8 @@ def open_tiff(data: bytes) -> Image.Image:
         Exception: It is damaged.
     """
     page = Page.of(data)
+    if page.size == (0, 0):
+        raise OSError("truncated")  # the tags often stand at the end
     if page.is_camera_raw():
         raise UnusableError(RAW.name, RAW.remedy)
     if page.is_misread():

@@ -18,7 +18,7 @@ from handful.config.text import is_photos
 from handful.data.classes import class_folders
 from handful.data.dataset import decode_files, map_in_threads
 from handful.data.grey_bits import measure_bits
-from handful.data.order import evenly_spaced
+from handful.data.order import evenly_spaced, natural_key
 from handful.data.photos import Photos, SkippedFile
 from handful.data.reasons import skipped
 from handful.data.sources import open_photos
@@ -152,6 +152,7 @@ def refuse(photos: Photos, bad: Sequence[SkippedFile]) -> NoReturn:
     Raises:
         UsageError: naming them.
     """
+    bad = sorted(bad, key=lambda file: natural_key(file.name))
     named = "".join(f"\n  {file}" for file in bad[:NAMED_FILES])
     more = f"\n  and {len(bad) - NAMED_FILES} more" if len(bad) > NAMED_FILES else ""
     count = f"{len(bad)} images cannot" if len(bad) > 1 else "1 image cannot"

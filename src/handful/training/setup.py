@@ -20,6 +20,7 @@ from handful.data.checkup.terminal import one_line
 from handful.data.classes import find_classes
 from handful.data.content import require_content
 from handful.data.dataset import Dataset, load_folder
+from handful.data.order import natural_key
 from handful.data.sources import open_photos
 from handful.data.training_set import TrainingSet
 from handful.files import printable
@@ -130,7 +131,7 @@ def describe(dataset: Dataset, config: TrainConfig) -> None:
     note(f"{len(dataset.images)} images from {printable(config.images)}, at {size}, {kind}")
     list_files("skipped", [str(problem) for problem in dataset.skipped])
     list_files("passed over", [str(passed) for passed in dataset.passed_over])
-    list_files(f"enlarged, smaller than {size}", [printable(name) for name in dataset.small])
+    list_files(f"enlarged, smaller than {size}", [printable(name) for name in sorted(dataset.small, key=natural_key)])
     if dataset.ignored:
         endings = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in dataset.ignored.items())
         note(f"files that are not pictures, by ending: {endings}")

@@ -207,6 +207,7 @@ def quick_check(dataset: Dataset, config: TrainConfig) -> list[Finding]:
         return preview_of(dataset.names[index], to_image(dataset.images[index, :, ::stride, ::stride]))
 
     previews = map_in_threads(preview, evenly_spaced(range(len(dataset.images)), QUICK_CHECK_IMAGES))
+    previews.sort(key=lambda preview: natural_key(preview.name))
     crop = size_rules.better_size(read_shapes(config.images), config.shape) if config.fit == "crop" else None
     findings = [file_rules.few_images(len(dataset.images)), crop, *check_pixels(previews)]
     return [finding for finding in findings if finding is not None]
