@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from handful.config.geometry import Geometry
 from handful.data.dataset import load_folder
-from handful.metrics import copying
+from handful.metrics import copying, lookalikes
 from handful.metrics.copying import COPY, Originals, thumbnails
 
 PATH = Path(__file__).parents[2] / "benchmarks/disguised_copies.py"
@@ -112,7 +112,7 @@ def test_a_picture_does_not_depend_on_the_others_in_its_batch(originals, trainin
 
 def test_of_a_large_set_evenly_spaced_images_are_compared(training, monkeypatch):
     monkeypatch.setattr(copying, "COMPARED", 12)
-    monkeypatch.setattr(copying, "BLOCK", 5)
+    monkeypatch.setattr(lookalikes, "BLOCK", 5)
     some = Originals(training)
     matches = some.match(training)
     assert matches.share == pytest.approx(0.5)
@@ -122,11 +122,11 @@ def test_of_a_large_set_evenly_spaced_images_are_compared(training, monkeypatch)
 
 def test_the_nearest_come_first_and_begin_with_the_match(originals):
     samples = blobs(4, seed=3)
-    around, matches = originals.around(samples, copying.NEXT + 1), originals.match(samples)
+    around, matches = originals.around(samples, lookalikes.NEXT + 1), originals.match(samples)
     assert torch.equal(around.index[:, 0], matches.index)
     torch.testing.assert_close(around.novelty[:, 0], matches.novelty, atol=1e-4, rtol=1e-3)
     assert (around.novelty.diff(dim=1) >= 0).all()
-    assert all(len(set(row)) == copying.NEXT + 1 for row in around.index.tolist())
+    assert all(len(set(row)) == lookalikes.NEXT + 1 for row in around.index.tolist())
 
 
 def test_likeness_orders_copies_before_others(originals, training):

@@ -16,22 +16,17 @@ from typing import final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 from torch import Tensor
 
 from handful.data.order import evenly_spaced
 from handful.images.channels import over_white
-from handful.metrics.alignment import Smoothed, Start, Window, align
+from handful.metrics.alignment import Smoothed, Window
+from handful.metrics.lookalikes import NEXT, ZOOMS, Bank
 from handful.progress import advance
 
 SIDE = 64
 """Side in pixels of the images that are compared."""
-
-COARSE = 16
-"""Side in pixels of the images among which those to be aligned are chosen."""
-
-NEXT = 5
-"""Training images after the nearest one whose median distance is the scale of a sample."""
 
 LEAST_SCALE = 0.25
 """Least scale of a sample, as a share of the median one: the same photo four times in a folder hides no copy of it."""
@@ -53,19 +48,11 @@ RARE = 0.01
 COMPARED = 5_000
 """Training images, at most, among which originals are searched: 2 GB of memory. Of more, evenly spaced ones."""
 
-BLOCK = 256
-"""Training images compared at once."""
-
 CALIBRATED = 500
 """Training images, at most, that are compared with the others to set the limits."""
 
 EQUAL = 0.002
 """Added to every distance, as a share of contrast: smaller differences are rounding."""
-
-ZOOMS = (1.0, 1.15, 1.3)
-
-SHIFTS = (-0.24, -0.12, 0.0, 0.12, 0.24)
-"""In halves of a side."""
 
 WHOLE = Window(-0.75, 0.75, -0.75, 0.75, 16)
 """Its margin holds what a shift brought in."""
@@ -154,7 +141,7 @@ class Originals:
         """Index of each image compared among all that were given."""
         small = small[self.places]
         self.images = Smoothed(small.float() / 255)
-        self.windows = [_Bank(small.float() / 255, window) for window in (WHOLE, *QUARTERS)]
+        self.windows = [Bank(small.float() / 255, window) for window in (WHOLE, *QUARTERS)]
         chosen = torch.tensor(evenly_spaced(range(len(small)), CALIBRATED))
         compared = self._compare(small[chosen], chosen, "comparing training images with each other")
         self.least_scale = LEAST_SCALE * float(compared.scale.median())
@@ -251,69 +238,3 @@ def _usual(novelty: Float64[Tensor, " n"]) -> float:
     """Return a novelty that hardly any of these images would be below, if most of them are no copies."""
     low, middle = novelty.quantile(torch.tensor([0.1, 0.5], dtype=novelty.dtype)).tolist()
     return float(middle * (low / middle) ** TAIL)
-
-
-@final
-@dataclass(frozen=True)
-class _Near:
-    """The training images nearest to a window of each of b samples, nearest first."""
-
-    distance: Float64[Tensor, "b k"]
-    index: Int64[Tensor, "b k"]
-    mirrored: Bool[Tensor, "b k"]
-
-    def scale(self) -> Float64[Tensor, " b"]:
-        """Return the median distance to those after the first; one or two of the same photo do not make it small."""
-        return self.distance[:, 1 : NEXT + 1].median(dim=1).values
-
-
-@final
-class _Bank:
-    """What a window of a copy can look like: the window of each training image, mirrored or not, zoomed and shifted."""
-
-    def __init__(self, images: Float[Tensor, "n 3 s s"], window: Window) -> None:
-        self.window = window
-        points = max(6, round(COARSE * (window.bottom - window.top) / 2))
-        self.grid = Window(window.top, window.bottom, window.left, window.right, points).grid()
-        ways = [(s, z, d, a) for s in (1.0, -1.0) for z in ZOOMS for d in SHIFTS for a in SHIFTS]
-        self.ways = torch.tensor(ways)
-        coarse = F.adaptive_avg_pool2d(images, COARSE)
-        rows = []
-        for sign, zoom, down, across in ways:
-            places = torch.stack([sign * (self.grid[0] / zoom + across), self.grid[1] / zoom + down], dim=-1)
-            rows.append(_row(coarse, places).half())
-        self.rows = torch.stack(rows, dim=1)
-        self.lengths = torch.cat([block.float().square().sum(dim=2) for block in torch.split(self.rows, BLOCK)])
-
-    def nearest(
-        self,
-        small: UInt8[Tensor, "b 3 64 64"],
-        samples: Smoothed,
-        images: Smoothed,
-        count: int,
-        own: Int64[Tensor, " b"] | None,
-    ) -> _Near:
-        """Choose the images most like each sample at the coarse size, align the sample with them, and sort them."""
-        wanted = _row(F.adaptive_avg_pool2d(small.float() / 255, COARSE), self.grid.movedim(0, -1))
-        blocks = []
-        for rows, lengths in zip(torch.split(self.rows, BLOCK), torch.split(self.lengths, BLOCK), strict=True):
-            like = (wanted @ rows.float().flatten(0, 1).T).view(len(wanted), len(rows), -1)
-            blocks.append((lengths - 2 * like).min(dim=2))  # the length of the sample's own row is common to all
-        least, way = (torch.cat(values, dim=1) for values in zip(*blocks, strict=True))
-        if own is not None:
-            least[torch.arange(len(own)), own] = torch.inf
-        count = min(count, len(self.rows) - (own is not None))
-        index = least.topk(count, largest=False).indices
-        ways = self.ways[way.gather(1, index)].flatten(0, 1)
-        sample = torch.arange(len(small)).repeat_interleave(count)
-        distance = align(samples, sample, images, index.flatten(), Start(*ways.unbind(dim=1)), self.window)
-        distance, order = distance.double().view(-1, count).sort(dim=1)
-        mirrored = (ways[:, 0] < 0).view(-1, count)
-        return _Near(distance, index.gather(1, order), mirrored.gather(1, order))
-
-
-def _row(images: Float[Tensor, "n 3 s s"], places: Float[Tensor, "p p 2"]) -> Float[Tensor, "n d"]:
-    """Return what images show at some places, each colour less its mean and over its contrast."""
-    seen = F.grid_sample(images, places.expand(len(images), -1, -1, -1), align_corners=False, padding_mode="border")
-    seen = seen - seen.mean(dim=(2, 3), keepdim=True)
-    return (seen / (seen.square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.04)).flatten(1)
