@@ -1,6 +1,7 @@
 """Hundreds of odd files: each has the colours that its maker meant, or is refused in words."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from handful.config.geometry import Geometry
 from handful.data.checkup.examine import check
 from handful.data.dataset import Dataset, load_folder
 from odd.case import Odd
-from odd.folder import write
+from odd.folder import table, write
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,8 @@ def test_check_takes_and_refuses_the_same_files(odd, tmp_path):
     folder = check(tmp_path, 64, "squash").folder
     assert {file.name for file in folder.files} == set(dataset.names)
     assert {str(file) for file in folder.skipped} == {str(file) for file in dataset.skipped}
+
+
+def test_the_document_has_the_table_of_these_files():
+    pytest.importorskip("pillow_heif")
+    assert table() in (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")

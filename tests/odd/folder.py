@@ -1,4 +1,4 @@
-"""Write the odd files into a folder, or print them as a table: ``python tests/odd/folder.py FOLDER`` or ``--table``."""
+"""Write the odd files: ``python tests/odd/folder.py FOLDER``. Without a folder, count them in a table."""
 
 import sys
 from pathlib import Path
@@ -43,7 +43,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--table"]:
-        print(table())
-    else:
-        print(len(write(Path(sys.argv[1]))), "files")
+    print(f"{len(write(Path(sys.argv[1])))} files" if sys.argv[1:] else table())
