@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from handful.metrics import diversity
-from handful.metrics.diversity import log_vendi, relative_variety
+from handful.metrics.diversity import likenesses, log_vendi, relative_variety
 
 
 def cloud(n: int, d: int, seed: int) -> torch.Tensor:
@@ -17,16 +17,16 @@ def cloud(n: int, d: int, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kinds", [1, 3, 12])
-def test_it_counts_orthogonal_kinds(kinds):
-    rows = torch.eye(12, dtype=torch.float64)[torch.arange(24) % kinds]
-    assert log_vendi(rows).exp() == pytest.approx(kinds)
+def test_it_counts_kinds_that_have_nothing_in_common(kinds):
+    rows = 100 * torch.eye(12, dtype=torch.float64)[torch.arange(24) % kinds]
+    assert log_vendi(likenesses(rows, 1.0)).exp() == pytest.approx(kinds)
 
 
 def test_it_is_the_entropy_of_the_spectrum_of_the_kernel():
     rows = cloud(9, 5, 0)
-    cosines = torch.tensor([[float(torch.cosine_similarity(a, b, dim=0)) for b in rows] for a in rows])
-    values = [value for value in torch.linalg.svdvals(cosines / 9).tolist() if value > 1e-9]
-    assert float(log_vendi(rows)) == pytest.approx(-sum(value * math.log(value) for value in values), rel=1e-4)
+    kernel = torch.tensor([[math.exp(-float((a - b).square().sum()) / (2 * 0.7**2)) for b in rows] for a in rows])
+    values = torch.linalg.svdvals(kernel / 9).tolist()
+    assert float(log_vendi(likenesses(rows, 0.7))) == pytest.approx(-sum(v * math.log(v) for v in values), rel=1e-4)
 
 
 @pytest.mark.parametrize(("n", "m"), [(40, 40), (120, 40)])
@@ -41,10 +41,18 @@ def test_repeated_and_alike_rows_are_less_varied():
     reference, fresh = cloud(100, 60, 0), cloud(100, 60, 1)
     versions = {times: fresh[: 100 // times].repeat(times, 1) for times in (2, 10, 100)}
     half, tenth, one = (relative_variety(rows, reference)[0] for rows in versions.values())
-    assert 0.85 > half > 0.5 > tenth > 0.1 > one
-    alike = fresh[:1] + 0.01 * fresh
-    assert relative_variety(alike, reference)[0] < 0.1
+    assert half == pytest.approx(0.5, abs=0.1)
+    assert tenth == pytest.approx(0.1, abs=0.04)
+    assert one < 0.03
+    assert relative_variety(fresh[:1] + 0.1 * fresh, reference)[0] < 0.05
     assert relative_variety(fresh[:1].expand(100, -1), reference) == pytest.approx((one, 0), abs=0.01)
+
+
+def test_what_all_samples_have_in_common_changes_nothing():
+    reference, fresh = cloud(50, 60, 0), cloud(50, 60, 1)
+    expected = relative_variety(fresh, reference)
+    assert relative_variety(fresh + 3 * cloud(1, 60, 2), reference) == pytest.approx(expected)
+    assert relative_variety(fresh * 7, reference * 7) == pytest.approx(expected)
 
 
 def test_a_folder_whose_equal_images_follow_each_other_is_as_varied_as_one_whose_do_not():
@@ -64,10 +72,10 @@ def test_sets_are_no_larger_than_the_limit(monkeypatch):
     monkeypatch.setattr(diversity, "MAX_VENDI_ROWS", 25)
     sizes = []
     usual = diversity.log_vendi
-    monkeypatch.setattr(diversity, "log_vendi", lambda rows: (sizes.append(len(rows)), usual(rows))[1])
+    monkeypatch.setattr(diversity, "log_vendi", lambda likeness: (sizes.append(len(likeness)), usual(likeness))[1])
     relative_variety(cloud(100, 20, 0), cloud(90, 20, 1))
     assert max(sizes) == 25
 
 
-def test_equal_reference_rows_are_of_one_kind():
-    assert relative_variety(torch.ones(9, 4, dtype=torch.float64), torch.ones(9, 4, dtype=torch.float64))[0] == 1
+def test_equal_reference_rows_have_no_finite_variety():
+    assert relative_variety(cloud(9, 4, 0), torch.ones(9, 4, dtype=torch.float64)) == (math.inf, math.inf)

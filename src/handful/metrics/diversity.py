@@ -22,6 +22,9 @@ MAX_VENDI_ROWS = 500
 
 JACKKNIFE_GROUPS = 20
 
+ALIKE = 0.4
+"""Width of the Gaussian of a distance, in mean distances, that says how alike two rows are; dev/log-2026-11.md."""
+
 
 @torch.no_grad()
 def mean_lpips(perceptual: Perceptual, images: UInt8[Tensor, "n c h w"], pairs: int, task: str) -> float:
@@ -53,11 +56,11 @@ def relative_spread(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, 
 def relative_variety(samples: Float64[Tensor, "n d"], reference: Float64[Tensor, "m d"]) -> tuple[float, float]:
     """Return the Vendi score of samples over that of the reference, and its standard error.
 
-    The Vendi score is the number of different rows that a set amounts to: n for orthogonal rows, 1 for equal ones. Rows
-    are compared by the cosine of their differences from the reference's mean, so that a set of alike images is alike
-    however far it is from the reference. The score grows with the number of rows: all sets have as many as the
-    reference, or as there are samples if those are fewer. The result is the mean over as many such sets of samples as
-    there are.
+    The Vendi score is the number of different rows that a set amounts to: n if all differ, 1 if all are equal. The
+    likeness of two rows is a Gaussian of their distance, as wide as ``ALIKE`` of the mean distance in the reference. So
+    what all samples have in common, as blur or grain, changes little. The score grows with the number of rows: all sets
+    have as many as the reference, or as there are samples if those are fewer. The result is the mean over as many such
+    sets of samples as there are. Infinite if all reference rows are equal.
 
     Raises:
         ValueError: A set has fewer than 3 rows.
@@ -69,28 +72,36 @@ def relative_variety(samples: Float64[Tensor, "n d"], reference: Float64[Tensor,
     count = min(len(samples), len(reference), MAX_VENDI_ROWS)
     random = torch.Generator().manual_seed(SEED)
     # Shuffled, so that images of one class, or repeated ones, do not come into one set.
-    centred, own = (
-        (rows - reference.mean(dim=0))[torch.randperm(len(rows), generator=random)] for rows in (samples, reference)
-    )
-    sets = [centred[start : start + count] for start in range(0, len(centred) - count + 1, count)]
-    share = torch.stack([log_vendi(rows) for rows in sets]).exp().mean() / log_vendi(own[:count]).exp()
-    variance = vendi_variance(sets[0]) / len(sets) + vendi_variance(own[:count])
+    samples, reference = (rows[torch.randperm(len(rows), generator=random)] for rows in (samples, reference))
+    own = reference[:count]
+    width = ALIKE * float(torch.pdist(own).mean())
+    if width == 0:
+        return math.inf, math.inf
+    sets = [likenesses(samples[start : start + count], width) for start in range(0, len(samples) - count + 1, count)]
+    unit = likenesses(own, width)
+    share = torch.stack([log_vendi(likeness) for likeness in sets]).exp().mean() / log_vendi(unit).exp()
+    variance = vendi_variance(sets[0]) / len(sets) + vendi_variance(unit)
     return float(share), float(share * variance.sqrt())
 
 
-def log_vendi(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, ""]:
-    """Return the entropy of the eigenvalues of the matrix of the cosines between rows, divided by their number."""
-    directions = torch.nn.functional.normalize(rows, dim=1)
-    eigenvalues: Tensor = torch.linalg.eigvalsh(directions @ directions.T / len(rows))
+def likenesses(rows: Float64[Tensor, "n d"], width: float) -> Float64[Tensor, "n n"]:
+    """Return the likeness of each pair of rows, 0 to 1."""
+    return torch.exp(-torch.cdist(rows, rows).square() / (2 * width**2))
+
+
+def log_vendi(likeness: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:
+    """Return the entropy of the eigenvalues of the likenesses over their number."""
+    eigenvalues: Tensor = torch.linalg.eigvalsh(likeness / len(likeness))
     entropy: Tensor = torch.special.entr(eigenvalues.clamp(min=0)).sum()
     return entropy
 
 
-def vendi_variance(rows: Float64[Tensor, "n d"]) -> Float64[Tensor, ""]:
+def vendi_variance(likeness: Float64[Tensor, "n n"]) -> Float64[Tensor, ""]:
     """Return the variance of ``log_vendi``, by leaving out a group of rows at a time."""
-    groups = min(JACKKNIFE_GROUPS, len(rows))
-    group = torch.arange(len(rows)) % groups
-    left = torch.stack([log_vendi(rows[group != number]) for number in range(groups)])
+    groups = min(JACKKNIFE_GROUPS, len(likeness))
+    group = torch.arange(len(likeness)) % groups
+    kept = [(group != number).nonzero()[:, 0] for number in range(groups)]
+    left = torch.stack([log_vendi(likeness[rows][:, rows]) for rows in kept])
     return (groups - 1) * left.var(correction=0)
 
 
