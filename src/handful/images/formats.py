@@ -114,9 +114,8 @@ def kind_of(head: bytes) -> Kind | None:
     """Return the kind of a file with these first bytes; None if they are of no known kind."""
     if head[8:10] == b"CR" and head.startswith(b"II"):
         return RAW
-    for start, kind in BY_START.items():
-        if head.startswith(start):
-            return kind
+    if head.startswith(tuple(BY_START)):
+        return next(kind for start, kind in BY_START.items() if head.startswith(start))
     if head[4:8] == b"ftyp":
         return kind_of_brands(head)
     if head.startswith(b"RIFF"):

@@ -38,7 +38,7 @@ PREMULTIPLIED, STRAIGHT = 1, 2
 
 DNG_VERSION, NEW_SUBFILE_TYPE = 50706, 254
 
-SAVE_AS = "save it as 8- or 16-bit grey or RGB"
+SAVE_AS = "if it is not damaged, save it as 8- or 16-bit grey or RGB"
 
 DECLARED_BITS = "bits"
 """Key in ``Image.info`` of a grey picture whose file says that its values have fewer than 16 bits."""
