@@ -1,12 +1,16 @@
 """Files are whole or not there."""
 
 import os
+import pwd
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from handful.compute.compiling import keep_compile_cache
 from handful.data.photos import SkippedFile
-from handful.files import printable, replacing, sweep, write_json
+from handful.files import cache_folder, is_readable, printable, replacing, sweep, write_json
+from handful.networks.pretrained import weights
 
 
 def fail_half_way(path):
@@ -68,3 +72,50 @@ def test_a_sweep_follows_no_link(tmp_path):
     sweep(run, ["step-*"])
     assert not list(run.iterdir())
     assert (tmp_path / "elsewhere" / "file").exists()
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """A user without a home and without a name, as in some containers."""
+    for name in (
+        "HOME",
+        "HANDFUL_CACHE",
+        "XDG_CACHE_HOME",
+        "USERPROFILE",
+        "LOGNAME",
+        "USER",
+        "TORCHINDUCTOR_CACHE_DIR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(*arguments):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(pwd, "getpwnam", nobody)
+
+
+@pytest.mark.usefixtures("no_home")
+def test_without_a_home_caches_lie_among_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert cache_folder().is_relative_to(tmp_path)
+    assert weights.find(weights.VGG16) is None
+    keep_compile_cache()
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(tmp_path)
+
+
+def test_a_home_that_cannot_be_looked_at_is_passed_over(tmp_path, monkeypatch):
+    """Root may look at everything, so the system is asked to refuse."""
+
+    def refuse(path, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("HANDFUL_CACHE", "/root/forbidden")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert not is_readable(Path("/root/forbidden/file"))
+    assert weights.find(weights.VGG16, None) is None
+    keep_compile_cache()
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(tmp_path)

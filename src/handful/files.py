@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -174,10 +175,32 @@ def remove(path: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder for files that can be created again: ``$HANDFUL_CACHE``, or one in the user's cache folder."""
+    """Return the folder for files that can be created again: ``$HANDFUL_CACHE``, or one in the user's cache folder.
+
+    For a user without a home, as in some containers, one in the folder for temporary files. It may not be writable.
+    """
     if os.environ.get("HANDFUL_CACHE"):
-        return Path(os.environ["HANDFUL_CACHE"]).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handful"
+        return expanded(Path(os.environ["HANDFUL_CACHE"]))
+    return expanded(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "handful"
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with the user's home in place of ``~``, or a temporary folder where no home is known."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return temporary_home().joinpath(*path.parts[1:])
+
+
+def temporary_home() -> Path:
+    """Return a folder among those for temporary files that takes the place of a home."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"home-of-{user}"
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a file is there and may be read. What cannot be looked at is passed over."""
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113 - Path.is_file raises in another's folder
 
 
 def printable(path: Path | str) -> str:

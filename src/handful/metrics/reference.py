@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handful.compute.tensor_files import open_tensors, write_tensors
 from handful.errors import UsageError
-from handful.files import cache_folder, replacing
+from handful.files import cache_folder, is_readable, replacing
 from handful.metrics.copying import Originals, thumbnails
 from handful.metrics.features import Extractor
 from handful.metrics.gather import BATCH, batches
@@ -55,7 +55,7 @@ class Reference:
 def cached_features(images: UInt8[Tensor, "n c h w"], extractor: Extractor) -> Float64[Tensor, "n d"]:
     """Return the features of images, from the cache if they are there."""
     path = cache_file(images, extractor)
-    if path.is_file():
+    if is_readable(path):
         try:
             with open_tensors(path, FORMAT, "a cache of features") as file:
                 shapes = {shape[0] for _, shape in file.layout.values()}

@@ -13,7 +13,7 @@ from handful.config.text import option, title
 from handful.config.train import TrainConfig, size_in_words
 from handful.data.dataset import Dataset
 from handful.displays import duration
-from handful.files import printable
+from handful.files import expanded, printable
 from handful.images.channels import CHANNEL_NAMES
 from handful.metrics.results import Evaluation
 from handful.metrics.scores import SPECS
@@ -123,7 +123,7 @@ class Redactor:
 
     def __init__(self, folders: Iterable[Path | None]) -> None:
         """Shorten these folders to their last part, and the home folder to ``~``."""
-        names = {folder: title(folder) for folder in folders if folder is not None} | {Path.home(): "~"}
+        names = {folder: title(folder) for folder in folders if folder is not None} | {expanded(Path("~")): "~"}
         self.names: dict[str, str] = {}
         for folder, name in names.items():
             for path in (folder, folder.absolute(), folder.resolve()):

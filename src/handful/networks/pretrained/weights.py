@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from handful.errors import MissingWeightsError, WeightsError
+from handful.files import expanded, is_readable
 from handful.progress import advance
 
 VGG16 = "vgg16-397923af.pth"
@@ -149,7 +150,7 @@ def find(name: str, folder: Path | None = None) -> Path | None:
     """
     entry = TABLE[name]
     for path in _candidates(entry, folder):
-        if path.is_file():
+        if is_readable(path):
             _check(entry, path, folder)
             return path
     return None
@@ -177,14 +178,14 @@ def own_folder(folder: Path | None) -> Path | None:
         folder, source = Path(os.environ[FOLDER_VARIABLE]), f"${FOLDER_VARIABLE}"
     if folder is None:
         return None
-    folder = folder.expanduser()
-    if not folder.is_dir():
+    folder = expanded(folder)
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises in another's folder
         raise WeightsError(f"{source} is {folder}, which is not a folder. Create it, or name one that exists.")
     return folder
 
 
 def _cache_folder() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
+    return expanded(Path(torch.hub.get_dir())) / "checkpoints"
 
 
 def _digest(path: Path) -> str:
