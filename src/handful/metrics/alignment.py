@@ -9,13 +9,14 @@ Source: image registration by Gauss-Newton steps on the parameters of a map (Luc
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 SMOOTHING = (2.5, 1.0)
@@ -76,6 +77,12 @@ class Smoothed:
         self.levels = [
             torch.stack([_blurred(images, deviation * zoom).half() for zoom in zooms]) for deviation in SMOOTHING
         ]
+
+    def of(self, chosen: Bool[Tensor, " n"]) -> Smoothed:
+        """Return some of the images."""
+        part = copy.copy(self)
+        part.levels = [level[:, chosen] for level in self.levels]
+        return part
 
     def choose(self, level: int, index: Int64[Tensor, " p"], zoom: Float[Tensor, " p"]) -> Float[Tensor, "p 3 s s"]:
         """Return images of these indices, blurred for these zooms."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from handful.data.order import evenly_spaced
 from handful.images.channels import over_white
 from handful.metrics.alignment import Smoothed, Window
-from handful.metrics.lookalikes import NEXT, ZOOMS, Bank
+from handful.metrics.lookalikes import NEXT, ZOOMS, Bank, Lookalikes
 from handful.progress import advance
 
 SIDE = 64
@@ -63,6 +63,9 @@ QUARTERS = (
     Window(0.08, 0.92, -0.92, -0.08, 16),
     Window(0.08, 0.92, 0.08, 0.92, 16),
 )
+
+SUSPECT = 0.8
+"""Novelty of the quarters, before they are aligned, from which they are not: no copy comes near it."""
 
 BATCH = 64
 """Samples compared at once: pairs of them and their nearest training images take some 100 MB."""
@@ -165,7 +168,8 @@ class Originals:
     def around(self, small: UInt8[Tensor, "m 3 64 64"], count: int) -> Around:
         """Return the ``count`` nearest training images of each sample, whole images against whole images."""
         samples = Smoothed(small.float() / 255, ZOOMS)
-        near = self.windows[0].nearest(small, samples, self.images, max(count, NEXT + 1), None)
+        near = self.windows[0].candidates(small, max(count, NEXT + 1), None)
+        near = self.windows[0].align(near, samples, self.images)
         novelty = self._novelty(near.distance[:, :count], near.scale()[:, None])
         return Around(novelty, self.places[near.index[:, :count]], near.mirrored[:, :count])
 
@@ -182,20 +186,25 @@ class Originals:
 
     def _compare_batch(self, small: UInt8[Tensor, "b 3 64 64"], own: Int64[Tensor, " b"] | None) -> _Comparison:
         samples = Smoothed(small.float() / 255, ZOOMS)
-        whole, *quarters = (bank.nearest(small, samples, self.images, NEXT + 1, own) for bank in self.windows)
-        first = torch.stack([near.distance[:, 0] for near in quarters])
-        scale = torch.stack([near.scale() for near in quarters])
-        closest = ((first + EQUAL) / (scale + EQUAL)).argmin(dim=0)
-        rows = torch.arange(len(small))
-        part, turned = (torch.stack([getattr(near, name)[:, 0] for near in quarters]) for name in ("index", "mirrored"))
+        whole, *quarters = (window.candidates(small, NEXT + 1, own) for window in self.windows)
+        whole = self.windows[0].align(whole, samples, self.images)
+        parts, part, turned = _together(quarters)
+        suspect = parts < SUSPECT
+        if suspect.any():
+            chosen = samples.of(suspect)
+            aligned = [
+                window.align(quarter.of(suspect), chosen, self.images)
+                for window, quarter in zip(self.windows[1:], quarters, strict=True)
+            ]
+            parts[suspect], part[suspect], turned[suspect] = _together(aligned)
         return _Comparison(
             distance=whole.distance[:, 0],
             scale=whole.scale(),
-            parts=(_mean_square(first) + EQUAL) / (_mean_square(scale) + EQUAL),
+            parts=parts,
             index=self.places[whole.index[:, 0]],
             mirrored=whole.mirrored[:, 0],
-            part=self.places[part[closest, rows]],
-            part_mirrored=turned[closest, rows],
+            part=self.places[part],
+            part_mirrored=turned,
         )
 
     def _novelty(self, distance: Float64[Tensor, "*n"], scale: Float64[Tensor, "*#n"]) -> Float64[Tensor, "*n"]:
@@ -229,9 +238,20 @@ class _Comparison:
     part_mirrored: Bool[Tensor, " n"]
 
 
-def _mean_square(distances: Float64[Tensor, "w n"]) -> Float64[Tensor, " n"]:
-    """Return the root of the mean square: quarters that all images share, such as plain corners, hardly count."""
-    return distances.square().mean(dim=0).sqrt()
+def _together(
+    quarters: list[Lookalikes],
+) -> tuple[Float64[Tensor, " b"], Int64[Tensor, " b"], Bool[Tensor, " b"]]:
+    """Return the novelty of four quarters, and the nearest image of the quarter that is most alike.
+
+    Distances are added in squares: quarters that all images share, such as plain corners, hardly count.
+    """
+    first = torch.stack([quarter.distance[:, 0] for quarter in quarters])
+    scale = torch.stack([quarter.scale() for quarter in quarters])
+    parts = (first.square().mean(dim=0).sqrt() + EQUAL) / (scale.square().mean(dim=0).sqrt() + EQUAL)
+    closest = ((first + EQUAL) / (scale + EQUAL)).argmin(dim=0)
+    rows = torch.arange(first.shape[1])
+    index, mirrored = (torch.stack([getattr(each, name)[:, 0] for each in quarters]) for name in ("index", "mirrored"))
+    return parts, index[closest, rows], mirrored[closest, rows]
 
 
 def _usual(novelty: Float64[Tensor, " n"]) -> float:

@@ -34,7 +34,17 @@ class Lookalikes:
 
     distance: Float64[Tensor, "b k"]
     index: Int64[Tensor, "b k"]
-    mirrored: Bool[Tensor, "b k"]
+    ways: Float[Tensor, "b k 4"]
+    """Where the window lies in each: mirrored or not (-1, 1), zoom, and shift down and across."""
+
+    @property
+    def mirrored(self) -> Bool[Tensor, "b k"]:
+        """Return which of them are mirrored."""
+        return self.ways[:, :, 0] < 0
+
+    def of(self, chosen: Bool[Tensor, " b"]) -> Lookalikes:
+        """Return those of some samples."""
+        return Lookalikes(self.distance[chosen], self.index[chosen], self.ways[chosen])
 
     def scale(self) -> Float64[Tensor, " b"]:
         """Return the median distance to those after the first; one or two of the same photo do not make it small."""
@@ -59,31 +69,30 @@ class Bank:
         self.rows = torch.stack(rows, dim=1)
         self.lengths = torch.cat([block.float().square().sum(dim=2) for block in torch.split(self.rows, BLOCK)])
 
-    def nearest(
-        self,
-        small: UInt8[Tensor, "b 3 64 64"],
-        samples: Smoothed,
-        images: Smoothed,
-        count: int,
-        own: Int64[Tensor, " b"] | None,
-    ) -> Lookalikes:
-        """Choose the images most like each sample at the coarse size, align the sample with them, and sort them."""
+    def candidates(self, small: UInt8[Tensor, "b 3 64 64"], count: int, own: Int64[Tensor, " b"] | None) -> Lookalikes:
+        """Choose the images most like each sample at the coarse size; ``own`` are not to be chosen."""
         wanted = _row(F.adaptive_avg_pool2d(small.float() / 255, COARSE), self.grid.movedim(0, -1))
         blocks = []
         for rows, lengths in zip(torch.split(self.rows, BLOCK), torch.split(self.lengths, BLOCK), strict=True):
             like = (wanted @ rows.float().flatten(0, 1).T).view(len(wanted), len(rows), -1)
-            blocks.append((lengths - 2 * like).min(dim=2))  # the length of the sample's own row is common to all
+            blocks.append((lengths - 2 * like).min(dim=2))
         least, way = (torch.cat(values, dim=1) for values in zip(*blocks, strict=True))
         if own is not None:
             least[torch.arange(len(own)), own] = torch.inf
         count = min(count, len(self.rows) - (own is not None))
-        index = least.topk(count, largest=False).indices
-        ways = self.ways[way.gather(1, index)].flatten(0, 1)
-        sample = torch.arange(len(small)).repeat_interleave(count)
-        distance = align(samples, sample, images, index.flatten(), Start(*ways.unbind(dim=1)), self.window)
+        squared, index = least.topk(count, largest=False)
+        distance = (squared + wanted.square().sum(dim=1, keepdim=True)).clamp(min=0).sqrt() / wanted.shape[1] ** 0.5
+        return Lookalikes(distance.double(), index, self.ways[way.gather(1, index)])
+
+    def align(self, found: Lookalikes, samples: Smoothed, images: Smoothed) -> Lookalikes:
+        """Lay each sample over its candidates, and sort them by what is left."""
+        count, ways = found.index.shape[1], found.ways.flatten(0, 1)
+        sample = torch.arange(len(found.index)).repeat_interleave(count)
+        distance = align(samples, sample, images, found.index.flatten(), Start(*ways.unbind(dim=1)), self.window)
         distance, order = distance.double().view(-1, count).sort(dim=1)
-        mirrored = (ways[:, 0] < 0).view(-1, count)
-        return Lookalikes(distance, index.gather(1, order), mirrored.gather(1, order))
+        return Lookalikes(
+            distance, found.index.gather(1, order), found.ways.gather(1, order[:, :, None].expand(-1, -1, 4))
+        )
 
 
 def _row(images: Float[Tensor, "n 3 s s"], places: Float[Tensor, "p p 2"]) -> Float[Tensor, "n d"]:
