@@ -33,11 +33,24 @@ from handful.config.presets import configure
 from handful.config.train import TrainConfig
 from handful.files import replacing, write_json
 
-SCORES = ("kid", "fid", "precision", "recall", "density", "coverage", "spread", "copies", "novelty")
-SCORES += ("periodicity", "unevenness", "detail")
-SHOWN = {"kid": 4, "recall": 3, "coverage": 3, "precision": 3, "copies": 3, "novelty": 3}
-SHOWN |= {"periodicity": 1, "unevenness": 2, "detail": 1, "steps": 0, "seconds": 0}
+SCORES = ("kid", "squeezenet_kid", "distance", "squeezenet_distance", "variety", "squeezenet_variety", "copies")
+SCORES += (
+    "fid",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "spread",
+    "novelty",
+    "periodicity",
+    "unevenness",
+    "detail",
+)
+SHOWN = {"kid": 3, "squeezenet_kid": 2, "distance": 1, "squeezenet_distance": 1, "variety": 2, "squeezenet_variety": 2}
+SHOWN |= {"copies": 3, "coverage": 2, "recall": 3, "periodicity": 1, "unevenness": 2, "detail": 1, "seconds": 0}
 """What the table shows, and decimals."""
+RATIOS = ("distance", "squeezenet_distance", "squeezenet_variety")
+"""Compared with the first variant; a change counts where both networks agree on the distance."""
 
 
 @dataclass(frozen=True)
@@ -200,25 +213,48 @@ def write_table(out: Path, cells: list[Cell]) -> None:
         mine = [result for result in results if result["set"] == name]
         lines += [f"### {name}", "", *header("variant", "seeds", *SHOWN)]
         groups = grouped(mine)
-        for variant in sorted(groups, key=lambda variant: mean(groups[variant], "kid")):
+        for variant in sorted(groups, key=lambda variant: mean(groups[variant], "distance")):
             rows = groups[variant]
             lines.append(line(variant, len(rows), *(spread(rows, key, digits) for key, digits in SHOWN.items())))
         lines.append("")
     lines += [f"### Against {first}", "", "Over all sets, each run beside that of the same set and seed.", ""]
-    lines += header("variant", "pairs", "KID, times", "better in", "recall, more by", "copies, more by")
-    against = {(result["set"], result["seed"]): result for result in results if result["variant"] == first}
-    table = []
-    for variant, rows in grouped(results).items():
-        pairs = [(row, against[row["set"], row["seed"]]) for row in rows if (row["set"], row["seed"]) in against]
-        if pairs:
-            logs = [math.log(max(row["kid"], 1e-4) / max(base["kid"], 1e-4)) for row, base in pairs]
-            better = sum(ratio < 0 for ratio in logs)
-            more = [statistics.mean(row[key] - base[key] for row, base in pairs) for key in ("recall", "copies")]
-            table.append((statistics.mean(logs), variant, len(pairs), better, *more))
-    for ratio, variant, count, better, recall, copies in sorted(table):
-        lines.append(line(variant, count, f"{math.exp(ratio):.2f}", better, f"{recall:+.3f}", f"{copies:+.3f}"))
+    lines += header(
+        "variant",
+        "pairs",
+        "distance, times",
+        "SqueezeNet distance, times",
+        "nearer in both",
+        "variety, times",
+        "copies, more by",
+    )
+    lines += [line(*row) for row in comparison(results, first)]
     with replacing(out / "table.md") as file:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def comparison(results: list[dict[str, Any]], first: str) -> list[tuple[object, ...]]:
+    """Return a row for each variant: how it compares with the first one, the best by the network that likes it less."""
+    against = {(result["set"], result["seed"]): result for result in results if result["variant"] == first}
+    rows = []
+    for variant, runs in grouped(results).items():
+        pairs = [(run, against[run["set"], run["seed"]]) for run in runs if (run["set"], run["seed"]) in against]
+        if not pairs:
+            continue
+        logs = {
+            key: [math.log(run[key] / base[key]) for run, base in pairs if run[key] and base[key]] for key in RATIOS
+        }
+        networks = [logs[key] for key in RATIOS[:2] if len(logs[key]) == len(pairs)]
+        nearer = sum(max(ratios) < 0 for ratios in zip(*networks, strict=True))
+        times = {key: f"{math.exp(statistics.mean(ratios)):.2f}" if ratios else "-" for key, ratios in logs.items()}
+        copies = statistics.mean(run["copies"] - base["copies"] for run, base in pairs)
+        worst = max((statistics.mean(ratios) for ratios in networks), default=0.0)
+        rows.append(
+            (
+                worst,
+                (variant, len(pairs), times[RATIOS[0]], times[RATIOS[1]], nearer, times[RATIOS[2]], f"{copies:+.3f}"),
+            )
+        )
+    return [row for _, row in sorted(rows, key=lambda entry: entry[0])]
 
 
 def grouped(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

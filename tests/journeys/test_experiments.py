@@ -146,23 +146,31 @@ def wait_for(come: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def result(variant: str, seed: int, kid: float) -> dict:
-    scores = dict.fromkeys(experiments.SHOWN, 0.5) | {"kid": kid, "recall": 0.4 + (variant == "held") / 10}
+def result(variant: str, seed: int, distance: float) -> dict:
+    scores = dict.fromkeys(experiments.SHOWN, 0.5) | {"distance": distance, "squeezenet_distance": 2 * distance}
+    scores |= {"squeezenet_variety": 0.4 + (variant == "held") / 5}
     return {"set": "a", "variant": variant, "seed": seed} | scores | {"periodicity": None}
 
 
-def test_the_table_ranks_and_compares_runs_of_the_same_set_and_seed(table, tmp_path):
+@pytest.mark.parametrize("second", [True, False])
+def test_the_table_ranks_and_compares_runs_of_the_same_set_and_seed(table, tmp_path, second):
     cells = planned(table, tmp_path, sets=[f"a={tmp_path}"])
-    kids = {("plain", 0): 0.1, ("plain", 1): 0.3, ("held", 0): 0.05, ("held", 1): 0.15}
+    distances = {("plain", 0): 1.0, ("plain", 1): 3.0, ("held", 0): 0.5, ("held", 1): 1.5}
     for cell in cells:
         cell.folder.mkdir(parents=True)
-        entry = result(cell.variant, cell.seed, kids[cell.variant, cell.seed])
+        entry = result(cell.variant, cell.seed, distances[cell.variant, cell.seed])
+        if not second:
+            entry |= {"squeezenet_distance": None, "squeezenet_variety": None}
         (cell.folder / "result.json").write_text(json.dumps(entry))
     experiments.write_table(tmp_path / "out", cells)
     lines = (tmp_path / "out" / "table.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith(("| plain", "| held"))]
-    assert rows[0].startswith("| held | 2 | 0.1000 ± 0.0707 | 0.500 ± 0.000 |")
-    assert rows[1].startswith("| plain | 2 | 0.2000 ± 0.1414 |")
-    assert rows[2] == "| held | 2 | 0.50 | 2 | +0.100 | +0.000 |"
-    assert rows[3] == "| plain | 2 | 1.00 | 0 | +0.000 | +0.000 |"
+    assert rows[0].startswith("| held | 2 | 0.500 ± 0.000 | 0.50 ± 0.00 | 1.0 ± 0.7 |")
+    assert rows[1].startswith("| plain | 2 | 0.500 ± 0.000 | 0.50 ± 0.00 | 2.0 ± 1.4 |")
+    assert rows[2] == (
+        "| held | 2 | 0.50 | 0.50 | 2 | 1.50 | +0.000 |" if second else "| held | 2 | 0.50 | - | 2 | - | +0.000 |"
+    )
+    assert rows[3] == (
+        "| plain | 2 | 1.00 | 1.00 | 0 | 1.00 | +0.000 |" if second else "| plain | 2 | 1.00 | - | 0 | - | +0.000 |"
+    )
     assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 4
