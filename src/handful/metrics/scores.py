@@ -60,7 +60,9 @@ class Scores:
     diversity: float | None = score(
         "diversity (LPIPS)", "how different, relative to the training images; about 1 is best"
     )
-    spread: float | None = score("spread", "the same in feature space")
+    spread: float | None = score(
+        "spread", "how different in feature space, relative to the training images; about 1 is best"
+    )
     swd: float | None = score("SWD x 1000", "distance of small patches, mean over scales; 0 is best", ".1f")
     periodicity: float | None = score("periodicity, dB", "grids that training images lack; up to 2 means none", ".1f")
     unevenness: float | None = score("unevenness, dB", "dots and checkers that they lack; up to 0.3 means none")
