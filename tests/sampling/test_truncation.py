@@ -104,9 +104,12 @@ def test_it_has_an_effect_without_gates():
     assert spread(model.sample(range(8), truncation=0.5)) < 0.95 * spread(model.sample(range(8)))
 
 
-@pytest.mark.parametrize("truncation", [-0.1, 1.5, float("nan")])
-def test_what_is_not_from_0_to_1_is_refused(truncation):
-    with pytest.raises(UsageError, match=f"truncation {truncation:g}: must be from 0, the mean, to 1"):
+@pytest.mark.parametrize(
+    ("truncation", "remedy"),
+    [(-0.1, "from 0, the mean, to 1"), (1.5, "from 0, the mean, to 1"), (float("nan"), "a number")],
+)
+def test_what_is_not_from_0_to_1_is_refused(truncation, remedy):
+    with pytest.raises(UsageError, match=f"truncation {truncation:g}: must be {remedy}"):
         Model(Generator(GeneratorConfig(size=32, width=8))).sample([0], truncation=truncation)
 
 
