@@ -6,9 +6,12 @@ processes share within a training step is in ``shared_batch``.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -16,13 +19,22 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
-from handful.errors import TrainingError, UsageError, WeightsError
+from handful.compute.pulse import Pulse
+from handful.errors import HandfulError, TrainingError, UsageError
 
 T = TypeVar("T")
 
-WAIT_FOR_MAIN = timedelta(hours=2)
-"""How long processes wait while the main one reads images, scores or saves. A process that dies is noticed at once."""
+CONNECTING = timedelta(minutes=2)
+"""How long processes wait for each other at the start."""
+
+ANSWERING = timedelta(minutes=5)
+"""How long a process waits for others within an operation of all. One that dies is noticed at once."""
+
+PARENT_DEATH_SIGNAL = 1
+"""Linux: the option of ``prctl`` that names a signal for when the parent dies."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,8 @@ class Processes:
 
     rank: int
     count: int
+    pulse: Pulse | None = None
+    """Tells others that the main process is alive; None for one process."""
 
     @property
     def is_main(self) -> bool:
@@ -70,6 +84,8 @@ class Processes:
         if self.count == 1:
             return value
         values: list[Any] = [value]
+        if self.pulse is not None:
+            self.pulse.call() if self.is_main else self.pulse.wait_for_call()
         dist.broadcast_object_list(values)
         if isinstance(values[0], Exception):
             self.wait()
@@ -110,15 +126,71 @@ def join() -> Iterator[Processes]:
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    processes = Processes(rank, count)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=WAIT_FOR_MAIN)
+    end_with_parent()
+    found, _, _ = next(rendezvous("env://", rank, count, timeout=CONNECTING))
+    # After a restart the store still has the addresses of the processes that have died.
+    store = PrefixStore(f"attempt-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", found)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=count, timeout=ANSWERING
+    )
+    processes = Processes(rank, count, Pulse(PrefixStore("pulse", store)))
     try:
-        yield processes
-        processes.broadcast_object(None)
-        processes.wait()  # gloo aborts a process whose peer has already left
-    except (UsageError, TrainingError, WeightsError, OSError) as error:
+        with beating(processes):
+            yield processes
+            leave_together(processes)
+    except (HandfulError, OSError) as error:
         if processes.is_main:
-            processes.broadcast_object(error)
+            with suppress(RuntimeError):  # the others are gone
+                processes.broadcast_object(error)
+        raise
+    except RuntimeError as error:
+        if is_lost(error):
+            raise TrainingError(
+                f"another process hangs or has died ({error}); run the same command again to resume"
+            ) from error
         raise
     finally:
-        dist.destroy_process_group()
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
+@contextmanager
+def beating(processes: Processes) -> Iterator[None]:
+    """Let the main process's pulse beat within the block."""
+    if not processes.is_main or processes.pulse is None:
+        yield
+        return
+    processes.pulse.start()
+    try:
+        yield
+    finally:
+        processes.pulse.stop()
+
+
+def leave_together(processes: Processes) -> None:
+    """Wait until all processes are done: gloo aborts a process whose peer has left.
+
+    Raises:
+        HandfulError: The main process has raised it.
+    """
+    try:
+        processes.broadcast_object(None)
+        processes.wait()
+    except HandfulError:
+        raise
+    except RuntimeError:
+        pass  # a process was lost after its work was done
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Return whether an error says that another process does not answer any more."""
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or any(
+        word in text for word in ("gloo", "connection", "timed out", "nccl")
+    )
+
+
+def end_with_parent() -> None:
+    """Let this process save and end when ``torchrun``, which started it, is killed. Only Linux can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, int(signal.SIGTERM))
