@@ -31,7 +31,7 @@ FAINTEST = 0.03
 GAIN = (0.5, 2.0)
 """Least and largest factor between the contrasts of a colour in two images."""
 
-COLOUR = 0.1
+COLOUR = 0.03
 """Weight of the difference of mean colours beside that of shapes: a recoloured copy is one, but where nothing else
 differs, colour does."""
 
@@ -154,7 +154,7 @@ def align(
 
     Returns:
         The root mean square of what is left, over the window's contrast: 0 for the same picture, about 1 for another.
-        A different mean colour counts a tenth.
+        A different mean colour hardly counts.
     """
     grid = window.grid()
     terms, map = _terms(grid), start.map()
