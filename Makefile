@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-more check bench clean
+.PHONY: demo test test-more campaign check bench clean
 
 demo: .venv/installed
 	$(BIN)/handful demo
@@ -14,6 +14,10 @@ test: .venv/installed
 # What make test leaves out: slow tests, and those that compile networks or start several processes.
 test-more: .venv/installed
 	$(BIN)/pytest -n auto -m 'compile or processes or slow'
+
+# Kills, full disks, damaged and strangers' files: half an hour on two idle cores. A sample of it is in make test.
+campaign: .venv/installed
+	PYTHONPATH=tests $(BIN)/python -m campaign
 
 check: .venv/installed
 	$(BIN)/ruff check src tests benchmarks experiments

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import io
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Annotated, Any
 
 import tyro
 
 from handful.cli.signature import REQUIRED, Option
 from handful.config.text import nearest, option
-from handful.errors import UsageError
+from handful.errors import UsageError, escaped
 
 MARKERS = (
     tyro.conf.PositionalRequiredArgs,
@@ -33,13 +36,29 @@ def parse(program: str, summary: str, boxes: Boxes, arguments: Sequence[str]) ->
         UsageError: if there is an option that the command does not know.
     """
     refuse_unknown(program, arguments, [entry for box in boxes.values() for entry in box])
-    values: dict[str, Any] = tyro.cli(
-        collector(boxes), prog=program, description=summary, args=arguments, config=MARKERS
-    )
+    with without_escapes(arguments):
+        values: dict[str, Any] = tyro.cli(
+            collector(boxes), prog=program, description=summary, args=arguments, config=MARKERS
+        )
     for name in boxes:
         if name:
             values |= vars(values.pop(identifier(name)))
     return values
+
+
+@contextmanager
+def without_escapes(arguments: Sequence[str]) -> Iterator[None]:
+    """Escape what tyro prints of arguments that a terminal would obey; without such ones it may use colours."""
+    if all(argument.isprintable() for argument in arguments):
+        yield
+        return
+    streams = sys.stdout, sys.stderr
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            yield
+        finally:
+            for stream, held in zip(streams, (out, err), strict=True):
+                print(escaped(held.getvalue(), kept="\n"), end="", file=stream)
 
 
 def collector(boxes: Boxes) -> Any:  # noqa: ANN401

@@ -16,11 +16,11 @@ from handful.networks.calibrate import calibrate
 from handful.objective.losses import Losses
 from handful.progress import advance, note
 from handful.records import layout
-from handful.records.outlook import outlook, warnings
-from handful.records.run_folder import RunFolder
+from handful.records.outlook import warnings
 from handful.records.scores import Score, best, refusal
 from handful.reporting.build import report
 from handful.sampling.model import Model
+from handful.training.ending import note_verdict
 from handful.training.forecast import MIN_SECONDS_TO_TELL, Forecaster, advice
 from handful.training.meter import Meter, NotFiniteError
 from handful.training.room import require_room
@@ -86,15 +86,22 @@ class Run:
         self.first_step = state.step
         if state.step:
             note(f"{printable(self.config.folder)}: resuming from step {state.step:,} of {self.config.steps:,}")
-            if self.score_is_due(state) and all(score.step != state.step for score in self.history):
-                self.entry = self.writer.read_entry(state.step)  # the run died while it was being scored
-                self.score(state)
-                self.show()
+            self.score_if_missing(state)
         elif self.ended is None and self.processes.count == 1 and needs_trial(self.config):
             micro_batch = try_steps(self.setup, self.forecaster, state)
             self.rewind(state)
             state.micro_batch = self.micro_batch = micro_batch
         return state
+
+    def score_if_missing(self, state: State) -> None:
+        """Score the step that the run resumes from, if it died while that was being scored."""
+        entry = self.writer.read_entry(state.step)
+        unscored = entry is not None and "kid" not in entry
+        if self.score_is_due(state) and (unscored or all(score.step != state.step for score in self.history)):
+            self.entry = entry
+            self.history = [score for score in self.history if score.step != state.step]
+            self.score(state)
+            self.show()
 
     def rewind(self, state: State) -> None:
         """Reset a spoiled state to the newest checkpoint, or to the start; ``micro_batch`` never grows again."""
@@ -173,17 +180,8 @@ class Run:
             with told("run handful report to write it"):
                 note(f"report: {printable(report(config.folder, config.device))}")
         if self.ended is not None:
-            self.note_verdict()
+            note_verdict(config.folder, self.history)
         return model
-
-    def note_verdict(self) -> None:
-        """Tell the user how good the best model is, and what more training would do."""
-        verdict = RunFolder(self.config.folder).verdict
-        note(f"verdict: {verdict.headline}")
-        if verdict.scored:
-            for line in verdict.lines():
-                note(f"  {line}")
-        note(f"  {' '.join(outlook(self.history))}")
 
     def score_is_due(self, state: State) -> bool:
         """Return whether to score the state as it is."""
