@@ -84,8 +84,8 @@ def as_bytes(value: Tensor) -> memoryview:
 def checksum(tensors: Mapping[str, Tensor], header: str) -> str:
     """Return 16 hex digits that depend on the header and on all names, types, shapes and bytes.
 
-    Takes 0.6 s of a core for the checkpoint of a default run (587 MB); cores share it. CRC-32 of each tensor, then BLAKE2
-    of these.
+    Takes 0.6 s of a core for the checkpoint of a default run (587 MB); cores share it. CRC-32 of each tensor, then
+    BLAKE2 of these.
     """
     with ThreadPoolExecutor() as pool:  # zlib lets other threads run meanwhile
         sums = pool.map(lambda value: zlib.crc32(as_bytes(value)), tensors.values())
