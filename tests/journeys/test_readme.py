@@ -79,7 +79,7 @@ def read_pip(words: list[str]) -> None:
 
 
 def test_every_option_that_the_documents_name_exists():
-    known = {"--standalone", "--nproc-per-node", "--help", "--version", "--no-"}
+    known = {"--standalone", "--nproc-per-node", "--max-restarts", "--help", "--version", "--no-"}
     for command in COMMANDS.values():
         known |= {option(prefix + name) for name in command.options for prefix in ("", "no_")}
     for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("experiments/*.py")]:
