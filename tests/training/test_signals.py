@@ -154,6 +154,7 @@ def test_ctrl_c_is_answered_while_networks_are_compiled(photos, tmp_path, monkey
     began = time.monotonic()
     assert any(ANSWER in line for line in lines)
     assert time.monotonic() - began < 10
+    time.sleep(signals.SECONDS_AS_ONE + 0.5)  # earlier, it would count as the same Ctrl-C
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=120)
     assert process.returncode == 130
