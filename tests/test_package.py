@@ -20,7 +20,7 @@ MODULES = sorted(
     if path.stem not in ("__main__", "__init__")
 )
 CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "filelock", "jinja2", "markupsafe"}
-EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av"}
+EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime"}
 """May be imported inside a function, where it is used."""
 LAYERS = [
     {"displays", "errors", "files", "progress", "seeds"},
@@ -32,7 +32,8 @@ LAYERS = [
     {"explore", "reporting"},
     {"training"},
     {"example"},
-    {"cli", "studio", "export"},
+    {"exporting"},
+    {"cli", "studio"},
     {"__init__", "__main__"},
 ]
 """Packages and modules of ``handful``, lowest first. Each imports from its own layer and from those below."""

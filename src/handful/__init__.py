@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from handful.explore.neighbours import Neighbourhood, neighbours
     from handful.explore.project import Effort, Projection, project
     from handful.explore.study import Study, study
+    from handful.exporting.export import export
     from handful.metrics.evaluation import evaluate
     from handful.metrics.results import Evaluation
     from handful.records.run_folder import RunFolder
@@ -61,6 +62,7 @@ HOME = {
     "check": "data.checkup.examine",
     "default": "config.presets",
     "evaluate": "metrics.evaluation",
+    "export": "exporting.export",
     "generate": "sampling.generate",
     "interpolate": "explore.interpolate",
     "load": "sampling.load",
@@ -100,6 +102,7 @@ __all__ += [
     "check",
     "default",
     "evaluate",
+    "export",
     "generate",
     "interpolate",
     "load",

@@ -101,14 +101,14 @@ def require_folder(folder: Path, option: str = "--out") -> None:
         raise UsageError(f"{option} {folder}: the folder is not writable; choose another")
 
 
-def require_file(path: Path, option: str = "--out") -> None:
+def require_file(path: Path, option: str = "--out", example: str = "sheet.png") -> None:
     """Check that a file for results can be written before the work for it begins.
 
     Raises:
-        UsageError: It cannot be written; the message names the option.
+        UsageError: It cannot be written; the message names the option, and ``example`` in place of a folder.
     """
     if path.is_dir():
-        raise UsageError(f"{option} {path}: is a folder; name a file in it, such as {path / 'sheet.png'}")
+        raise UsageError(f"{option} {path}: is a folder; name a file in it, such as {path / example}")
     require_folder(path.parent, option)
 
 

@@ -24,6 +24,13 @@ Format = Literal["png", "webp"]
 SamplingPrecision = Literal["fp32", "bf16", "fp16"]
 """Precisions to draw pictures in; none is automatic, since the same seed must give the same picture."""
 
+ExportFormat = Literal["onnx"]
+
+ExportPrecision = Literal["fp32", "fp16"]
+"""What an export stores large kernels in."""
+
+OnnxOutput = Literal["uint8", "float"]
+
 Easing = Literal["none", "smooth"]
 
 Spacing = Literal["plain", "features", "lpips"]

@@ -51,7 +51,8 @@ class FoldedConv(nn.Module):
     def __init__(self, layer: nn.Conv2d, norm: nn.BatchNorm2d, noise: Noise | None = None) -> None:
         super().__init__()
         scale, shift = scale_and_shift(norm)
-        if isinstance(layer, UpConv):
+        self.upsamples = isinstance(layer, UpConv)
+        if self.upsamples:
             self.convolve = partial(F.conv_transpose2d, stride=2, padding=1)
             weight = fuse_upsampling(layer.weight) * scale[:, None, None]
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import final
 
 import torch
@@ -15,6 +16,7 @@ from handful.errors import UsageError
 from handful.networks import latent
 from handful.networks.calibrate import CALIBRATION_SEED
 from handful.networks.folded import FoldedGenerator, Gates
+from handful.networks.generator import GATES, NOISY
 from handful.networks.layers import Labels
 
 HALF_RESPONSE = 4.0
@@ -77,19 +79,27 @@ class Truncation:
     def mean_gates(self, label: int | None) -> Gates:
         """Return the mean of each gate over many latents of one class; measured once."""
         if label not in self.means:
-            folded, device = self.folded, self.folded.to_image.weight.device
-            seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + budget.current.calibration_images)
-            gates = []
-            for first in range(0, len(seeds), IMAGES_PER_BATCH):
-                z, noise = latent.from_seeds(
-                    seeds[first : first + IMAGES_PER_BATCH], folded.latent, folded.noise_shapes, device
-                )
-                labels = None if label is None else torch.full((len(z),), label, device=device)
+            folded, gates = self.folded, []
+            for z, noise in self.inputs if folded.gates else []:
+                labels = None if label is None else torch.full((len(z),), label, device=z.device)
                 gates.append(folded.compute_gates(z, noise, labels))
             self.means[label] = {
                 name: torch.cat([part[name] for part in gates]).mean(dim=0, keepdim=True) for name in folded.gates
             }
         return self.means[label]
+
+    @cached_property
+    def inputs(self) -> list[tuple[Tensor, list[Tensor]]]:
+        """Latents that means are measured over, in batches, with the noise of the low maps that set gates."""
+        folded, device = self.folded, self.folded.to_image.weight.device
+        low = 2 * sum(size <= max(GATES.values()) for size in NOISY)
+        seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + budget.current.calibration_images)
+        batches = []
+        for first in range(0, len(seeds), IMAGES_PER_BATCH):
+            chosen = seeds[first : first + IMAGES_PER_BATCH]
+            z, noise = latent.from_seeds(chosen, folded.latent, folded.noise_shapes, device)
+            batches.append((z, noise[:low]))
+        return batches
 
 
 def check_truncation(truncation: float) -> None:

@@ -1,0 +1,84 @@
+"""Export a model to a form that runs without handful."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from handful.config.checks import checked
+from handful.config.choices import ExportFormat, ExportPrecision, OnnxOutput
+from handful.config.text import HUB
+from handful.errors import UsageError
+from handful.exporting.onnx import write_onnx
+from handful.files import require_file
+from handful.progress import Progress, shown_on
+from handful.sampling.generate import note_source
+from handful.sampling.load import load
+from handful.sampling.model import Model
+
+ENDINGS = {"onnx": ".onnx"}
+"""Of the names of what each format writes."""
+
+
+@checked
+def export(
+    source: Path | str,
+    format: ExportFormat = "onnx",
+    out: Path | str | None = None,
+    precision: ExportPrecision = "fp32",
+    output: OnnxOutput = "uint8",
+    license: str | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Export a model to a form that runs without handful. An existing file is replaced.
+
+    What is written is first read back and compared with PyTorch. A difference above 1e-5, or with fp16 above one grey
+    level in 2 % of bytes, is an error and leaves no file.
+
+    Args:
+        source: A run folder, a model folder or a ``.safetensors`` file.
+        format: onnx: one file for ONNX Runtime, browsers, Unity and others.
+        out: Where to write. Default: in this folder, named after the source.
+        precision: What large kernels are stored in. fp16 halves the file and changes about 1 % of bytes by one grey
+            level. Both compute in float32.
+        output: What an ONNX file returns. uint8: pictures with straight alpha, rows of pixels. float: images in
+            [-1, 1] with premultiplied alpha, channels first.
+        license: Licence of the training images, for the metadata, such as cc-by-4.0.
+        progress: Shows progress. Default: the terminal.
+
+    Returns:
+        The file written.
+
+    Raises:
+        UsageError: if there is no model in ``source``, an option makes no sense, or the comparison fails.
+        StorageError: if a file cannot be written.
+    """
+    path = None if out is None else checked_place(Path(out), format)
+    model = load(source, "cpu")
+    if path is None:
+        path = checked_place(Path(name_of(model, str(source)) + ENDINGS[format]), format)
+    with shown_on(progress):
+        note_source(model)
+        write_onnx(model, path, precision, output, license)
+    return path
+
+
+def checked_place(path: Path, format: ExportFormat) -> Path:
+    """Return a path that a format can be written to.
+
+    Raises:
+        UsageError: if its ending is another one, or the folder cannot be written to.
+    """
+    ending = ENDINGS[format]
+    if not path.is_dir() and path.suffix != ending:
+        raise UsageError(f"--out {path}: must end in {ending} for --format {format}, such as {path.stem}{ending}")
+    require_file(path, example=f"model{ending}")
+    return path
+
+
+def name_of(model: Model, source: str) -> str:
+    """Return a name for a model: that of its run, its folder, its file or its repository."""
+    if source.startswith(HUB):
+        return source.split("/")[-1]
+    if model.run is not None:
+        return model.run.folder.resolve().name
+    return Path(source).resolve().stem if Path(source).is_file() else Path(source).resolve().name
