@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from handful.explore.project import Effort, Projection, project
     from handful.explore.study import Study, study
     from handful.exporting.export import export
+    from handful.exporting.hub import push
     from handful.metrics.evaluation import evaluate
     from handful.metrics.results import Evaluation
     from handful.records.run_folder import RunFolder
@@ -73,6 +74,7 @@ HOME = {
     "paper": "config.presets",
     "preflight": "training.preflight",
     "project": "explore.project",
+    "push": "exporting.hub",
     "report": "reporting.build",
     "study": "explore.study",
     "tiny": "config.presets",
@@ -113,6 +115,7 @@ __all__ += [
     "paper",
     "preflight",
     "project",
+    "push",
     "report",
     "study",
     "tiny",

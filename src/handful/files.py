@@ -211,6 +211,6 @@ def printable(path: Path | str) -> str:
     return escaped(str(path))
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, letters: int = SHOWN_LETTERS) -> str:
     """Return what a message shows of a value: printable, and not longer than a line."""
-    return printable(text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}...")
+    return printable(text if len(text) <= letters else f"{text[:letters]}...")

@@ -67,7 +67,10 @@ WRONG = [
     ("train . --sise 64", "--sise: no option of handful train; did you mean --size?"),
     ("train . --augment color blur", "invalid choice 'blur'"),
     ("train . --device tpu", "--device tpu: not available"),
-    ("generate nowhere --out x", "nowhere: does not exist; give a run folder, a model folder or a .safetensors file"),
+    (
+        "generate nowhere --out x",
+        "nowhere: does not exist; give a run folder, a model folder, a .safetensors file or hf:owner/name",
+    ),
     ("generate . --out x --seeds 5-2", "--seeds 5-2: the range 5-2 ends before it starts"),
     ("generate . --out x --seeds 1,,2", "--seeds 1,,2: '' is not a number or a range like 0-63"),
     ("generate . --out x --seeds all", "--seeds all: 'all' is not a number or a range like 0-63"),

@@ -27,7 +27,7 @@ SOURCE = Path(__file__).parents[2] / "src"
         (
             "generate nothere",
             2,
-            "handful: nothere: does not exist; give a run folder, a model folder or a .safetensors file\n",
+            "handful: nothere: does not exist; give a run folder, a model folder, a .safetensors file or ",
         ),
         ("train nothere", 2, "handful: nothere: does not exist; give a folder of images, a .zip archive, or"),
         ("generate . --seeds 5-2", 2, "handful: --seeds 5-2: the range 5-2 ends before it starts\n"),

@@ -179,7 +179,7 @@ def print_words(words: str | list[RenderableType]) -> None:
 
 
 EXPECTED = {
-    "source": "a run folder, a model folder or a .safetensors file",
+    "source": "a run folder, a model folder, a .safetensors file or hf:owner/name",
     "images": "a folder of images, a .zip archive, or a dataset of the Hub such as hf:owner/name",
     "photos": "picture files or folders of them",
     "run": "a run folder",

@@ -1,4 +1,4 @@
-"""Commands that take a model elsewhere: export."""
+"""Commands that take a model elsewhere: export, push."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ def export(call: Call) -> Answer:
     size = path.stat().st_size
     data = {"source": str(call["source"]), "format": call["format"], "file": str(path), "bytes": size}
     return Answer(data, f"{path}: {size / 1e6:.1f} MB")
+
+
+@command("Share", "exporting.hub:push", example="handful push runs/photos me/photos")
+def push(call: Call) -> Answer:
+    """Push a model to the Hugging Face Hub, privately.
+
+    It gets the model, an ONNX file, a grid of pictures and a card. Training images are never sent. Log in first, with
+    hf auth login.
+    """
+    address = call()
+    return Answer({"source": str(call["source"]), "address": address}, address)

@@ -60,7 +60,7 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
 
 
 HUB = "hf:"
-"""Prefix of datasets on the Hugging Face Hub."""
+"""Prefix of datasets and models on the Hugging Face Hub."""
 
 
 def is_photos(source: Path) -> bool:

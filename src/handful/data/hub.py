@@ -55,12 +55,17 @@ def open_hub(source: Path) -> Photos:
     except UsageError:
         raise
     except Exception as error:  # The Hub, its HTTP client and the disk share no base class of errors.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
-            f"{label}: cannot be downloaded from the Hub ({reason}); check the name and the network, and for a private"
-            " dataset run: hf auth login"
-        ) from error
+        raise hub_error(label, error, "dataset") from error
     return list_pictures(paths, column, label)
+
+
+def hub_error(label: str, error: Exception, kind: str) -> UsageError:
+    """Return the error for a failed download of a dataset or a model."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UsageError(
+        f"{label}: cannot be downloaded from the Hub ({reason}); check the name and the network, and for a private"
+        f" {kind} run: hf auth login"
+    )
 
 
 def parse(source: Path) -> tuple[str, str | None, str | None]:

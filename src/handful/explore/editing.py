@@ -30,7 +30,7 @@ def write_latents(
     """Write a latent file.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         seeds: What to keep: seeds, ranges and latent files, such as ``0-15,100,face.safetensors``.
         out: The latent file (``.safetensors``), which all commands take as seeds.
         names: New names, one for each. Default: unchanged; a seed is called by its number.

@@ -194,7 +194,7 @@ def interpolate(
     """Make a film of a walk through the latent space; docs/explore.md has more.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         out: The film: ``.webp`` (lossless) or ``.gif``; ``.mp4`` or ``.webm`` (pip install 'handful[video]');
             or a new folder for PNG frames.
         seeds: Pictures to pass through: seeds, ranges and latent files, such as ``0-15,100,face.safetensors``.

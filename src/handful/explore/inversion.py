@@ -76,7 +76,7 @@ def write_projections(
     ``NAME.png`` and, with ``film``, ``NAME.webp``. Existing ones are replaced.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         photos: Picture files, or folders of them.
         out: Folder for ``NAME.safetensors`` and ``NAME.png`` of each photo, and for a sheet and the figures of
             all.

@@ -82,7 +82,7 @@ def write_mixes(
     """Write a sheet of mixes: a row for each content picture, a column for each style, with these at the edges.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         content: Pictures that give the content, one per row: seeds, ranges and latent files, such as
             ``0-15,100,face.safetensors``.
         style: Pictures that give colours and textures, one per column, in the same form.

@@ -43,7 +43,7 @@ def write_directions(
     """Find directions, and write a file of them, a sheet of pictures moved along each, and one of all.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         out: Folder for ``NAME.safetensors``, which other commands move pictures along, and for sheets of moved
             pictures.
         by: maps: directions that change low-resolution maps most. weights: those that the first layer stretches

@@ -35,7 +35,7 @@ def export(
     level in 2 % of bytes, is an error and leaves no file.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         format: onnx: one file for ONNX Runtime, browsers, Unity and others.
         out: Where to write. Default: in this folder, named after the source.
         precision: What large kernels are stored in. fp16 halves the file and changes about 1 % of bytes by one grey

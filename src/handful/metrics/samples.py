@@ -14,7 +14,7 @@ from torch import Tensor
 from handful.config.choices import Channels, Fit
 from handful.config.geometry import Geometry
 from handful.config.sizes import Shape, spelled
-from handful.config.text import is_photos
+from handful.config.text import HUB, is_photos
 from handful.data.classes import class_folders
 from handful.data.dataset import decode_files, map_in_threads
 from handful.data.grey_bits import measure_bits
@@ -62,6 +62,8 @@ class Samples:
 def open_samples(path: Path, most: int, shape: Shape | None, fit: Fit, device: str, truncation: float = 1.0) -> Samples:
     """Open a run folder, a model folder, a model file, or a folder or archive of images.
 
+    A name on the Hub is that of a model if there is one, else that of a dataset.
+
     Args:
         path: What to open.
         most: Number of samples; a folder may hold fewer.
@@ -73,7 +75,8 @@ def open_samples(path: Path, most: int, shape: Shape | None, fit: Fit, device: s
     Raises:
         UsageError: if it is none of these, its images cannot be used, or truncation is asked of a folder.
     """
-    if not is_photos(path) and (path.is_file() or find_weights(path) is not None):
+    is_hub = str(path).startswith(HUB)
+    if (is_hub or not is_photos(path)) and (path.is_file() or find_weights(path) is not None):
         check_truncation(truncation)
         model = load(path, device)
         if shape not in (None, model.config.shape):

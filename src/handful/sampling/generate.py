@@ -63,7 +63,7 @@ def generate(
     Pictures are encoded and written while the next ones are computed.
 
     Args:
-        source: A run folder, a model folder or a ``.safetensors`` file.
+        source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
         seeds: Pictures to draw: numbers from 0 up, latents, or a text with seeds, ranges and latent files, such
             as ``0-63,face.safetensors``.
         out: Folder for one file a picture: ``seed-000042.png``, or the name of a latent. Existing files are

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from handful.compute.tensor_files import VERSION, Layout, layout_of, open_tensors, write_tensors
 from handful.config.generator import GeneratorConfig
+from handful.config.text import HUB
 from handful.errors import UsageError
 from handful.files import printable, replacing
 from handful.networks.generator import Generator
 from handful.records.layout import BEST, CONFIG, MODEL, SCORE, WEIGHTS
+from handful.sampling.hub import fetch_weights
 
 FORMAT = "handful generator"
 
@@ -57,7 +59,12 @@ def layout_of_weights(config: GeneratorConfig) -> Layout:
 
 
 def find_weights(source: Path) -> Path | None:
-    """Return the weight file of a run folder (its best model, else its newest) or model folder, or the file itself."""
+    """Return the weight file of a run folder (its best model, else its newest) or model folder, or the file itself.
+
+    That of a model of the Hub is downloaded; see ``fetch_weights``.
+    """
+    if str(source).startswith(HUB):
+        return fetch_weights(str(source))
     folders = [source / MODEL, source]
     if (source / BEST / SCORE).is_file():  # written last, so the model beside it is complete
         folders.insert(0, source / BEST)
