@@ -20,7 +20,7 @@ MODULES = sorted(
     if path.stem not in ("__main__", "__init__")
 )
 CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "filelock", "jinja2", "markupsafe"}
-EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime"}
+EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime", "gradio"}
 """May be imported inside a function, where it is used."""
 LAYERS = [
     {"displays", "errors", "files", "progress", "seeds"},

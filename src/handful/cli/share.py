@@ -12,7 +12,7 @@ def export(call: Call) -> Answer:
     What is written is first read back and compared with PyTorch. See docs/export.md.
     """
     path = call()
-    size = path.stat().st_size
+    size = sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
     data = {"source": str(call["source"]), "format": call["format"], "file": str(path), "bytes": size}
     return Answer(data, f"{path}: {size / 1e6:.1f} MB")
 

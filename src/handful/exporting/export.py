@@ -8,15 +8,17 @@ from handful.config.checks import checked
 from handful.config.choices import ExportFormat, ExportPrecision, OnnxOutput
 from handful.config.text import HUB
 from handful.errors import UsageError
+from handful.exporting.card import check_license
 from handful.exporting.onnx import write_onnx
-from handful.files import require_file
+from handful.exporting.spaces import write_space
+from handful.files import require_file, require_folder
 from handful.progress import Progress, shown_on
 from handful.sampling.generate import note_source
 from handful.sampling.load import load
 from handful.sampling.model import Model
 
-ENDINGS = {"onnx": ".onnx"}
-"""Of the names of what each format writes."""
+ENDINGS = {"onnx": ".onnx", "space": "-space"}
+"""Of the names of what each format writes by default; the space is a folder."""
 
 
 @checked
@@ -36,7 +38,8 @@ def export(
 
     Args:
         source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
-        format: onnx: one file for ONNX Runtime, browsers, Unity and others.
+        format: onnx: one file for ONNX Runtime, browsers, Unity and others. space: a new folder with an app for a
+            Space of the Hugging Face Hub, which also runs here.
         out: Where to write. Default: in this folder, named after the source.
         precision: What large kernels are stored in. fp16 halves the file and changes about 1 % of bytes by one grey
             level. Both compute in float32.
@@ -46,29 +49,50 @@ def export(
         progress: Shows progress. Default: the terminal.
 
     Returns:
-        The file written.
+        The file or folder written.
 
     Raises:
         UsageError: if there is no model in ``source``, an option makes no sense, or the comparison fails.
         StorageError: if a file cannot be written.
     """
+    check_options(format, output, license)
     path = None if out is None else checked_place(Path(out), format)
     model = load(source, "cpu")
     if path is None:
         path = checked_place(Path(name_of(model, str(source)) + ENDINGS[format]), format)
     with shown_on(progress):
         note_source(model)
-        write_onnx(model, path, precision, output, license)
+        if format == "space":
+            write_space(model, path, precision, license)
+        else:
+            write_onnx(model, path, precision, output, license)
     return path
+
+
+def check_options(format: ExportFormat, output: OnnxOutput, license: str | None) -> None:
+    """Check options that a format does not take.
+
+    Raises:
+        UsageError: if there is one.
+    """
+    if format != "onnx" and output != "uint8":
+        raise UsageError(f"--output {output}: has an effect with --format onnx only; leave it out")
+    if format == "space":
+        check_license(license)
 
 
 def checked_place(path: Path, format: ExportFormat) -> Path:
     """Return a path that a format can be written to.
 
     Raises:
-        UsageError: if its ending is another one, or the folder cannot be written to.
+        UsageError: if its ending is another one, the folder cannot be written to, or a folder exists and holds files.
     """
     ending = ENDINGS[format]
+    if format == "space":
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise UsageError(f"--out {path}: exists; choose a new folder")
+        require_folder(path.parent)
+        return path
     if not path.is_dir() and path.suffix != ending:
         raise UsageError(f"--out {path}: must end in {ending} for --format {format}, such as {path.stem}{ending}")
     require_file(path, example=f"model{ending}")
