@@ -19,7 +19,10 @@ MODULES = sorted(
     for path in SOURCE.rglob("*.py")
     if path.stem not in ("__main__", "__init__")
 )
-CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "filelock", "jinja2", "markupsafe"}
+CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "filelock", "jinja2", "markupsafe"} | {
+    "starlette",
+    "uvicorn",
+}
 EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime", "gradio"}
 """May be imported inside a function, where it is used."""
 LAYERS = [
@@ -33,7 +36,8 @@ LAYERS = [
     {"training"},
     {"example"},
     {"exporting"},
-    {"cli", "studio"},
+    {"studio"},
+    {"cli"},
     {"__init__", "__main__"},
 ]
 """Packages and modules of ``handful``, lowest first. Each imports from its own layer and from those below."""

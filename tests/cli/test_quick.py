@@ -55,7 +55,7 @@ def test_the_help_lists_every_command_in_its_group(capsys):
     assert cli.main([]) == 0
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line and line[0].isupper()][1:] == [
-        "Start with:", "Train", "Make pictures", "Judge", "Share", "Machine",
+        "Start with:", "In a browser", "Train", "Make pictures", "Judge", "Share", "Machine",
     ]  # fmt: skip
     for command in COMMANDS.values():
         assert f"  {command.name} " in text

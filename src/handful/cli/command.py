@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "handful"
 
-Group = Literal["Train", "Make pictures", "Judge", "Share", "Machine"]
+Group = Literal["In a browser", "Train", "Make pictures", "Judge", "Share", "Machine"]
 
 JSON = Option("json", bool, False, "Print the answer as one JSON object.")
 

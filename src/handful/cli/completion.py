@@ -47,8 +47,9 @@ def completion_script(shell: Shell) -> str:
         names = ["--help"]
         for entry in command.options.values():
             # The first argument of a command stands behind its name.
-            before = command.name if entry.default is REQUIRED else option(entry.name)
-            names += [] if entry.default is REQUIRED else spellings(entry)
+            is_argument = entry.default is REQUIRED or entry.is_argument
+            before = command.name if is_argument else option(entry.name)
+            names += [] if is_argument else spellings(entry)
             if known := [str(value) for value in choices(entry.kind)]:
                 values.append(f'      "{command.name} {before}") words="{" ".join(known)}" ;;')
         options.append(f'              {command.name}) words="{" ".join(names)}" ;;')

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from handful.cli import judge, machine, pictures, share, train  # noqa: F401 - they register their commands
+from handful.cli import judge, machine, pictures, share, studio, train  # noqa: F401 - they register their commands
 from handful.cli.command import COMMANDS, PROGRAM, Command, complain
 from handful.config.text import nearest
 from handful.errors import HandfulError, UsageError

@@ -18,6 +18,7 @@ START = (
     ("handful check photos", "examine your pictures"),
     ("handful train photos", "train; run it again to resume"),
     ("handful generate runs/photos --grid grid.png", "draw pictures"),
+    ("handful studio", "all of this in a browser"),
 )
 """The first commands of a new user."""
 

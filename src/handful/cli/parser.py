@@ -71,7 +71,9 @@ def collector(boxes: Boxes) -> Any:  # noqa: ANN401
         inspect.Parameter(
             entry.name, inspect.Parameter.KEYWORD_ONLY, default=entry.default, annotation=annotated(entry)
         )
-        for entry in sorted(boxes.get("", ()), key=lambda entry: entry.default is not REQUIRED)
+        for entry in sorted(
+            boxes.get("", ()), key=lambda entry: entry.default is not REQUIRED and not entry.is_argument
+        )
     ]
     for name, box in boxes.items():
         if name:
@@ -95,6 +97,8 @@ def annotated(entry: Option) -> Any:  # noqa: ANN401
     kind = tyro.conf.FlagCreatePairsOff[bool] if entry.kind is bool and not entry.negatable else entry.kind
     if entry.default is REQUIRED:
         return Annotated[kind, tyro.conf.arg(help=entry.help)]
+    if entry.is_argument:
+        return Annotated[tyro.conf.Positional[kind], tyro.conf.arg(help=entry.help)]  # type: ignore[valid-type, misc]
     unset = entry.default is None or entry.default is False or entry.default == ()
     name = option(entry.name).removeprefix("--")
     words = tyro.conf.arg(name=name, help=entry.help, help_behavior_hint="" if unset else None)
@@ -109,7 +113,7 @@ def refuse_unknown(program: str, arguments: Sequence[str], options: Iterable[Opt
     """
     known = ["--help"]
     for entry in options:
-        if entry.default is not REQUIRED:
+        if entry.default is not REQUIRED and not entry.is_argument:
             known += spellings(entry)
     for argument in arguments:
         name = argument.partition("=")[0].replace("_", "-")

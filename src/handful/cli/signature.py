@@ -36,6 +36,8 @@ class Option:
     help: str
     usually_on: bool = False
     """Whether a flag is on unless it is switched off, whatever the run that is resumed had."""
+    is_argument: bool = False
+    """Whether it is given by its position, although it has a default."""
 
     @property
     def negatable(self) -> bool:

@@ -54,6 +54,12 @@ EVALUATION = "evaluation.json"
 LOCK = ".lock"
 """Held by the process that trains in the folder."""
 
+HOLDER = ".holder"
+"""Names that process: JSON with ``pid`` and ``host``. It means nothing unless the lock is held."""
+
+OUTPUT = ".output"
+"""What a run printed that was started in the background."""
+
 WEIGHTS = "model.safetensors"
 """In a model folder, beside its own ``config.json``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, final
@@ -18,6 +18,7 @@ from handful.files import printable, replacing, require_folder, sweep, write_jso
 from handful.images.grid import grid, write_png
 from handful.progress import note, show_entry
 from handful.records import layout
+from handful.records.holder import write_holder
 from handful.records.journal import Journal
 from handful.records.scores import Score, best, read_best, read_history, to_json
 from handful.sampling.model import Model
@@ -36,6 +37,8 @@ def locked(folder: Path) -> Iterator[None]:
     require_folder(folder, "--run")
     try:
         with FileLock(folder / layout.LOCK, timeout=0):
+            with suppress(OSError):  # a full disk is told of where it matters
+                write_holder(folder)
             for place, names in layout.WRITTEN.items():
                 sweep(folder / place, names)
             yield

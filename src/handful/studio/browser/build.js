@@ -1,0 +1,18 @@
+// Builds elements. Names of runs and files may be a stranger's, so they only ever become text.
+
+export function h(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key in element && typeof value !== "string") element[key] = value;
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter(child => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const $ = id => document.getElementById(id);
+
+/** Changes a text only where it differs, so that a screen reader is not told twice. */
+export const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };

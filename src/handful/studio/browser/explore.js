@@ -1,0 +1,207 @@
+import { StudioError, address, doing, get, post, send, tell, waitFor } from "./api.js";
+import { $, h, write } from "./build.js";
+import { Connection, paint } from "./connection.js";
+import { fill, showDirections, syncControls } from "./controls.js";
+import { Pad } from "./pad.js";
+import { Pins } from "./pins.js";
+import { History, copy, fromAddress, plain, toAddress, words } from "./state.js";
+import { Wall } from "./wall.js";
+import { count } from "./words.js";
+
+const source = new URLSearchParams(location.search).get("source") ?? "";
+const SEEDS = 1_000_000;
+
+const model = await get("/api/model", { source }).catch(error => {
+  if (!(error instanceof StudioError)) throw error;
+  write($("waiting"), "");
+  tell(error.message, true);
+  return null;
+});
+if (model) start();
+
+function start() {
+  const line = new Connection(source);
+  const past = new History(fromAddress() ?? plain(0));
+  let recipe = copy(past.now), drawn = null, times = [];
+
+  const show = (next, settled = true) => {
+    recipe = next;
+    draw();
+    sync();
+    if (settled) commit();
+  };
+  const commit = () => {
+    past.commit(copy(recipe));
+    toAddress(recipe);
+    $("undo").disabled = !past.past.length;
+    $("redo").disabled = !past.future.length;
+    $("near").hidden = true;
+    $("download").href = address("/api/picture", { source, picture: JSON.stringify(recipe) });
+    $("download").download = `${words(recipe).toLowerCase().replaceAll(/[^\w]+/g, "-")}.png`;
+  };
+  const draw = () => line.show({ picture: recipe }, (image, time) => { drawn = image; paint($("picture"), image); measured(time); });
+  const measured = time => { times = [...times.slice(-199), time]; window.studioTimes = times; };
+  const change = (part, settled = false) => show({ ...recipe, ...part }, settled);
+
+  const pad = new Pad($("pad"), $("dot"), $("pad-at"), at => { withCorners(); recipe = { ...recipe, at }; draw(); caption(); }, () => { commit(); sync(); });
+  const wall = new Wall($("wall"), line, choose, seed => pins.add(wallRecipe(seed), wall.known.get(seed)));
+  const pins = new Pins(`handful-pins-${model.fingerprint}`, pinned => { pins.stop(); show(copy(pinned)); },
+    (stops, moment, done) => line.show({ walk: { stops, moment } }, (image, time) => { paint($("picture"), image); measured(time); done(); }));
+
+  function wallRecipe(seed) { return { ...plain(seed), truncation: recipe.truncation, class_name: recipe.class_name }; }
+  function choose(seed) { pins.stop(); show({ ...recipe, corners: [String(seed)], at: [0, 0], moves: {} }); }
+  function followers(corner) { return /^\d+$/.test(corner) ? [1, 2, 3].map(by => String(Number(corner) + by)) : ["1", "2", "3"]; }
+  function withCorners() { if (recipe.corners.length === 1) recipe = { ...recipe, corners: [recipe.corners[0], ...followers(recipe.corners[0])] }; }
+
+  function caption() {
+    const said = words(recipe);
+    write($("name"), said);
+    $("picture").setAttribute("aria-label", said);
+    const moved = Object.values(recipe.moves).filter(Boolean).length;
+    write($("about"), [moved && `${moved} moved`, recipe.style && `in the style of ${recipe.style}`, recipe.class_name, `${model.width} × ${model.height}`].filter(Boolean).join(" · "));
+  }
+  function sync() {
+    caption();
+    syncControls(recipe);
+    pad.show(recipe.at);
+    paintCorners();
+    const alone = recipe.corners.length === 1 && /^\d+$/.test(recipe.corners[0]);
+    wall.mark(alone ? Number(recipe.corners[0]) : null);
+    askTiles();
+  }
+
+  // The pad's corners and the pins are drawn with the wall.
+  const corners = new Map();
+  function paintCorners() {
+    const four = recipe.corners.length === 4 ? recipe.corners : [recipe.corners[0], ...followers(recipe.corners[0])];
+    pad.canvases.forEach((canvas, index) => {
+      const key = JSON.stringify([four[index], recipe.truncation, recipe.class_name]);
+      canvas.dataset.key = key;
+      const image = corners.get(key) ?? (recipe.truncation === 1 && !recipe.class_name ? wall.known.get(Number(four[index])) : null);
+      if (image) paint(canvas, image);
+      else corners.set(key, null);
+    });
+    pad.four = four;
+  }
+  const showTiles = line.showTiles.bind(line);
+  let wallTiles = [];
+  function askTiles() {
+    const own = pad.canvases.filter(canvas => corners.get(canvas.dataset.key) === null).map((canvas, index) => ({
+      picture: { ...wallRecipe(0), corners: [pad.four[pad.canvases.indexOf(canvas)]] },
+      done: image => { corners.set(canvas.dataset.key, image); paintCorners(); },
+    }));
+    const pinned = pins.missing.map(pin => ({ picture: pin, done: image => pins.take(pin, image) }));
+    showTiles([...own, ...pinned, ...wallTiles].slice(0, 400));
+  }
+  line.showTiles = tiles => { wallTiles = tiles; askTiles(); };
+
+  $("title").textContent = `Explore ${model.title}`;
+  document.title = `${model.title} · handful studio`;
+  if (model.run) { $("back").href = address("/run", { name: model.run }); $("back").textContent = model.title; }
+  wall.shape = model.height / model.width;
+  wall.pixels = model.width;
+  document.querySelector(".stage").style.aspectRatio = $("pad").style.aspectRatio = `${model.width} / ${model.height}`;
+  $("class-field").hidden = !model.classes.length;
+  fill($("class"), "as the seed has it", model.classes.map(name => [name, name]), recipe.class_name);
+  $("style-field").hidden = !model.gates;
+  $("ask").hidden = !model.images;
+  const fillStyles = () => {
+    const names = [...new Set([...pins.recipes.map(pin => pin.corners[0]), recipe.style, "0", "1", "2", "3"].filter(Boolean))];
+    fill($("style"), "itself", names.map(name => [name, /^\d+$/.test(name) ? `seed ${name}` : name]), recipe.style);
+  };
+
+  line.addEventListener("state", event => write($("waiting"), event.detail));
+  line.addEventListener("busy", event => write($("waiting"), event.detail ? `${event.detail} …` : ""));
+  line.addEventListener("error", event => tell(event.detail, true));
+  line.addEventListener("directions", event => showDirections(event.detail, model.fingerprint, recipe, (index, value) => {
+    recipe = { ...recipe, moves: { ...recipe.moves, [index]: value } };
+    if (!value) delete recipe.moves[index];
+    draw();
+    caption();
+  }, commit));
+
+  const on = (id, type, action) => $(id).addEventListener(type, action);
+  on("truncation", "input", () => { recipe = { ...recipe, truncation: Number($("truncation").value) }; $("truncation-value").textContent = recipe.truncation.toFixed(2); draw(); });
+  on("truncation", "change", () => { commit(); paintCorners(); wall.redraw(wallRecipe); });
+  on("class", "change", () => { change({ class_name: $("class").value || null }, true); wall.redraw(wallRecipe); });
+  on("style", "focus", fillStyles);
+  on("style", "change", () => change({ style: $("style").value || null }, true));
+  on("still", "click", () => change({ moves: {} }, true));
+  const step = direction => { const next = past[direction](); if (next) { show(copy(next), false); toAddress(recipe); $("undo").disabled = !past.past.length; $("redo").disabled = !past.future.length; } };
+  on("undo", "click", () => step("undo"));
+  on("redo", "click", () => step("redo"));
+  on("pin", "click", () => { pins.add(copy(recipe), drawn); fillStyles(); showPinCorners(); });
+  const surprise = () => { const seed = Math.floor(SEEDS * Math.random()); choose(seed); };
+  on("surprise", "click", surprise);
+  on("others", "click", () => { change({ corners: [recipe.corners[0], ...[1, 2, 3].map(() => String(Math.floor(SEEDS * Math.random())))], at: [0, 0] }, true); });
+  const showPinCorners = () => { $("pinned-corners").hidden = pins.recipes.length < 2; };
+  on("pinned-corners", "click", () => {
+    const names = [...new Set(pins.recipes.map(pin => pin.corners[0]))];
+    change({ corners: [0, 1, 2, 3].map(i => names[i % names.length]), at: [0, 0] }, true);
+  });
+  on("jump", "submit", event => { event.preventDefault(); const seed = Number($("seed").value || 0); if (Number.isSafeInteger(seed)) wall.goTo(seed); });
+  on("play", "click", () => pins.toggle());
+  on("clear", "click", () => { pins.clear(); showPinCorners(); });
+
+  const work = task => {
+    $("work").hidden = !task;
+    if (!task) return;
+    write($("work-words"), `${task.what} …`);
+    if (task.total) { $("work-bar").max = task.total; $("work-bar").value = task.done; } else $("work-bar").removeAttribute("value");
+  };
+  const save = (href, name) => h("a", { href, download: name }).click();
+  on("film", "click", doing(async () => {
+    const task = await waitFor(await post("/api/film", { source, pictures: pins.recipes, seconds: Number($("pace").value), loop: $("loop").checked }), work);
+    save(address("/api/task/file", { name: task.name }), task.result.file);
+  }));
+  on("save", "click", doing(async () => {
+    const answer = await send("/api/latents/save", JSON.stringify({ source, pictures: pins.recipes }));
+    const url = URL.createObjectURL(await answer.blob());
+    save(url, "latents.safetensors");
+    URL.revokeObjectURL(url);
+  }));
+  on("load", "change", doing(async () => {
+    const [file] = $("load").files;
+    $("load").value = "";
+    if (!file) return;
+    const { names } = await (await send("/api/latents/load", file, { source })).json();
+    names.forEach(name => pins.add({ ...plain(0), corners: [name] }));
+    show({ ...plain(0), corners: [names[0]] });
+  }));
+  on("photo", "change", doing(async () => {
+    const [file] = $("photo").files;
+    $("photo").value = "";
+    if (!file) return;
+    const { result } = await waitFor(await (await send("/api/project", file, { source, file: file.name })).json(), work);
+    show({ ...plain(0), corners: [result.name] });
+    $("near").hidden = false;
+    write($("near-words"), `The nearest that this model can draw: ${result.measured}.`);
+    $("near-list").replaceChildren(h("li", {}, h("img", { src: result.photo, alt: "Your photo" }), h("span", {}, "your photo")));
+  }));
+  on("ask", "click", doing(async () => {
+    const asked = copy(recipe);
+    const { result } = await waitFor(await post("/api/neighbours", { source, picture: asked }), task => write($("waiting"), task ? `${task.what} …` : ""));
+    $("near").hidden = false;
+    write($("near-words"), result.copy ? "This is a copy of a training image." : result.neighbours[0].ratio < 0.6 ? "It is close to a training image." : "It is new: no training image is as near as a copy would be.");
+    $("near-list").replaceChildren(...result.neighbours.map(found => h("li", {}, h("img", { src: found.picture, alt: `Training image ${found.name}` }), h("span", { title: found.name }, `${found.ratio.toFixed(2)} ${found.name}`))));
+  }));
+
+  addEventListener("keydown", event => {
+    if (event.target.matches('input:not([type="range"]), select, textarea')) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") { event.preventDefault(); step(event.shiftKey ? "redo" : "undo"); }
+    else if (event.ctrlKey || event.metaKey || event.altKey) return;
+    else if (event.key === "p") $("pin").click();
+    else if (event.key === "r") surprise();
+  });
+
+  const narrow = matchMedia("(max-width: 59.99rem)");
+  const foldTools = () => { $("tools").open = !narrow.matches; };
+  narrow.addEventListener("change", foldTools);
+  foldTools();
+  pins.show();
+  showPinCorners();
+  fillStyles();
+  show(recipe, false);
+  commit();
+  $("undo").disabled = $("redo").disabled = true;
+}

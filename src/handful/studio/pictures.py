@@ -1,0 +1,179 @@
+"""Sets of pictures: looking for them on this machine, taking in those that are dropped, leaving some out."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from handful.data.passed_over import is_hidden
+from handful.data.photos import ENDINGS
+from handful.errors import UsageError
+from handful.files import printable, storage_error
+from handful.records.run_folder import is_run
+from handful.studio.places import Places
+
+SETS = ".pictures"
+"""Folder of the sets that were dropped or made here, below that of the runs, where no run is looked for."""
+
+MAX_FILES = 5_000
+"""In a set that is dropped."""
+
+MAX_FILE_BYTES, MAX_ZIP_BYTES, MAX_SET_BYTES = 100_000_000, 2_000_000_000, 4_000_000_000
+
+MAX_SHOWN = 1_000
+"""Folders of a folder that are shown."""
+
+MAX_COUNTED = 20_000
+"""Files of a folder that are looked at to count its pictures."""
+
+
+def browse(places: Places, text: str) -> dict[str, Any]:
+    """Return what a folder holds: folders, archives, and how many pictures.
+
+    Raises:
+        UsageError: It may not be looked into.
+    """
+    if not text:
+        roots = [root for root in places.roots if root.is_dir()]
+        folders = [{"path": str(root), "name": printable(root)} for root in roots]
+        return {"path": "", "name": "", "parents": [], "folders": folders, "pictures": 0}
+    folder = places.path(text)
+    if not folder.is_dir():
+        raise UsageError(f"{printable(folder)}: is no folder")
+    children, pictures = [], 0
+    try:
+        for entry in within(folder, MAX_COUNTED):
+            if is_hidden(entry.name):
+                continue
+            ending = Path(entry.name).suffix.lower()
+            if entry.is_dir() or ending == ".zip":
+                children.append(Path(entry.path))
+            pictures += ending in ENDINGS
+    except OSError as error:
+        raise UsageError(f"{printable(folder)}: cannot be opened ({(error.strerror or '').lower()})") from error
+    children = sorted((child for child in children if places.allowed(child)), key=lambda child: child.name.lower())
+    root = next(root for root in places.roots if folder.is_relative_to(root))
+    parents = [folder, *folder.parents][: len(folder.relative_to(root).parts) + 1]
+    return {
+        "path": str(folder),
+        "name": printable(folder.name),
+        "parents": [{"path": str(path), "name": printable(path.name) or "/"} for path in reversed(parents)],
+        "folders": [
+            {"path": str(child), "name": printable(child.name), "run": is_run(child)} for child in children[:MAX_SHOWN]
+        ],
+        "pictures": pictures,
+    }
+
+
+def within(folder: Path, most: int) -> Iterator[os.DirEntry[str]]:
+    """Go through what a folder holds, up to so many entries."""
+    with os.scandir(folder) as entries:
+        for _, entry in zip(range(most), entries, strict=False):
+            yield entry
+
+
+def new_set(places: Places, name: str) -> str:
+    """Make a folder for pictures that are about to be dropped, and return its name."""
+    stem = re.sub(r"[^\w -]", "", name).strip()[:60] or "pictures"
+    folder, number = places.runs / SETS / stem, 2
+    while folder.exists():
+        folder, number = places.runs / SETS / f"{stem} {number}", number + 1
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    return folder.name
+
+
+def set_folder(places: Places, name: str) -> Path:
+    """Return the folder of a set.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    folder = places.runs / SETS / name
+    if Path(name).name != name or name.startswith(".") or not folder.is_dir() or folder.is_symlink():
+        raise UsageError(f"{printable(name)}: there is no such set of pictures")
+    return folder
+
+
+async def take_file(places: Places, set_name: str, name: str, parts: AsyncIterator[bytes]) -> Path:
+    """Store a file that was dropped.
+
+    Raises:
+        UsageError: It is no picture or archive by its name, too large, or one too many.
+        StorageError: It cannot be written.
+    """
+    folder = set_folder(places, set_name)
+    path = folder / safe_name(name)
+    is_zip = path.suffix == ".zip"
+    files = list(folder.iterdir())
+    if len(files) >= MAX_FILES and not path.exists():
+        raise UsageError(f"more than {MAX_FILES:,} files: put them in a folder and choose that")
+    left = MAX_SET_BYTES - sum(file.stat().st_size for file in files)
+    most = min(left, MAX_ZIP_BYTES if is_zip else MAX_FILE_BYTES)
+    temporary = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        with temporary.open("xb") as file:
+            async for part in parts:
+                most -= len(part)
+                if most < 0:
+                    raise UsageError(f"{printable(name)}: is too large to be dropped; choose its folder instead")
+                file.write(part)
+        temporary.replace(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def safe_name(name: str) -> str:
+    """Return the name that a dropped file is stored under: no folders, no control characters, an ending of ours.
+
+    Raises:
+        UsageError: It is neither a picture nor an archive by its name.
+    """
+    path = Path(re.sub(r"[/\\\0]", " ", name))
+    ending = path.suffix.lower()
+    if ending not in ENDINGS | {".zip"}:
+        raise UsageError(f"{printable(name)}: is no picture and no zip archive by its name")
+    stem = "".join(letter if letter.isprintable() else "_" for letter in path.stem).strip(" .")[:100]
+    return (stem or "picture") + ending
+
+
+def leave_out(places: Places, source: str, names: Sequence[str]) -> Path:
+    """Make a set of all pictures of a folder but some, as links to them, and return it.
+
+    Raises:
+        UsageError: The source is an archive, or too few are left.
+        StorageError: A link cannot be made.
+    """
+    from handful.data.sources import open_photos
+
+    folder = places.path(source)
+    if not folder.is_dir():
+        raise UsageError(f"{printable(folder)}: files of an archive cannot be left out here; unpack it first")
+    left_out = set(names)
+    kept = [file for file in open_photos(folder).files if printable(file) not in left_out]
+    if len(kept) < 2:
+        raise UsageError("fewer than two pictures would be left; leave out fewer")
+    made = set_folder(places, new_set(places, folder.name))
+    for file in kept:
+        target = made / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.symlink_to((folder / file).resolve())
+        except OSError:
+            try:
+                shutil.copyfile(folder / file, target)
+            except OSError as error:
+                raise storage_error(target, error) from error
+    return made
