@@ -23,7 +23,7 @@ CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "fi
     "starlette",
     "uvicorn",
 }
-EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime", "gradio"}
+EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime", "gradio", "draw"}
 """May be imported inside a function, where it is used."""
 LAYERS = [
     {"displays", "errors", "files", "progress", "seeds"},

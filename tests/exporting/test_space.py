@@ -52,6 +52,7 @@ def test_a_space_runs_without_handful_and_pytorch(space, tmp_path):
     command = [
         sys.executable,
         "-I",
+        "-B",
         "-c",
         f"import sys; sys.path.insert(0, '.'); sys.modules['handful'] = None; {script}",
     ]
