@@ -1,0 +1,117 @@
+"""Write a model as one web page that draws its pictures itself: no server, no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from handful.explore.directions import from_maps
+from handful.exporting.web_weights import Weights, describe
+from handful.files import replacing
+from handful.progress import advance, working
+from handful.sampling.model import Model
+
+WORKER = ("random", "kernel", "generator", "worker")
+
+SCRIPT = ("png", "app")
+"""Modules of the page, each after those that it imports."""
+
+DIRECTIONS = 6
+"""Sliders, at most."""
+
+POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; worker-src blob:; "
+    "script-src 'sha256-{digest}' 'wasm-unsafe-eval'"
+)
+"""What the page may do: run its own script, its worker and its kernel, and reach no network."""
+
+LINKS = re.compile(r"^import .*?;\n|^export ", re.MULTILINE)
+"""Of modules that are joined to one script."""
+
+
+def write_web(model: Model, path: Path, title: str, license: str | None = None) -> Path:
+    """Write a model as one HTML file. It opens from the disk; seeds draw the same pictures as on a CPU.
+
+    An existing file is replaced.
+
+    Args:
+        model: The model. The page computes in float32, whatever the model does.
+        path: The file.
+        title: Heading of the page.
+        license: Licence of the training images, to be shown.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
+    html = render(model, title, license)
+    advance("writing the page", 0, 1)
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    advance("writing the page", 1, 1)
+    return path
+
+
+def render(model: Model, title: str, license: str | None = None) -> str:
+    """Return the HTML of a model's page."""
+    height, width = model.config.shape
+    with working("measuring truncation and directions"):
+        directions = from_maps(model, min(DIRECTIONS, model.config.latent))
+        weights = Weights()
+        description = describe(model, weights) | {
+            "directions": weights.add(directions.vectors),
+            "names": directions.names,
+            "latent": model.config.latent,
+            "noise": model.network.noise_shapes,
+            "height": height,
+            "width": width,
+            "classes": model.config.classes,
+        }
+    script = joined(SCRIPT)
+    kind = {1: "grey", 3: "RGB", 4: "RGBA"}[model.config.channels]
+    made = f"{width}x{height} {kind}, model {model.fingerprint}, handful {version('handful')}"
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
+        source("page.html")
+    )
+    return page.render(
+        policy=POLICY.format(digest=digest(script)),
+        title=title,
+        made=made if license is None else f"{made}, images: {license}",
+        style=source("style.css"),
+        width=width,
+        height=height,
+        classes=model.config.classes,
+        names=directions.names,
+        model=embedded(description),
+        worker=joined(WORKER),
+        weights=weights.packed(),
+        script=script,
+    )
+
+
+def joined(modules: tuple[str, ...]) -> str:
+    """Return modules as one script."""
+    return '"use strict";\n' + "\n".join(LINKS.sub("", source(f"{name}.js")) for name in modules)
+
+
+def embedded(value: object) -> str:
+    """Return JSON that no text in it can end the script element of."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def digest(script: str) -> str:
+    """Return the hash of a script, as content policies have it."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+@cache
+def source(name: str) -> str:
+    """Return a file of the page."""
+    return (files("handful.exporting") / "page" / name).read_text(encoding="utf-8")
