@@ -11,9 +11,9 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/pytest -n auto
 
-# What make test leaves out: slow tests, and those that compile networks or start several processes.
+# What make test leaves out: slow tests, and those that compile networks, start several processes or open a browser.
 test-more: .venv/installed
-	$(BIN)/pytest -n auto -m 'compile or processes or slow'
+	$(BIN)/pytest -n auto -m 'compile or processes or slow or web'
 
 # Kills, full disks, damaged and strangers' files: half an hour on two idle cores. A sample of it is in make test.
 campaign: .venv/installed

@@ -24,7 +24,7 @@ Format = Literal["png", "webp"]
 SamplingPrecision = Literal["fp32", "bf16", "fp16"]
 """Precisions to draw pictures in; none is automatic, since the same seed must give the same picture."""
 
-ExportFormat = Literal["onnx", "space"]
+ExportFormat = Literal["onnx", "web", "space"]
 
 ExportPrecision = Literal["fp32", "fp16"]
 """What an export stores large kernels in."""

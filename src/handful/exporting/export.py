@@ -11,13 +11,14 @@ from handful.errors import UsageError
 from handful.exporting.card import check_license
 from handful.exporting.onnx import write_onnx
 from handful.exporting.spaces import write_space
+from handful.exporting.web import write_web
 from handful.files import require_file, require_folder
 from handful.progress import Progress, shown_on
 from handful.sampling.generate import note_source
 from handful.sampling.load import load
 from handful.sampling.model import Model
 
-ENDINGS = {"onnx": ".onnx", "space": "-space"}
+ENDINGS = {"onnx": ".onnx", "web": ".html", "space": "-space"}
 """Of the names of what each format writes by default; the space is a folder."""
 
 
@@ -33,19 +34,20 @@ def export(
 ) -> Path:
     """Export a model to a form that runs without handful. An existing file is replaced.
 
-    What is written is first read back and compared with PyTorch. A difference above 1e-5, or with fp16 above one grey
+    An ONNX file is first read back and compared with PyTorch. A difference above 1e-5, or with fp16 above one grey
     level in 2 % of bytes, is an error and leaves no file.
 
     Args:
         source: A run folder, a model folder, a ``.safetensors`` file, or a model of the Hub: ``hf:owner/name``.
-        format: onnx: one file for ONNX Runtime, browsers, Unity and others. space: a new folder with an app for a
-            Space of the Hugging Face Hub, which also runs here.
+        format: onnx: one file for ONNX Runtime, browsers, Unity and others. web: one HTML page that draws pictures
+            itself, without a server or a network. space: a new folder with an app for a Space of the Hugging Face Hub,
+            which also runs here.
         out: Where to write. Default: in this folder, named after the source.
         precision: What large kernels are stored in. fp16 halves the file and changes about 1 % of bytes by one grey
-            level. Both compute in float32.
+            level. Both compute in float32. A web page takes fp32 only.
         output: What an ONNX file returns. uint8: pictures with straight alpha, rows of pixels. float: images in
             [-1, 1] with premultiplied alpha, channels first.
-        license: Licence of the training images, for the metadata, such as cc-by-4.0.
+        license: Licence of the training images, for the metadata or the page, such as cc-by-4.0.
         progress: Shows progress. Default: the terminal.
 
     Returns:
@@ -55,21 +57,24 @@ def export(
         UsageError: if there is no model in ``source``, an option makes no sense, or the comparison fails.
         StorageError: if a file cannot be written.
     """
-    check_options(format, output, license)
+    check_options(format, precision, output, license)
     path = None if out is None else checked_place(Path(out), format)
     model = load(source, "cpu")
+    name = name_of(model, str(source))
     if path is None:
-        path = checked_place(Path(name_of(model, str(source)) + ENDINGS[format]), format)
+        path = checked_place(Path(name + ENDINGS[format]), format)
     with shown_on(progress):
         note_source(model)
         if format == "space":
             write_space(model, path, precision, license)
+        elif format == "web":
+            write_web(model, path, name, license)
         else:
             write_onnx(model, path, precision, output, license)
     return path
 
 
-def check_options(format: ExportFormat, output: OnnxOutput, license: str | None) -> None:
+def check_options(format: ExportFormat, precision: ExportPrecision, output: OnnxOutput, license: str | None) -> None:
     """Check options that a format does not take.
 
     Raises:
@@ -77,6 +82,8 @@ def check_options(format: ExportFormat, output: OnnxOutput, license: str | None)
     """
     if format != "onnx" and output != "uint8":
         raise UsageError(f"--output {output}: has an effect with --format onnx only; leave it out")
+    if format == "web" and precision != "fp32":
+        raise UsageError(f"--precision {precision}: has no effect with --format web; leave it out")
     if format == "space":
         check_license(license)
 

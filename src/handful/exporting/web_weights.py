@@ -111,7 +111,9 @@ def upsampling_phases(kernel: Float[Tensor, "o i 4 4"], bias: Tensor, weights: W
             yield pack(torch.stack([part for part, _ in parts], dim=2), bias, [tap for _, tap in parts], weights)
 
 
-def pack(kernel: Float[Tensor, "o i t"], bias: Float[Tensor, " o"], taps: list[Tap], weights: Weights) -> dict[str, Any]:
+def pack(
+    kernel: Float[Tensor, "o i t"], bias: Float[Tensor, " o"], taps: list[Tap], weights: Weights
+) -> dict[str, Any]:
     """Pack weights four outputs at a time: their biases, then for each input and tap their weights."""
     outputs, inputs, _ = kernel.shape
     missing = -outputs % 4

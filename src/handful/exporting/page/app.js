@@ -81,7 +81,7 @@ function paint(canvas, pixels) {
     image.data[i + 3] = channels === 4 ? pixels[from + 3] : 255;
   }
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
 // The large picture.
