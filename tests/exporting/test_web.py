@@ -94,7 +94,8 @@ def test_javascript_draws_the_random_numbers_of_pytorch(tmp_path):
     script = (
         f"import {{ drawSeed }} from '{(tmp_path / 'random.mjs').as_uri()}';"
         f"const drawn = {lengths}.map((length) => {seeds}.map((seed) => drawSeed(seed, length, {list(map(list, shapes))})));"
-        "console.log(JSON.stringify(drawn.map((all) => all.map(({ z, noise }) => [z, ...noise].map((x) => [...x])))));"
+        "const plain = ({ z, noise }) => [z, ...noise].map((numbers) => [...numbers]);"
+        "console.log(JSON.stringify(drawn.map((all) => all.map(plain))));"
     )
     answer = subprocess.run(
         ["node", "--input-type=module", "--eval", script], capture_output=True, text=True, check=True, timeout=60

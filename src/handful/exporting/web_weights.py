@@ -52,9 +52,8 @@ def describe(model: Model, weights: Weights) -> dict[str, Any]:
     folded, truncation, config = model.folded, model.truncation, model.config
     labels: Sequence[int | None] = range(len(config.classes)) if config.classes else [None]
     means = [truncation.mean_gates(label) for label in labels]
-    base, wide = folded.first.base, folded.first.weight.shape[1]
-    height, width = base
-    layers = list(describe_layers(folded, weights, base))
+    (height, width), wide = folded.first.base, folded.first.weight.shape[1]
+    layers = list(describe_layers(folded, weights, height, width))
     return {
         "first": {
             "channels": wide // (2 * height * width),
@@ -76,9 +75,8 @@ def describe(model: Model, weights: Weights) -> dict[str, Any]:
     }
 
 
-def describe_layers(folded: FoldedGenerator, weights: Weights, base: tuple[int, int]) -> Iterator[dict[str, Any]]:
-    """Describe all convolutions, with the shape of their input."""
-    height, width = base
+def describe_layers(folded: FoldedGenerator, weights: Weights, height: int, width: int) -> Iterator[dict[str, Any]]:
+    """Describe all convolutions, with the shape of their input; the first one's is given."""
     for name, block in folded.blocks.items():
         convolutions = [cast(FoldedConv, layer) for layer in block.children()]
         for index, layer in enumerate(convolutions):
