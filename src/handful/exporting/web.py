@@ -84,6 +84,7 @@ def render(model: Model, title: str, license: str | None = None) -> str:
         policy=POLICY.format(digest=digest(script)),
         title=title,
         made=made if license is None else f"{made}, images: {license}",
+        look=(files("handful.reporting") / "look.css").read_text(encoding="utf-8"),
         style=source("style.css"),
         width=width,
         height=height,
