@@ -89,11 +89,12 @@ def test_a_kernel_is_packed_four_outputs_at_a_time():
 @pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX2", reason="PyTorch's AVX2 code is what is ported")
 def test_javascript_draws_the_random_numbers_of_pytorch(tmp_path):
     shutil.copy(PAGE / "random.js", tmp_path / "random.mjs")
-    seeds, shapes = [0, 7, 2**32 + 5, 2**40 + 3], [[4, 6], [5, 7], [2, 2], [64, 64]]
+    seeds, shapes = [0, 7, 2**32 + 5, 2**40 + 3], [(4, 6), (5, 7), (2, 2), (64, 64)]
     lengths = [256, 13]
     script = (
         f"import {{ drawSeed }} from '{(tmp_path / 'random.mjs').as_uri()}';"
-        f"const drawn = {lengths}.map((length) => {seeds}.map((seed) => drawSeed(seed, length, {shapes})));"
+        f"const shapes = {[*map(list, shapes)]};"
+        f"const drawn = {lengths}.map((length) => {seeds}.map((seed) => drawSeed(seed, length, shapes)));"
         "const plain = ({ z, noise }) => [z, ...noise].map((numbers) => [...numbers]);"
         "console.log(JSON.stringify(drawn.map((all) => all.map(plain))));"
     )
