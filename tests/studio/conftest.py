@@ -13,6 +13,7 @@ from handful.config.presets import tiny
 from handful.records.settings import Settings, settle
 from handful.studio.access import PARAMETER
 from handful.studio.places import Places
+from handful.studio.processes import Processes
 from handful.studio.server import build
 from support.models import made
 
@@ -28,6 +29,23 @@ def quick_directions() -> Iterator[None]:
         patch.setattr("handful.sampling.response.LATENTS_PER_DIMENSION", 1)
         patch.setattr("handful.sampling.response.LATENTS_PER_BATCH", 256)
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_trains_on(monkeypatch) -> Iterator[None]:
+    """End what a test started: a run outlives the studio, and so a test that fails."""
+    started: list[Processes] = []
+    init = Processes.__init__
+
+    def remember(self: Processes) -> None:
+        init(self)
+        started.append(self)
+
+    monkeypatch.setattr(Processes, "__init__", remember)
+    yield
+    for process in [process for processes in started for process in processes.started.values()]:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

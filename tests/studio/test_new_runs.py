@@ -2,16 +2,20 @@
 
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from handful.studio import new_runs, pictures
 from handful.studio.places import Places
-from handful.studio.processes import Processes, spelled
+from handful.studio.processes import NICENESS, Processes, lower_priority, spelled
 
 
 def finished(browser, task: dict) -> dict:
@@ -230,3 +234,13 @@ def test_a_run_is_a_process_that_can_be_stopped_and_resumed(browser, photos, run
     assert wait_for("finished")["step"] == stopped["step"] + 1
     for process in browser.app.app.state.studio.processes.started.values():
         process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sessions are scheduled as groups on Linux")
+def test_the_priority_of_a_session_is_lowered_as_a_group():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as process:
+        lower_priority(process.pid)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
+        group = Path(f"/proc/{process.pid}/autogroup")
+        assert not group.exists() or group.read_text().split()[-1] == str(NICENESS)
+        process.communicate(b"\n")

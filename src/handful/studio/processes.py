@@ -54,9 +54,7 @@ class Processes:
                 )
         except OSError as error:
             raise storage_error(folder / OUTPUT, error) from error
-        if hasattr(os, "setpriority"):
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        lower_priority(process.pid)
         self.started[folder] = process
 
     def stop(self, folder: Path) -> None:
@@ -87,6 +85,17 @@ class Processes:
         """Return whether a run that trains was asked to stop."""
         holder = read_holder(folder)
         return holder is not None and self.stopping.get(folder) == holder.pid
+
+
+def lower_priority(pid: int) -> None:
+    """Lower the priority of a process that leads a session, where the system lets us.
+
+    Linux schedules sessions as groups, and niceness counts within a group only. So the group's is set too.
+    """
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICENESS), encoding="utf-8")
 
 
 def read_output(folder: Path) -> str:
