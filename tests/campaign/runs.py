@@ -85,7 +85,7 @@ def build(folder: Path, photos: Path, short: bool) -> Bench:
 
 def kills(bench: Bench) -> Iterator[Result]:
     """Kill a run at every file operation, and resume it."""
-    for number in bench.sample(len(bench.operations), 6):
+    for number in bench.sample(len(bench.operations), 3):
         run = bench.fresh()
         what = f"killed at {bench.operations[number - 1]}"
         died = attempt(train(bench.photos, run), Fault(run, number).install)
@@ -103,7 +103,7 @@ def resumed(bench: Bench, run: Path) -> str | None:
 
 def errors(bench: Bench) -> Iterator[Result]:
     """Let every file operation fail, with each errno in turn, once or from then on; then resume."""
-    for number in bench.sample(len(bench.operations), 6):
+    for number in bench.sample(len(bench.operations), 3):
         error, lasting = ERRORS[number % len(ERRORS)], bool(number // len(ERRORS) % 2)
         run = bench.fresh()
         what = f"{errno.errorcode[error]}{' from then on' if lasting else ''} at {bench.operations[number - 1]}"
@@ -174,7 +174,7 @@ def damages(bench: Bench) -> Iterator[Result]:
     """Damage every file of a run, and resume it, draw from it, report and evaluate it."""
     files = sorted(str(path.relative_to(bench.whole)) for path in bench.whole.rglob("*") if path.is_file())
     cases = [(name, how) for name in files if not name.startswith(".") for how in DAMAGES]
-    for name, how in random.Random(1).sample(cases, 5) if bench.short else cases:
+    for name, how in random.Random(1).sample(cases, 3) if bench.short else cases:
         out = bench.folder / "out"
         for command in ("train", "generate", "report", "evaluate"):
             # Nothing but training reads a checkpoint or a grid.

@@ -58,7 +58,7 @@ def files(bench: Bench) -> Iterator[Result]:
     latents = bench.folder / "own.safetensors"
     model.latents(2).save(latents, model)
     sound = {"model": bench.whole / "model" / "model.safetensors", "latents": latents}
-    tries = 20 if bench.short else 400
+    tries = 12 if bench.short else 400
     for number in range(tries):
         kind = draw.choice(["model", "latents"])
         data = bytearray(sound[kind].read_bytes())
@@ -128,9 +128,9 @@ def claims(bench: Bench) -> Iterator[Result]:
 def command_lines(bench: Bench) -> Iterator[Result]:
     """Give commands random options and values. Sources do not exist, so none works for long."""
     draw = random.Random(3)
-    # These need no source.
-    names = [name for name in COMMANDS if name not in ("demo", "bench", "completion")]
-    for number in range(12 if bench.short else 500):
+    # The first three need no source, the studio ends only when it is stopped, and a push reaches out.
+    names = [name for name in COMMANDS if name not in ("demo", "bench", "completion", "studio", "push")]
+    for number in range(6 if bench.short else 500):
         name = draw.choice(names)
         options = list(COMMANDS[name].options)
         line = [name, *draw.choices(WORDS, k=draw.randrange(3))]
@@ -153,7 +153,7 @@ def arguments(bench: Bench) -> Iterator[Result]:
     draw = random.Random(4)
     functions = [name for name in handful.__all__ if inspect.isfunction(getattr(handful, name))]
     functions = [name for name in functions if name not in ("bench", "default", "paper", "tiny")]
-    for number in range(100 if bench.short else 2000):
+    for number in range(60 if bench.short else 2000):
         if number % 2:
             name = "TrainConfig"
             given = {"images": "nowhere"} | {key: draw.choice(VALUES) for key in draw.sample([*kinds()], 2)}
