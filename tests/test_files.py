@@ -111,11 +111,11 @@ def test_a_home_that_cannot_be_looked_at_is_passed_over(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("HANDFUL_CACHE", "/root/forbidden")
+    monkeypatch.setenv("HANDFUL_CACHE", str(tmp_path / "forbidden"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setattr(Path, "mkdir", refuse)
     monkeypatch.setattr(Path, "stat", refuse)
-    assert not is_readable(Path("/root/forbidden/file"))
+    assert not is_readable(tmp_path / "forbidden" / "file")
     assert weights.find(weights.VGG16, None) is None
     keep_compile_cache()
     assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).is_relative_to(tmp_path)

@@ -26,7 +26,7 @@ CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "fi
 EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime", "gradio", "draw"}
 """May be imported inside a function, where it is used."""
 LAYERS = [
-    {"displays", "errors", "files", "progress", "seeds"},
+    {"displays", "errors", "files", "progress", "seeds", "templates"},
     {"config"},
     {"images", "compute", "records"},
     {"networks", "data", "optim"},

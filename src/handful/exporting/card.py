@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from handful import templates
 from handful.config.sizes import spelled
 from handful.config.text import HUB
 from handful.errors import UsageError, escaped
@@ -38,14 +37,7 @@ def write_card(model: Model, repository: str, license: str | None, pictures: str
     scored = verdict is not None and verdict.scored
     kind = f"{spelled(config.shape)} px {CHANNEL_NAMES[config.channels]}"
     images = f", trained on {run.settings.images:,} images" if run is not None else ""
-    environment = Environment(
-        loader=PackageLoader("handful.exporting", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = templates.environment("handful.exporting", autoescape=False, trailing_newline=True)
     text = environment.get_template("card.md").render(
         repository=repository,
         title=repository.split("/")[1],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from functools import cache
@@ -11,8 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
+from handful import templates
 from handful.explore.directions import from_maps
 from handful.exporting.web_weights import Weights, describe
 from handful.files import replacing
@@ -77,11 +74,9 @@ def render(model: Model, title: str, license: str | None = None) -> str:
     script = joined(SCRIPT)
     kind = {1: "grey", 3: "RGB", 4: "RGBA"}[model.config.channels]
     made = f"{width}x{height} {kind}, model {model.fingerprint}, handful {version('handful')}"
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
-        source("page.html")
-    )
+    page = templates.environment("handful.exporting", "page").get_template("page.html")
     return page.render(
-        policy=POLICY.format(digest=digest(script)),
+        policy=POLICY.format(digest=templates.digest(script)),
         title=title,
         made=made if license is None else f"{made}, images: {license}",
         look=(files("handful.reporting") / "look.css").read_text(encoding="utf-8"),
@@ -105,11 +100,6 @@ def joined(modules: tuple[str, ...]) -> str:
 def embedded(value: object) -> str:
     """Return JSON that no text in it can end the script element of."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def digest(script: str) -> str:
-    """Return the hash of a script, as content policies have it."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 @cache

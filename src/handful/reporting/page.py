@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import re
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from PIL import Image
 
+from handful import templates
 from handful.data.order import evenly_spaced
 from handful.records.verdict import MEANINGS, Verdict
 from handful.reporting.axes import Number
@@ -151,8 +151,7 @@ def render(page: Page) -> str:
         script_hash=HASH_PLACE,
     )
     script = html.split("<script>")[-1].split("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    html = html.replace(HASH_PLACE, digest, 1)
+    html = html.replace(HASH_PLACE, templates.digest(script), 1)
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", html)
 
 
@@ -209,13 +208,7 @@ def _steps(curves: Sequence[Curve]) -> list[Number]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("handful", "reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment("handful.reporting")
     environment.filters |= {"still": still, "moving": moving, "sentence": sentence}
     environment.globals |= {"SHEET": SHEET, "FRAME": FRAME, "SIDE": SIDE, "MEANINGS": MEANINGS, "side": side}
     return environment

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+
+from handful import templates
 
 KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -36,9 +37,7 @@ def static() -> dict[str, tuple[bytes, str]]:
 @cache
 def render(path: str) -> str:
     """Return a page."""
-    environment = Environment(
-        loader=PackageLoader("handful.studio", "browser"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = templates.environment("handful.studio", "browser")
     name, title = PAGES[path]
     return environment.get_template(f"{name}.html").render(name=name, title=title)
 

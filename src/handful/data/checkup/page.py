@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 from PIL import Image
 
+from handful import templates
 from handful.config.text import title
 from handful.data.checkup.examine import Checkup
 from handful.data.checkup.findings import FILES_NAMED, Finding
@@ -98,13 +99,7 @@ def data_uri(picture: Image.Image) -> str:
 @cache
 def environment() -> Environment:
     """Return the environment of the template."""
-    environment = Environment(
-        loader=PackageLoader("handful.data", "checkup"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment("handful.data", "checkup")
     environment.filters["mark_options"] = mark_options
     return environment
 

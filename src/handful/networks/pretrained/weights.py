@@ -163,8 +163,7 @@ def _candidates(entry: Entry, folder: Path | None) -> Iterator[Path]:
             for name in (entry.name, *entry.also):
                 yield directory / name
     for package, inside in entry.packages:
-        # find_spec finds a package's folder without importing it: torchmetrics may import torchvision, which this
-        # package never does.
+        # find_spec finds a package's folder without importing the package and what it imports in turn.
         spec = importlib.util.find_spec(package)
         if spec is not None:
             for location in spec.submodule_search_locations or ():
