@@ -118,6 +118,8 @@ def test_where_nothing_resembles_the_training_images_it_is_bad(measured):
     verdict = judge(replace(figures, precision=0.0, density=0.0, recall=0.0, coverage=0.0))
     assert (verdict.tone, verdict.close.word) == ("bad", "far")
     assert "as close" not in verdict.summary
+    if measured:
+        assert verdict.varied.answer.startswith("varied in other ways (")
 
 
 def test_an_untrained_network_alone_calls_nothing_good():

@@ -52,6 +52,9 @@ VARIED = (
 )
 """By variety as a share of the training images' own."""
 
+OTHERWISE = Grade(math.inf, "varied in other ways", "caution")
+"""As varied by that share, but no training image has a generated one like it."""
+
 UNMEASURED = Grade(math.inf, "not measured", "unknown")
 
 NO_COPIES, CHANCE, FEW, MANY = "no copies found", "no copies beyond chance", "a few copies", "many copies"
@@ -217,7 +220,7 @@ def varied(figures: Figures) -> Finding:
         if grade == VARIED[-1]:
             sentence += " Look for noise and broken images, which count as variety."
     if zero := figures.zero("recall", "coverage"):
-        grade = capped(grade, VARIED[2])
+        grade = capped(grade, OTHERWISE)
         sentence += f" Almost no training image has a generated one like it ({', '.join(zero)})."
     figure = "" if value is None else with_error(value, error)
     return Finding("how varied", grade.word, grade.tone, sentence, value, error, figure, based_on)
