@@ -102,16 +102,17 @@ def resumed(bench: Bench, run: Path) -> str | None:
 
 
 def errors(bench: Bench) -> Iterator[Result]:
-    """Let every file operation fail, with each errno in turn, once or from then on; then resume."""
+    """Let every file operation fail with every errno, by turns once and from then on; then resume."""
     for number in bench.sample(len(bench.operations), 3):
-        error, lasting = ERRORS[number % len(ERRORS)], bool(number // len(ERRORS) % 2)
-        run = bench.fresh()
-        what = f"{errno.errorcode[error]}{' from then on' if lasting else ''} at {bench.operations[number - 1]}"
-        ended = attempt(train(bench.photos, run), Fault(run, number, error, lasting).install)
-        fault = ended.fault
-        if fault is None and ended.code != 0 and len(ended.text.strip().splitlines()[-1]) > 500:
-            fault = "more than a line of error"
-        yield Result("errors of the system at a file operation", what, fault or completed(bench, run))
+        for index in [number % len(ERRORS)] if bench.short else range(len(ERRORS)):
+            error, lasting = ERRORS[index], bool((number // len(ERRORS) + index) % 2)
+            run = bench.fresh()
+            what = f"{errno.errorcode[error]}{' from then on' if lasting else ''} at {bench.operations[number - 1]}"
+            ended = attempt(train(bench.photos, run), Fault(run, number, error, lasting).install)
+            fault = ended.fault
+            if fault is None and ended.code != 0 and len(ended.text.strip().splitlines()[-1]) > 500:
+                fault = "more than a line of error"
+            yield Result("errors of the system at a file operation", what, fault or completed(bench, run))
 
 
 def completed(bench: Bench, run: Path) -> str | None:
