@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from handful.explore.study import Study, study
     from handful.exporting.export import export
     from handful.exporting.hub import push
+    from handful.exporting.report import report
     from handful.metrics.evaluation import evaluate
     from handful.metrics.results import Evaluation
     from handful.records.run_folder import RunFolder
-    from handful.reporting.build import report
     from handful.sampling.directions import Directions, load_directions
     from handful.sampling.generate import generate
     from handful.sampling.latents import Latents, load_latents
@@ -75,7 +75,7 @@ HOME = {
     "preflight": "training.preflight",
     "project": "explore.project",
     "push": "exporting.hub",
-    "report": "reporting.build",
+    "report": "exporting.report",
     "study": "explore.study",
     "tiny": "config.presets",
     "train": "training.loop",

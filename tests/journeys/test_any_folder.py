@@ -16,9 +16,9 @@ from PIL import Image
 from handful.config import sizes
 from handful.config.presets import tiny
 from handful.errors import UsageError
+from handful.exporting.report import report
 from handful.metrics.evaluation import evaluate
 from handful.progress import Quiet
-from handful.reporting.build import report
 from handful.sampling.generate import generate
 from handful.sampling.load import load
 from handful.training.loop import train

@@ -15,10 +15,10 @@ from handful.cli import main as cli
 from handful.config.presets import tiny
 from handful.config.train import TrainConfig
 from handful.errors import UsageError
+from handful.exporting.report import report
 from handful.progress import Quiet
 from handful.records.outlook import outlook
 from handful.records.run_folder import RunFolder
-from handful.reporting.build import report
 from handful.reporting.curves import curves
 from handful.reporting.facts import Redactor
 from handful.training.loop import train

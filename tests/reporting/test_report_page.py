@@ -18,7 +18,7 @@ from PIL import Image, ImageChops
 from handful.records.verdict import Figures, judge
 from handful.reporting.axes import log_ticks, short, ticks
 from handful.reporting.charts import Curve, Series, chart
-from handful.reporting.page import ClassRow, Moment, Page, Pair, ScoreRow, render
+from handful.reporting.page import ClassRow, Explorer, Moment, Page, Pair, ScoreRow, render
 
 VOID = {"br", "img", "input", "link", "meta", "source"}
 NUMBERS = st.floats(-1e12, 1e12, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) > 1e-12)
@@ -56,6 +56,7 @@ def full(text="words"):
         samples=picture(400),
         samples_caption=text,
         classes=[ClassRow(text, picture(64, 16), text)],
+        explorer=Explorer(f"<p>{text}</p><script>1</script>", "1234"),
         walk=[picture(32, seed=seed) for seed in range(8)],
         pairs=[
             Pair(picture(16), picture(16), ratio, text, ratio == 2, ratio == 0, sharing)
@@ -124,9 +125,9 @@ def drawn(svg):
 def test_a_page_with_everything_has_every_section_in_order(html):
     headings = re.findall(r"<h2>(.*?)</h2>", html)
     assert headings == [
-        "how close", "how varied", "how much is copied", "Warnings", "Generated images", "Did it copy?",
-        "Class by class", "Walk through the latent space", "Scores", "Training curves", "Images over time",
-        "Training images", "The run", "Not on this page",
+        "how close", "how varied", "how much is copied", "Warnings", "Generated images", "Draw more",
+        "Did it copy?", "Class by class", "Walk through the latent space", "Scores", "Training curves",
+        "Images over time", "Training images", "The run", "Not on this page",
     ]  # fmt: skip
 
 
@@ -261,7 +262,7 @@ def test_the_three_numbers_come_first_each_with_its_error_a_word_and_what_it_mea
 def test_contents_lead_to_every_section(html):
     links = [link["href"][1:] for link in Checker(html).attributes("a")]
     assert links == [section["id"] for section in Checker(html).attributes("section")]
-    assert len(links) == 11
+    assert len(links) == 12
 
 
 def test_detail_is_folded(html):
@@ -436,3 +437,12 @@ def test_the_content_policy_names_the_one_script_by_its_hash():
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'\"" in html
     assert html.count("<script") == 1
+
+
+def test_the_content_policy_allows_the_explorer_its_script_worker_and_kernel():
+    html = render(dataclasses.replace(EMPTY, explorer=Explorer('<b title="x"></b><script>1</script>', "1234")))
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}' 'sha256-1234' 'wasm-unsafe-eval'; worker-src blob:\"" in html
+    (frame,) = Checker(html).attributes("iframe")
+    assert frame["srcdoc"] == '<b title="x"></b><script>1</script>'

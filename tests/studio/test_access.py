@@ -99,8 +99,9 @@ def test_refusals_have_the_policy_too(stranger):
 def test_a_stranger_s_report_is_an_origin_of_its_own(browser, run):
     (run / "report.html").write_text("<script>alert(1)</script>")
     policy = browser.get("/report?name=flowers").headers["content-security-policy"]
-    assert policy.startswith("sandbox allow-scripts;")
+    assert policy.startswith("sandbox allow-scripts allow-downloads;")
     assert "allow-same-origin" not in policy
+    assert "worker-src blob:" in policy  # the explorer of a report draws in one
     assert "default-src 'none'" in policy
 
 

@@ -38,7 +38,7 @@ def neighbours(call: Call) -> Answer:
     return Answer(found.to_json() | {"file": str(call["out"])}, words)
 
 
-@command("Judge", "reporting.build:report", example="handful report runs/photos")
+@command("Judge", "exporting.report:report", example="handful report runs/photos")
 def report(call: Call) -> Answer:
     """Write report.html of a run.
 

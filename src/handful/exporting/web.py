@@ -11,6 +11,7 @@ from pathlib import Path
 
 from handful import templates
 from handful.explore.directions import from_maps
+from handful.exporting.onnx import on_cpu
 from handful.exporting.web_weights import Weights, describe
 from handful.files import replacing
 from handful.progress import advance, working
@@ -56,8 +57,9 @@ def write_web(model: Model, path: Path, title: str, license: str | None = None) 
     return path
 
 
-def render(model: Model, title: str, license: str | None = None) -> str:
-    """Return the HTML of a model's page."""
+def render(model: Model, title: str, license: str | None = None, framed: bool = False) -> str:
+    """Return the HTML of a model's page; without a heading and links if it is shown in the frame of another."""
+    model = on_cpu(model)
     height, width = model.config.shape
     with working("measuring truncation and directions"):
         directions = from_maps(model, min(DIRECTIONS, model.config.latent))
@@ -71,12 +73,12 @@ def render(model: Model, title: str, license: str | None = None) -> str:
             "width": width,
             "classes": model.config.classes,
         }
-    script = joined(SCRIPT)
     kind = {1: "grey", 3: "RGB", 4: "RGBA"}[model.config.channels]
     made = f"{width}x{height} {kind}, model {model.fingerprint}, handful {version('handful')}"
     page = templates.environment("handful.exporting", "page").get_template("page.html")
     return page.render(
-        policy=POLICY.format(digest=templates.digest(script)),
+        policy=POLICY.format(digest=script_hash()),
+        framed=framed,
         title=title,
         made=made if license is None else f"{made}, images: {license}",
         look=(files("handful.reporting") / "look.css").read_text(encoding="utf-8"),
@@ -88,8 +90,13 @@ def render(model: Model, title: str, license: str | None = None) -> str:
         model=embedded(description),
         worker=joined(WORKER),
         weights=weights.packed(),
-        script=script,
+        script=joined(SCRIPT),
     )
+
+
+def script_hash() -> str:
+    """Return the hash of the page's script, as content policies have it."""
+    return templates.digest(joined(SCRIPT))
 
 
 def joined(modules: tuple[str, ...]) -> str:

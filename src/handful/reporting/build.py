@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,6 @@ from typing import TypeVar
 
 from handful.compute.memory import max_compared_images
 from handful.config import budget
-from handful.config.checks import checked
 from handful.config.train import TrainConfig
 from handful.data.dataset import Dataset, load_folder
 from handful.errors import UsageError, WeightsError
@@ -34,32 +34,31 @@ from handful.reporting.facts import (
     pairs_caption,
     score_rows,
 )
-from handful.reporting.page import Page, render
+from handful.reporting.page import Explorer, Page, render
 from handful.sampling.load import load
 
 Part = TypeVar("Part")
 
 
-@checked
-def report(run: Path | str, device: str = "auto", progress: Progress | None = None) -> Path:
+def write_report(
+    run: Path, device: str = "auto", progress: Progress | None = None, explorer: Explorer | None = None
+) -> Path:
     """Write ``report.html`` and ``evaluation.json`` into a run folder, and return the path of the page.
-
-    The page names what is missing and why: the training images may be gone, or a score may need a weight file.
 
     Args:
         run: A run folder; the run may still be training.
         device: auto, cpu, cuda, cuda:1 or mps.
         progress: Shows progress. Default: the terminal.
+        explorer: What draws new pictures on the page.
 
     Raises:
         UsageError: if this is no run folder, or it has no model yet.
     """
-    run = Path(run)
     settings = read_settings(run)
     if settings is None:
         raise UsageError(f"{run}: is not a run folder (no {layout.CONFIG} in it); give the --run of handful train")
     with shown_on(progress):
-        page = compose(run, settings, device)
+        page = dataclasses.replace(compose(run, settings, device), explorer=explorer)
         advance("writing the page", 0, 1)
         html = render(page)
         with replacing(run / layout.REPORT) as temporary:

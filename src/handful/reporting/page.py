@@ -1,4 +1,4 @@
-"""Render the report of a run as one HTML file, which needs no other file, no network and no script."""
+"""Render the report of a run as one HTML file, which needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -95,6 +95,16 @@ class ClassRow:
 
 @final
 @dataclass(frozen=True)
+class Explorer:
+    """A page that draws new pictures, shown in a frame."""
+
+    html: str
+    script_hash: str
+    """Of its script. A frame inherits the content policy of the report, which must allow it."""
+
+
+@final
+@dataclass(frozen=True)
 class Page:
     """Everything that the page shows. A section without content is left out."""
 
@@ -125,6 +135,7 @@ class Page:
     options: list[tuple[str, str]]
     missing: list[str]
     """What could not be made, each with its reason."""
+    explorer: Explorer | None = None
 
 
 class Picture(NamedTuple):

@@ -15,10 +15,11 @@ from handful.studio.processes import spelled
 from handful.studio.web import Studio, asked, asked_number, in_thread, read_object, studio_of, text_in
 
 REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline' 'wasm-unsafe-eval'; worker-src blob:"
 )
 """The page of a run is a file that a stranger may have written, so it is an origin of its own and reaches nothing. Its
-own policy lets its own script run alone."""
+own policy lets its own script run alone. Workers, WebAssembly and downloads are for a report with the explorer."""
 
 LENGTHS = ("steps", "minutes")
 """Options of a run that may be raised to train longer."""

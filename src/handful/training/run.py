@@ -18,7 +18,7 @@ from handful.progress import advance, note
 from handful.records import layout
 from handful.records.outlook import warnings
 from handful.records.scores import Score, best, refusal
-from handful.reporting.build import report
+from handful.reporting.build import write_report
 from handful.sampling.model import Model
 from handful.training.ending import note_verdict
 from handful.training.forecast import MIN_SECONDS_TO_TELL, Forecaster, advice
@@ -178,7 +178,7 @@ class Run:
         changed = state.step > self.first_step or not (config.folder / layout.REPORT).exists()
         if config.report and self.ended is not None and changed:
             with told("run handful report to write it"):
-                note(f"report: {printable(report(config.folder, config.device))}")
+                note(f"report: {printable(write_report(config.folder, config.device))}")
         if self.ended is not None:
             note_verdict(config.folder, self.history)
         return model

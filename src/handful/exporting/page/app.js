@@ -149,7 +149,7 @@ function writeAddress() {
   try {
     history.replaceState(null, "", `#${fields}`);
   } catch {
-    // A page within a report has no address of its own.
+    // A page in a report's frame has no address of its own.
   }
 }
 
@@ -358,7 +358,7 @@ element("next").addEventListener("click", stepTo(1));
 element("random").addEventListener("click", atRandom);
 element("play").addEventListener("click", () => play(!playing));
 element("save").addEventListener("click", save);
-element("share").addEventListener("click", share);
+element("share")?.addEventListener("click", share);
 element("truncation").addEventListener("input", () => {
   state.truncation = Number(element("truncation").value);
   update({ tiles: true });

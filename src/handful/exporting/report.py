@@ -1,0 +1,37 @@
+"""Write the report of a run, with a model that draws new pictures on the page if that is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from handful.config.checks import checked
+from handful.exporting import web
+from handful.progress import Progress, shown_on
+from handful.reporting.build import write_report
+from handful.reporting.page import Explorer
+from handful.sampling.load import load
+
+
+@checked
+def report(
+    run: Path | str, device: str = "auto", with_explorer: bool = False, progress: Progress | None = None
+) -> Path:
+    """Write ``report.html`` and ``evaluation.json`` into a run folder, and return the path of the page.
+
+    The page names what is missing and why: the training images may be gone, or a score may need a weight file.
+
+    Args:
+        run: A run folder; the run may still be training.
+        device: auto, cpu, cuda, cuda:1 or mps.
+        with_explorer: Let the page draw new pictures, as that of handful export --format web does. It then carries the
+            model: 7 MB at 64 px.
+        progress: Shows progress. Default: the terminal.
+
+    Raises:
+        UsageError: if this is no run folder, or it has no model yet.
+    """
+    explorer = None
+    if with_explorer:
+        with shown_on(progress):
+            explorer = Explorer(web.render(load(run, "cpu"), Path(run).name, framed=True), web.script_hash())
+    return write_report(Path(run), device, progress, explorer)
