@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from handful.cli.main import main
@@ -108,11 +109,7 @@ def held(run: Path) -> dict[str, str]:
     found = {}
     for path in sorted([*run.glob("checkpoints/step-*/*"), *run.glob("model/*"), *run.glob("best/*.safetensors")]):
         if path.suffix == ".safetensors" and ".damaged" not in str(path):
-            tensors = load_file(path)
-            digest = hashlib.sha256()
-            for name in sorted(tensors):
-                digest.update(name.encode() + bytes(tensors[name].contiguous().view(-1).numpy().data))
-            found[str(path.relative_to(run))] = digest.hexdigest()[:16]
+            found[str(path.relative_to(run))] = digest_of(path)
     for path in sorted(run.glob("samples/*.png")):
         found[str(path.relative_to(run))] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     timed = ("seconds", "seconds_left", "images_per_second", "peak_memory_mb", "score_seconds")
@@ -120,6 +117,18 @@ def held(run: Path) -> dict[str, str]:
         entry = {name: value for name, value in json.loads(line).items() if name not in timed}
         found[f"log {entry['step']}"] = json.dumps(entry, sort_keys=True)
     return found
+
+
+def digest_of(path: Path) -> str:
+    """Return a hash of a file's tensors, or that it cannot be read."""
+    try:
+        tensors = load_file(path)
+    except SafetensorError:
+        return "cannot be read"
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + bytes(tensors[name].contiguous().view(-1).numpy().data))
+    return digest.hexdigest()[:16]
 
 
 def difference(run: Path, expected: dict[str, str]) -> str | None:
