@@ -1,15 +1,14 @@
 """Train every variant of a table on every image set with every seed, score each run, and rank the variants.
 
-    python experiments/run.py experiments/parts.toml --sets emoji=PHOTOS/emoji cells=PHOTOS/cells --out runs/parts
+    python experiments/run.py experiments/default.toml --sets emoji=PHOTOS/emoji cells=PHOTOS/cells --out runs/default
 
-A table is a TOML file (parts.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` those
+A table is a TOML file (default.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` those
 of one. Both are options of ``TrainConfig``, and ``preset`` and ``recipe``. The first variant is what the others are
 compared with. With ``minutes`` among the common options the comparison is at equal time, otherwise at equal steps.
 ``--with steps=8000 width=32`` runs a table with other common options, under another ``--out``.
 
-Each run has a folder of its own and its scores in ``result.json`` there. What is done is not done again, and a run that
-was stopped goes on, so the same command finishes what was begun; ``table.md`` is written anew after each run. Runs of
-one seed come before those of the next, so that a table of what is there compares like with like.
+Each run has a folder of its own, with its scores in ``result.json``. The same command resumes a table that was stopped.
+``table.md`` is rewritten after each run. All runs of a seed come before those of the next seed.
 """
 
 from __future__ import annotations
