@@ -106,8 +106,8 @@ def test_moves_truncation_and_style_change_the_picture_and_0_changes_nothing(eng
 def test_a_style_sets_the_gates_and_its_own_changes_nothing(run):
     engine = Engine(run, made(size=64))
     own = engine.draw(Recipe(("1",)))
-    assert torch.equal(own, engine.draw(Recipe(("1",), style="1")))
-    assert not torch.equal(own, engine.draw(Recipe(("1",), style="2")))
+    assert torch.equal(own, engine.draw(Recipe(("1",), style=Recipe(("1",)))))
+    assert not torch.equal(own, engine.draw(Recipe(("1",), style=Recipe(("2",)))))
 
 
 def test_a_walk_begins_and_ends_at_its_pictures(engine):

@@ -47,6 +47,9 @@ REMEMBERED = 512
 LATENT_BYTES = 256e6
 """Of remembered latents, at most."""
 
+SMALL_PIXELS = 128 * 128
+"""Of a picture that is drawn on one thread."""
+
 
 @final
 class Engine:
@@ -54,7 +57,8 @@ class Engine:
 
     def __init__(self, source: Path, model: Model) -> None:
         self.source, self.model = source, model
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="draw")
+        self.cores = torch.get_num_threads()
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="draw", initializer=self.choose_threads)
         self.named: OrderedDict[str, Latents] = OrderedDict()
         self.taken: set[str] = set()
         """Names of all latents that were ever kept: none means another picture later."""
@@ -67,9 +71,18 @@ class Engine:
         """Directions along which pictures change most. Takes seconds the first time."""
         return from_maps(self.model, min(DIRECTIONS, self.model.config.latent))
 
+    def choose_threads(self) -> None:
+        """Choose how many threads PyTorch computes with where this is called.
+
+        A small picture takes as long on one as on two, and two wait for each other while training keeps all cores busy.
+        """
+        is_small = math.prod(self.model.config.shape) <= SMALL_PIXELS
+        torch.set_num_threads(1 if is_small else self.cores)
+
     def measure(self) -> Directions:
         """Measure what sliders and truncation need, outside of the drawing thread, so that drawing goes on."""
         with self.measuring:
+            self.choose_threads()
             if "truncation" not in vars(self.model):
                 self.model.truncation  # noqa: B018 - measured once, here
             return self.directions
@@ -134,11 +147,11 @@ class Engine:
             step += strength * self.directions.vectors[index]
         return move(latents, step, 1.0)
 
-    def gates(self, recipe: Recipe, latents: Latents) -> Gates | None:
+    def gates(self, recipe: Recipe) -> Gates | None:
         """Return the gates of a recipe's style; None if it has none, or the model has no gates."""
         if recipe.style is None or not len(self.model.network.gates):
             return None
-        style = self.find(recipe.style, None)
+        style = self.latents(recipe.style)
         return self.model.gates(*style.on(self.model.device), recipe.truncation)
 
     def draw(self, wanted: Recipe | Stroll) -> UInt8[Tensor, "c h w"]:
@@ -151,7 +164,7 @@ class Engine:
             return self.draw_stroll(wanted)
         latents = self.latents(wanted)
         inputs = latents.on(self.model.device)
-        return finished(self.model.draw(*inputs, wanted.truncation, self.gates(wanted, latents)), latents.names[0])[0]
+        return finished(self.model.draw(*inputs, wanted.truncation, self.gates(wanted)), latents.names[0])[0]
 
     def draw_stroll(self, stroll: Stroll) -> UInt8[Tensor, "c h w"]:
         """Draw a moment of a walk: latents along an arc, truncation and gates in a straight line."""
@@ -167,7 +180,7 @@ class Engine:
         gates = None
         if any(end.style is not None for end in ends):
             first, last = (
-                self.gates(end, latents) or self.model.gates(*latents.on(device), end.truncation)
+                self.gates(end) or self.model.gates(*latents.on(device), end.truncation)
                 for end, latents in zip(ends, both, strict=True)
             )
             gates = {name: torch.lerp(first[name], last[name], share) for name in first}
@@ -176,8 +189,14 @@ class Engine:
 
     def needs_measuring(self, wanted: Recipe | Stroll) -> bool:
         """Return whether a picture must wait for ``measure``."""
-        recipes = wanted.stops if isinstance(wanted, Stroll) else (wanted,)
+        stops = wanted.stops if isinstance(wanted, Stroll) else (wanted,)
+        recipes = [*stops, *(stop.style for stop in stops if stop.style is not None)]
         return not self.is_measured and any(recipe.moves or recipe.truncation != 1 for recipe in recipes)
+
+    def measure_for(self, *wanted: Recipe | Stroll) -> None:
+        """Measure what some pictures wait for, if they do."""
+        if any(map(self.needs_measuring, wanted)):
+            self.measure()
 
     def image(self, wanted: Recipe | Stroll) -> Image.Image:
         """Draw a picture as a Pillow image."""

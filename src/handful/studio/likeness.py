@@ -22,9 +22,9 @@ from handful.metrics.training_images import load_images
 from handful.progress import advance
 from handful.records.settings import fit_of_run
 from handful.studio.engine import Engine
-from handful.studio.live import png
 from handful.studio.places import Places
 from handful.studio.recipe import Recipe
+from handful.studio.samples import png
 
 SHOWN = 4
 """Training images beside a picture."""
@@ -56,8 +56,8 @@ def nearest(places: Places, engine: Engine, recipe: Recipe) -> dict[str, Any]:
     images = training_images(places, engine)
     if images is None:
         raise UsageError("the training images of this model are not here, or not in an allowed folder")
-    if engine.needs_measuring(recipe):
-        engine.measure()
+    engine.measure_for(recipe)
+    engine.choose_threads()
     picture = engine.thread.submit(engine.draw, recipe).result()
     training = load_images(images, geometry_of(engine))
     search = Search(training, min(SHOWN, len(training.images)), None)
@@ -84,6 +84,7 @@ def project_photo(engine: Engine, content: bytes, name: str) -> dict[str, Any]:
         UsageError: The file is no picture that can be read.
     """
     stem = Path(printable(name)).stem[:80] or PHOTO
+    engine.choose_threads()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PHOTO
         path.write_bytes(content)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from handful.data.dataset import decode_files
 from handful.data.photos import SkippedFile
@@ -24,9 +20,7 @@ from handful.reporting.facts import options
 from handful.studio.library import Library
 from handful.studio.places import Places, inside
 from handful.studio.processes import read_output
-
-MAX_SIDE = 2_048
-"""Pixels of a sample grid that is asked for, at most."""
+from handful.studio.samples import png
 
 PAIRS = 24
 """Pairs of a generated picture and its nearest training image."""
@@ -76,28 +70,6 @@ def pairs(run: RunFolder) -> list[dict[str, Any]]:
     return sorted(pairs, key=lambda pair: float(pair["ratio"]))[:PAIRS]
 
 
-def sample(run: RunFolder, step: int, width: int) -> bytes:
-    """Return the sample grid of a step as PNG, shrunk to a width.
-
-    Raises:
-        UsageError: There is none.
-    """
-    path = run.samples.get(step)
-    if path is None or not inside(run.folder, path):
-        raise UsageError(f"step {step}: has no pictures")
-    return shrunk(path, path.stat().st_mtime_ns, min(width, MAX_SIDE))
-
-
-@lru_cache(maxsize=128)
-def shrunk(path: Path, changed: int, width: int) -> bytes:
-    """Return a picture file as PNG, no wider than so many pixels; ``changed`` renews what is remembered."""
-    with Image.open(path) as image:
-        if image.width <= width:
-            return path.read_bytes()
-        image.thumbnail((width, 10 * width))
-        return png(image)
-
-
 def training_image(places: Places, run: RunFolder, name: str, mirrored: bool = False) -> bytes:
     """Return a training image as the run saw it, as PNG.
 
@@ -114,13 +86,6 @@ def training_image(places: Places, run: RunFolder, name: str, mirrored: bool = F
     if isinstance(results[0], SkippedFile):
         raise UsageError(f"{results[0]}")
     return png(over_checkerboard(to_image(images[0].flip(-1) if mirrored else images[0])))
-
-
-def png(image: Image.Image) -> bytes:
-    """Return an image as the bytes of a PNG file."""
-    file = BytesIO()
-    image.save(file, format="PNG", compress_level=2)
-    return file.getvalue()
 
 
 def report(run: RunFolder) -> bytes:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,9 @@ from handful.data.passed_over import is_hidden
 from handful.data.photos import ENDINGS
 from handful.errors import UsageError
 from handful.files import printable, storage_error
-from handful.records.run_folder import is_run
+from handful.studio.opened import is_model
 from handful.studio.places import Places
+from handful.studio.uploads import Upload, free_folder, safe_name, store
 
 SETS = ".pictures"
 """Folder of the sets that were dropped or made here, below that of the runs, where no run is looked for."""
@@ -33,8 +31,8 @@ MAX_COUNTED = 20_000
 """Files of a folder that are looked at to count its pictures."""
 
 
-def browse(places: Places, text: str) -> dict[str, Any]:
-    """Return what a folder holds: folders, archives, and how many pictures.
+def browse(places: Places, text: str, shown: str = ".zip") -> dict[str, Any]:
+    """Return what a folder holds: folders, files that end in ``shown``, and how many pictures.
 
     Raises:
         UsageError: It may not be looked into.
@@ -42,7 +40,7 @@ def browse(places: Places, text: str) -> dict[str, Any]:
     if not text:
         roots = [root for root in places.roots if root.is_dir()]
         folders = [{"path": str(root), "name": printable(root)} for root in roots]
-        return {"path": "", "name": "", "parents": [], "folders": folders, "pictures": 0}
+        return {"path": "", "name": "", "parents": [], "folders": folders, "pictures": 0, "is_model": False}
     folder = places.path(text)
     if not folder.is_dir():
         raise UsageError(f"{printable(folder)}: is no folder")
@@ -52,7 +50,7 @@ def browse(places: Places, text: str) -> dict[str, Any]:
             if is_hidden(entry.name):
                 continue
             ending = Path(entry.name).suffix.lower()
-            if entry.is_dir() or ending == ".zip":
+            if entry.is_dir() or ending == shown:
                 children.append(Path(entry.path))
             pictures += ending in ENDINGS
     except OSError as error:
@@ -65,9 +63,11 @@ def browse(places: Places, text: str) -> dict[str, Any]:
         "name": printable(folder.name),
         "parents": [{"path": str(path), "name": printable(path.name) or "/"} for path in reversed(parents)],
         "folders": [
-            {"path": str(child), "name": printable(child.name), "run": is_run(child)} for child in children[:MAX_SHOWN]
+            {"path": str(child), "name": printable(child.name), "is_model": is_model(child)}
+            for child in children[:MAX_SHOWN]
         ],
         "pictures": pictures,
+        "is_model": is_model(folder),
     }
 
 
@@ -80,15 +80,7 @@ def within(folder: Path, most: int) -> Iterator[os.DirEntry[str]]:
 
 def new_set(places: Places, name: str) -> str:
     """Make a folder for pictures that are about to be dropped, and return its name."""
-    stem = re.sub(r"[^\w -]", "", name).strip()[:60] or "pictures"
-    folder, number = places.runs / SETS / stem, 2
-    while folder.exists():
-        folder, number = places.runs / SETS / f"{stem} {number}", number + 1
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    return folder.name
+    return free_folder(places.runs / SETS, name, "pictures").name
 
 
 def set_folder(places: Places, name: str) -> Path:
@@ -103,7 +95,7 @@ def set_folder(places: Places, name: str) -> Path:
     return folder
 
 
-async def take_file(places: Places, set_name: str, name: str, parts: AsyncIterator[bytes]) -> Path:
+async def take_file(places: Places, set_name: str, name: str, upload: Upload) -> Path:
     """Store a file that was dropped.
 
     Raises:
@@ -111,42 +103,13 @@ async def take_file(places: Places, set_name: str, name: str, parts: AsyncIterat
         StorageError: It cannot be written.
     """
     folder = set_folder(places, set_name)
-    path = folder / safe_name(name)
-    is_zip = path.suffix == ".zip"
+    path = folder / safe_name(name, ENDINGS | {".zip"}, "picture", "is no picture and no zip archive by its name")
     files = list(folder.iterdir())
     if len(files) >= MAX_FILES and not path.exists():
         raise UsageError(f"more than {MAX_FILES:,} files: put them in a folder and choose that")
-    left = MAX_SET_BYTES - sum(file.stat().st_size for file in files)
-    most = min(left, MAX_ZIP_BYTES if is_zip else MAX_FILE_BYTES)
-    temporary = folder / f".{secrets.token_hex(4)}.part"
-    try:
-        with temporary.open("xb") as file:
-            async for part in parts:
-                most -= len(part)
-                if most < 0:
-                    raise UsageError(f"{printable(name)}: is too large to be dropped; choose its folder instead")
-                file.write(part)
-        temporary.replace(path)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    left = max(0, MAX_SET_BYTES - sum(file.stat().st_size for file in files))
+    await store(path, upload, min(left, MAX_ZIP_BYTES if path.suffix == ".zip" else MAX_FILE_BYTES))
     return path
-
-
-def safe_name(name: str) -> str:
-    """Return the name that a dropped file is stored under: no folders, no control characters, an ending of ours.
-
-    Raises:
-        UsageError: It is neither a picture nor an archive by its name.
-    """
-    path = Path(re.sub(r"[/\\\0]", " ", name))
-    ending = path.suffix.lower()
-    if ending not in ENDINGS | {".zip"}:
-        raise UsageError(f"{printable(name)}: is no picture and no zip archive by its name")
-    stem = "".join(letter if letter.isprintable() else "_" for letter in path.stem).strip(" .")[:100]
-    return (stem or "picture") + ending
 
 
 def leave_out(places: Places, source: str, names: Sequence[str]) -> Path:

@@ -37,8 +37,8 @@ class Recipe:
     """How far to move along directions, by their index."""
     truncation: float = 1.0
     class_name: str | None = None
-    style: str | None = None
-    """Seed or name of the picture that sets the gates."""
+    style: Recipe | None = None
+    """The picture that sets the gates: colours and texture. It has no style of its own."""
 
     @property
     def shares(self) -> list[float]:
@@ -78,13 +78,24 @@ def read_recipe(value: Any) -> Recipe:  # noqa: ANN401
     truncation = value.get("truncation", 1.0)
     if not is_number(truncation, 0, 1):
         raise UsageError("truncation: must be a number from 0 to 1")
-    names = {name: value.get(name) for name in ("class_name", "style")}
-    for name, text in names.items():
-        if text is not None and not (isinstance(text, str) if name == "class_name" else is_name(text)):
-            raise UsageError(f"{name}: must be a text")
-    return Recipe(
-        tuple(corners), (float(at[0]), float(at[1])), read_moves(value.get("moves", {})), float(truncation), **names
-    )
+    class_name = value.get("class_name")
+    if class_name is not None and not isinstance(class_name, str):
+        raise UsageError("class_name: must be a text")
+    moves, style = read_moves(value.get("moves", {})), read_style(value.get("style"))
+    return Recipe(tuple(corners), (float(at[0]), float(at[1])), moves, float(truncation), class_name, style)
+
+
+def read_style(value: Any) -> Recipe | None:  # noqa: ANN401
+    """Read the picture that sets the style of another; None for none.
+
+    Raises:
+        UsageError: It is no recipe, or has a style itself.
+    """
+    if value is None:
+        return None
+    if isinstance(value, dict) and value.get("style") is not None:
+        raise UsageError("style: must have no style of its own")
+    return read_recipe(value)
 
 
 def read_moves(value: Any) -> dict[int, float]:  # noqa: ANN401

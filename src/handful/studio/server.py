@@ -1,4 +1,4 @@
-"""Serve the studio."""
+"""Serve the studio. Imports no torch, so its address is printed and its first page painted within a second."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from threading import Timer
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from handful.config.checks import checked
 from handful.errors import HandfulError, UsageError
 from handful.files import printable, require_folder
-from handful.studio import web_models, web_new, web_runs
+from handful.studio import web_library
 from handful.studio.access import PARAMETER, Guard, is_loopback, new_token
-from handful.studio.engine import Engines
+from handful.studio.late import Late
 from handful.studio.library import Library
 from handful.studio.pages import ROUTES as PAGE_ROUTES
 from handful.studio.places import Places
@@ -79,11 +80,11 @@ def build(places: Places, token: str, host: str, port: int) -> ASGIApp:
     library = Library(places, processes)
     errors = dict.fromkeys((HandfulError, OSError, ClientDisconnect), answer_error)
     app = Starlette(
-        routes=[*PAGE_ROUTES, *web_runs.ROUTES, *web_models.ROUTES, *web_new.ROUTES],
+        routes=[*PAGE_ROUTES, *web_library.ROUTES, Mount("/", Late())],
         exception_handlers=errors,
         lifespan=until_closed,
     )
-    app.state.studio = Studio(places, processes, library, Engines(), Tasks())
+    app.state.studio = Studio(places, processes, library, Tasks())
     return Guard(app, token, host, port)
 
 
@@ -91,7 +92,7 @@ def build(places: Places, token: str, host: str, port: int) -> ASGIApp:
 async def until_closed(app: Starlette) -> AsyncIterator[None]:
     """Drop work that waits when the studio closes."""
     yield
-    app.state.studio.tasks.thread.shutdown(wait=False, cancel_futures=True)
+    app.state.studio.tasks.close()
 
 
 def listen(host: str, port: int | None) -> socket.socket:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import shutil
+import tempfile
 import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from handful.errors import HandfulError, UsageError
@@ -38,6 +41,11 @@ class Task(Quiet):
         """Show that ``done`` of ``total`` pieces are done."""
         self.what, self.done, self.total = task, done, total
 
+    def working(self, task: str, seconds: float | None) -> None:
+        """Show what goes on; for how long it will is not known."""
+        if seconds is not None:
+            self.what, self.done, self.total = task, 0, 0
+
     def to_json(self) -> dict[str, Any]:
         """Return what the page shows; a result that is a file is asked for separately."""
         shown = {name: getattr(self, name) for name in ("name", "what", "done", "total", "error", "is_over")}
@@ -49,17 +57,21 @@ class Task(Quiet):
 class File:
     """A result that the user downloads."""
 
-    name: str
-    kind: str
-    content: bytes
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The name that it is saved under."""
+        return self.path.name
 
 
 @final
 class Tasks:
-    """Does one piece of work after the other, beside drawing."""
+    """Does one piece of work after the other, beside drawing. Files that are made lie in a temporary folder."""
 
     def __init__(self) -> None:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="work")
+        self.folder = Path(tempfile.mkdtemp(prefix="handful-studio-"))
         self.tasks: OrderedDict[str, Task] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -77,9 +89,33 @@ class Tasks:
             self.tasks[task.name] = task
             over = [name for name, other in self.tasks.items() if other.is_over]
             for name in over[: max(0, len(self.tasks) - MAX_KEPT)]:
-                del self.tasks[name]
+                self.forget(self.tasks.pop(name))
         self.thread.submit(self.do, task, work)
         return task
+
+    def add_file(self, what: str, name: str, write: Callable[[Path], object]) -> Task:
+        """Take on work that writes a file of a given name, for the user to download.
+
+        Raises:
+            UsageError: as ``add``.
+        """
+
+        def work() -> File:
+            path = Path(tempfile.mkdtemp(dir=self.folder)) / name
+            write(path)
+            return File(path)
+
+        return self.add(what, work)
+
+    def forget(self, task: Task) -> None:
+        """Delete the file that a piece of work has made."""
+        if isinstance(task.result, File):
+            shutil.rmtree(task.result.path.parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Drop work that waits, and delete all files."""
+        self.thread.shutdown(wait=False, cancel_futures=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def do(self, task: Task, work: Callable[[], Any]) -> None:
         """Do a piece of work, and keep its result or error."""

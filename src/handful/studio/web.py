@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -12,14 +13,18 @@ from starlette.responses import JSONResponse, Response
 
 from handful.errors import HandfulError, UsageError
 from handful.files import parse_json
-from handful.studio.engine import Engine, Engines
 from handful.studio.library import Library
 from handful.studio.places import Places
 from handful.studio.processes import Processes
 from handful.studio.tasks import Tasks
 
+if TYPE_CHECKING:
+    from handful.studio.engine import Engine, Engines
+
 MAX_JSON = 1_000_000
 """Bytes."""
+
+PICTURE_HEADERS = {"cache-control": "private, max-age=3600"}
 
 Result = TypeVar("Result")
 
@@ -32,8 +37,14 @@ class Studio:
     places: Places
     processes: Processes
     library: Library
-    engines: Engines
     tasks: Tasks
+
+    @cached_property
+    def engines(self) -> Engines:
+        """The models that are open. The first use imports torch."""
+        from handful.studio.engine import Engines
+
+        return Engines()
 
     def engine(self, source: str) -> Engine:
         """Open a model by the name of its run, or by its path in an allowed folder.

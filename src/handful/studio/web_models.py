@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -16,10 +16,12 @@ from handful.records.run_folder import RunFolder
 from handful.studio import keepsakes, likeness
 from handful.studio.engine import Engine
 from handful.studio.explorer import Session
-from handful.studio.live import png
+from handful.studio.opened import delete_model, take_model
 from handful.studio.places import Places
 from handful.studio.recipe import is_number, read_recipe, read_stops
+from handful.studio.samples import png
 from handful.studio.tasks import File
+from handful.studio.uploads import Upload
 from handful.studio.web import asked, in_thread, read_body, read_object, studio_of, text_in
 
 MAX_LATENT_FILE = 64_000_000
@@ -75,8 +77,7 @@ def picture(request: Request) -> Response:
         recipe = read_recipe(parse_json(asked(request, "picture")))
     except ValueError as error:
         raise error if isinstance(error, UsageError) else UsageError(f"picture: {error}") from error
-    if engine.needs_measuring(recipe):
-        engine.measure()
+    engine.measure_for(recipe)
     image = engine.thread.submit(engine.image, recipe).result()
     return Response(png(image), media_type="image/png")
 
@@ -90,7 +91,7 @@ async def save_latents(request: Request) -> Response:
         engine = studio.engine(text_in(body, "source"))
         return keepsakes.latent_file(engine, recipes)
 
-    return attachment(File("latents.safetensors", "application/octet-stream", await in_thread(work)))
+    return Response(await in_thread(work), media_type="application/octet-stream")
 
 
 async def load_latents(request: Request) -> Response:
@@ -109,7 +110,22 @@ async def film(request: Request) -> Response:
         raise UsageError("seconds: must be a number from 0.2 to 20")
     engine = await in_thread(studio.engine, text_in(body, "source"))
     loop = body.get("loop") is True
-    task = studio.tasks.add("Drawing the film", lambda: keepsakes.film(engine, stops, float(seconds), loop))
+
+    def write(path: Path) -> None:
+        keepsakes.write_film(path, engine, stops, float(seconds), loop)
+
+    task = studio.tasks.add_file("Drawing the film", keepsakes.film_name(), write)
+    return JSONResponse(task.to_json())
+
+
+async def grid(request: Request) -> Response:
+    """Begin to draw pictures side by side into one file."""
+    studio, body = studio_of(request), await read_object(request)
+    recipes = keepsakes.read_recipes(body.get("pictures"))
+    engine = await in_thread(studio.engine, text_in(body, "source"))
+    keepsakes.check_grid(engine, len(recipes))
+    write = keepsakes.write_grid
+    task = studio.tasks.add_file("Drawing the grid", "grid.png", lambda path: write(path, engine, recipes))
     return JSONResponse(task.to_json())
 
 
@@ -144,13 +160,19 @@ def task_file(request: Request) -> Response:
     result = studio_of(request).tasks.get(asked(request, "name")).result
     if not isinstance(result, File):
         raise UsageError("this work has made no file")
-    return attachment(result)
+    return FileResponse(result.path, filename=result.name)
 
 
-def attachment(file: File) -> Response:
-    """Return a file as a download."""
-    headers = {"content-disposition": f'attachment; filename="{file.name}"'}
-    return Response(file.content, media_type=file.kind, headers=headers)
+async def drop_model(request: Request) -> Response:
+    """Store a model file that was dropped, if it is one of ours."""
+    studio = studio_of(request)
+    source = studio.places.name_of(await take_model(studio.places, asked(request, "file"), Upload.of(request)))
+    try:
+        await in_thread(studio.engine, source)
+    except HandfulError:
+        await in_thread(delete_model, studio.places, source)
+        raise
+    return JSONResponse({"source": source})
 
 
 ROUTES: list[BaseRoute] = [
@@ -159,6 +181,8 @@ ROUTES: list[BaseRoute] = [
     Route("/api/latents/save", save_latents, methods=["POST"]),
     Route("/api/latents/load", load_latents, methods=["POST"]),
     Route("/api/film", film, methods=["POST"]),
+    Route("/api/grid", grid, methods=["POST"]),
+    Route("/api/models/drop", drop_model, methods=["POST"]),
     Route("/api/neighbours", neighbours, methods=["POST"]),
     Route("/api/project", project, methods=["POST"]),
     Route("/api/task", task),

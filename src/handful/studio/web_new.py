@@ -10,12 +10,15 @@ from starlette.routing import BaseRoute, Route
 
 from handful.errors import UsageError
 from handful.studio import new_runs, pictures
+from handful.studio.opened import ENDING
+from handful.studio.uploads import Upload
 from handful.studio.web import Studio, asked, in_thread, read_object, studio_of, text_in
 
 
 def folders(request: Request) -> Response:
-    """Return what a folder holds."""
-    return JSONResponse(pictures.browse(studio_of(request).places, request.query_params.get("path", "")))
+    """Return what a folder holds, with archives or with model files."""
+    shown = ENDING if request.query_params.get("models") == "1" else ".zip"
+    return JSONResponse(pictures.browse(studio_of(request).places, request.query_params.get("path", ""), shown))
 
 
 async def new_set(request: Request) -> Response:
@@ -27,7 +30,7 @@ async def new_set(request: Request) -> Response:
 async def upload(request: Request) -> Response:
     """Store a picture or an archive that was dropped, and return where the set lies."""
     places = studio_of(request).places
-    path = await pictures.take_file(places, asked(request, "set"), asked(request, "file"), request.stream())
+    path = await pictures.take_file(places, asked(request, "set"), asked(request, "file"), Upload.of(request))
     return JSONResponse({"source": str(path if path.suffix == ".zip" else path.parent)})
 
 
