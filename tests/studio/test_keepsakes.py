@@ -11,9 +11,10 @@ from PIL import Image
 from handful.errors import UsageError
 from handful.explore.project import Effort, project
 from handful.progress import advance
-from handful.studio import tasks
+from handful.studio import keepsakes, tasks
 from handful.studio.tasks import Tasks
 from studio.test_new_runs import finished, picture
+from support.models import made
 
 SEED_1 = {"corners": ["1"]}
 
@@ -35,6 +36,35 @@ def test_a_film_walks_from_picture_to_picture(browser, run, monkeypatch):
 )
 def test_a_film_that_makes_no_sense_is_not_begun(browser, run, body):
     assert browser.post("/api/film", json={"source": "flowers"} | body).status_code == 400
+
+
+def test_a_grid_has_its_pictures_at_full_size(browser, run):
+    body = {"source": "flowers", "pictures": [{"corners": [str(seed)]} for seed in range(4)]}
+    task = finished(browser, browser.post("/api/grid", json=body).json())
+    grid = Image.open(io.BytesIO(browser.get("/api/task/file", params={"name": task["name"]}).content))
+    assert grid.size == (66, 66)
+    own = made().images([3])[0].convert("RGB")
+    assert grid.crop((34, 34, 66, 66)).tobytes() == own.tobytes()
+
+
+def test_a_grid_too_large_for_the_memory_is_not_begun(browser, run, monkeypatch):
+    monkeypatch.setattr(keepsakes, "MAX_GRID_PIXELS", 2_000)
+    body = {"source": "flowers", "pictures": [SEED_1] * 2}
+    assert "choose fewer" in browser.post("/api/grid", json=body).json()["error"]
+
+
+def test_files_of_work_are_deleted_once_it_is_forgotten_and_when_the_studio_closes(monkeypatch):
+    monkeypatch.setattr(tasks, "MAX_KEPT", 1)
+    work = Tasks()
+    files = []
+    for number in range(3):
+        task = work.add_file("writing", f"{number}.png", lambda path: path.write_bytes(b"x"))
+        while not task.is_over:
+            time.sleep(0.01)
+        files.append(task.result.path)
+    assert [file.exists() for file in files] == [False, False, True]
+    work.close()
+    assert not work.folder.exists()
 
 
 def test_neighbours_are_training_images_with_their_distance(browser, run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import webbrowser
 from collections.abc import AsyncIterator, Sequence
@@ -127,6 +128,12 @@ def shown_host(host: str) -> str:
     return socket.gethostname() if host in ("0.0.0.0", "::") else host
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Return whether a line of the server says more than that Ctrl-C ended what pages were waiting for."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError) and "timeout graceful shutdown" not in record.getMessage()
+
+
 def serve(app: ASGIApp, listening: socket.socket) -> None:
     """Answer requests until Ctrl-C."""
     config = uvicorn.Config(
@@ -139,5 +146,6 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
     )
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     with suppress(KeyboardInterrupt):
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))

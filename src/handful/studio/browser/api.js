@@ -66,6 +66,16 @@ export async function waitFor(task, show) {
   return task;
 }
 
+/** Lets the studio load what takes seconds, now that the page stands. */
+export const warmUp = () => get("/api/ready").catch(() => {});
+
+/** Downloads an address under a name. */
+export function download(href, name) {
+  const link = document.createElement("a");
+  [link.href, link.download] = [href, name];
+  link.click();
+}
+
 /** Repeats something for as long as the page is looked at; it returns the seconds until the next time. */
 export function repeat(action) {
   const turn = async () => {

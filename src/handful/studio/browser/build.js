@@ -14,5 +14,14 @@ export function h(name, attributes = {}, ...children) {
 
 export const $ = id => document.getElementById(id);
 
+/** Replaces what is in an element; a button in it that has the focus hands it to the one in its place. */
+export function refill(element, children) {
+  const held = [...element.querySelectorAll("button, a")].indexOf(document.activeElement);
+  element.replaceChildren(...children);
+  if (held < 0) return;
+  const buttons = [...element.querySelectorAll("button, a")];
+  buttons[Math.min(held, buttons.length - 1)]?.focus();
+}
+
 /** Changes a text only where it differs, so that a screen reader is not told twice. */
 export const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };

@@ -44,6 +44,5 @@ export function syncControls(recipe) {
   $("truncation").value = recipe.truncation;
   $("truncation-value").textContent = Number(recipe.truncation).toFixed(2);
   $("class").value = recipe.class_name ?? "";
-  $("style").value = recipe.style ?? "";
   syncDirections(recipe);
 }

@@ -1,12 +1,14 @@
 import { StudioError, address, doing, get, post, send, tell, waitFor } from "./api.js";
 import { $, h, write } from "./build.js";
 import { Connection, paint } from "./connection.js";
+import { Comparison } from "./compare.js";
 import { fill, showDirections, syncControls } from "./controls.js";
 import { Pad } from "./pad.js";
 import { Pins } from "./pins.js";
-import { History, copy, fromAddress, plain, toAddress, words } from "./state.js";
+import { History, copy, fileName, fromAddress, plain, same, toAddress, words } from "./state.js";
+import { takeAlong, takeLatents, work } from "./takeaway.js";
+import { Past, Styles } from "./thumbs.js";
 import { Wall } from "./wall.js";
-import { count } from "./words.js";
 
 const source = new URLSearchParams(location.search).get("source") ?? "";
 const SEEDS = 1_000_000;
@@ -37,17 +39,28 @@ function start() {
     $("redo").disabled = !past.future.length;
     $("near").hidden = true;
     $("download").href = address("/api/picture", { source, picture: JSON.stringify(recipe) });
-    $("download").download = `${words(recipe).toLowerCase().replaceAll(/[^\w]+/g, "-")}.png`;
+    $("download").download = fileName(recipe);
+    seen.show(past.past);
   };
-  const draw = () => line.show({ picture: recipe }, (image, time) => { drawn = image; paint($("picture"), image); measured(time); });
+  const draw = () => line.show({ picture: recipe }, (image, time) => {
+    drawn = image;
+    paint($("picture"), image);
+    measured(time);
+    if (same(recipe, past.now)) seen.take(past.now, image);
+  });
   const measured = time => { times = [...times.slice(-199), time]; window.studioTimes = times; };
   const change = (part, settled = false) => show({ ...recipe, ...part }, settled);
 
   const pad = new Pad($("pad"), $("dot"), $("pad-at"), at => { withCorners(); recipe = { ...recipe, at }; draw(); caption(); }, () => { commit(); sync(); });
-  const wall = new Wall($("wall"), line, choose, seed => pins.add(wallRecipe(seed), wall.known.get(seed)));
+  const wall = new Wall($("wall"), line, choose, seed => pin(wallRecipe(seed), wall.known.get(seed)));
   const pins = new Pins(`handful-pins-${model.fingerprint}`, pinned => { pins.stop(); show(copy(pinned)); },
     (stops, moment, done) => line.show({ walk: { stops, moment } }, (image, time) => { paint($("picture"), image); measured(time); done(); }));
 
+  const seen = new Past(earlier => { pins.stop(); show(copy(earlier)); });
+  const styles = new Styles(style => change({ style }, true));
+  const comparison = new Comparison(source, model, pins, pinned => show(copy(pinned)));
+
+  function pin(picture, image) { pins.add(picture, image); showPinCorners(); sync(); }
   function wallRecipe(seed) { return { ...plain(seed), truncation: recipe.truncation, class_name: recipe.class_name }; }
   function choose(seed) { pins.stop(); show({ ...recipe, corners: [String(seed)], at: [0, 0], moves: {} }); }
   function followers(corner) { return /^\d+$/.test(corner) ? [1, 2, 3].map(by => String(Number(corner) + by)) : ["1", "2", "3"]; }
@@ -58,7 +71,7 @@ function start() {
     write($("name"), said);
     $("picture").setAttribute("aria-label", said);
     const moved = Object.values(recipe.moves).filter(Boolean).length;
-    write($("about"), [moved && `${moved} moved`, recipe.style && `in the style of ${recipe.style}`, recipe.class_name, `${model.width} × ${model.height}`].filter(Boolean).join(" · "));
+    write($("about"), [moved && `${moved} moved`, recipe.style && `in the style of ${words(recipe.style).toLowerCase()}`, recipe.class_name, `${model.width} × ${model.height}`].filter(Boolean).join(" · "));
   }
   function sync() {
     caption();
@@ -67,6 +80,7 @@ function start() {
     paintCorners();
     const alone = recipe.corners.length === 1 && /^\d+$/.test(recipe.corners[0]);
     wall.mark(alone ? Number(recipe.corners[0]) : null);
+    if (model.gates) styles.show(pins.recipes, recipe.style, pins.images);
     askTiles();
   }
 
@@ -90,8 +104,9 @@ function start() {
       picture: { ...wallRecipe(0), corners: [pad.four[pad.canvases.indexOf(canvas)]] },
       done: image => { corners.set(canvas.dataset.key, image); paintCorners(); },
     }));
-    const pinned = pins.missing.map(pin => ({ picture: pin, done: image => pins.take(pin, image) }));
-    showTiles([...own, ...pinned, ...wallTiles].slice(0, 400));
+    const pinned = pins.missing.map(pin => ({ picture: pin, done: image => { pins.take(pin, image); comparison.take(pin, image); } }));
+    const styled = model.gates ? styles.missing.map(style => ({ picture: style, done: image => styles.take(style, image) })) : [];
+    showTiles([...own, ...pinned, ...styled, ...wallTiles].slice(0, 400));
   }
   line.showTiles = tiles => { wallTiles = tiles; askTiles(); };
 
@@ -105,10 +120,6 @@ function start() {
   fill($("class"), "as the seed has it", model.classes.map(name => [name, name]), recipe.class_name);
   $("style-field").hidden = !model.gates;
   $("ask").hidden = !model.images;
-  const fillStyles = () => {
-    const names = [...new Set([...pins.recipes.map(pin => pin.corners[0]), recipe.style, "0", "1", "2", "3"].filter(Boolean))];
-    fill($("style"), "itself", names.map(name => [name, /^\d+$/.test(name) ? `seed ${name}` : name]), recipe.style);
-  };
 
   line.addEventListener("state", event => write($("waiting"), event.detail));
   line.addEventListener("busy", event => write($("waiting"), event.detail ? `${event.detail} …` : ""));
@@ -124,13 +135,11 @@ function start() {
   on("truncation", "input", () => { recipe = { ...recipe, truncation: Number($("truncation").value) }; $("truncation-value").textContent = recipe.truncation.toFixed(2); draw(); });
   on("truncation", "change", () => { commit(); paintCorners(); wall.redraw(wallRecipe); });
   on("class", "change", () => { change({ class_name: $("class").value || null }, true); wall.redraw(wallRecipe); });
-  on("style", "focus", fillStyles);
-  on("style", "change", () => change({ style: $("style").value || null }, true));
   on("still", "click", () => change({ moves: {} }, true));
-  const step = direction => { const next = past[direction](); if (next) { show(copy(next), false); toAddress(recipe); $("undo").disabled = !past.past.length; $("redo").disabled = !past.future.length; } };
+  const step = direction => { const next = past[direction](); if (next) { show(copy(next), false); toAddress(recipe); $("undo").disabled = !past.past.length; $("redo").disabled = !past.future.length; seen.show(past.past); } };
   on("undo", "click", () => step("undo"));
   on("redo", "click", () => step("redo"));
-  on("pin", "click", () => { pins.add(copy(recipe), drawn); fillStyles(); showPinCorners(); });
+  on("pin", "click", () => pin(copy(recipe), drawn));
   const surprise = () => { const seed = Math.floor(SEEDS * Math.random()); choose(seed); };
   on("surprise", "click", surprise);
   on("others", "click", () => { change({ corners: [recipe.corners[0], ...[1, 2, 3].map(() => String(Math.floor(SEEDS * Math.random())))], at: [0, 0] }, true); });
@@ -141,32 +150,14 @@ function start() {
   });
   on("jump", "submit", event => { event.preventDefault(); const seed = Number($("seed").value || 0); if (Number.isSafeInteger(seed)) wall.goTo(seed); });
   on("play", "click", () => pins.toggle());
-  on("clear", "click", () => { pins.clear(); showPinCorners(); });
+  on("clear", "click", () => { pins.clear(); showPinCorners(); sync(); });
+  takeAlong(source, pins, wall);
 
-  const work = task => {
-    $("work").hidden = !task;
-    if (!task) return;
-    write($("work-words"), `${task.what} …`);
-    if (task.total) { $("work-bar").max = task.total; $("work-bar").value = task.done; } else $("work-bar").removeAttribute("value");
-  };
-  const save = (href, name) => h("a", { href, download: name }).click();
-  on("film", "click", doing(async () => {
-    const task = await waitFor(await post("/api/film", { source, pictures: pins.recipes, seconds: Number($("pace").value), loop: $("loop").checked }), work);
-    save(address("/api/task/file", { name: task.name }), task.result.file);
-  }));
-  on("save", "click", doing(async () => {
-    const answer = await send("/api/latents/save", JSON.stringify({ source, pictures: pins.recipes }));
-    const url = URL.createObjectURL(await answer.blob());
-    save(url, "latents.safetensors");
-    URL.revokeObjectURL(url);
-  }));
   on("load", "change", doing(async () => {
     const [file] = $("load").files;
     $("load").value = "";
     if (!file) return;
-    const { names } = await (await send("/api/latents/load", file, { source })).json();
-    names.forEach(name => pins.add({ ...plain(0), corners: [name] }));
-    show({ ...plain(0), corners: [names[0]] });
+    show(await takeLatents(source, file, pins));
   }));
   on("photo", "change", doing(async () => {
     const [file] = $("photo").files;
@@ -192,6 +183,7 @@ function start() {
     else if (event.ctrlKey || event.metaKey || event.altKey) return;
     else if (event.key === "p") $("pin").click();
     else if (event.key === "r") surprise();
+    else if (event.key === "c") comparison.open();
   });
 
   const narrow = matchMedia("(max-width: 59.99rem)");
@@ -200,7 +192,6 @@ function start() {
   foldTools();
   pins.show();
   showPinCorners();
-  fillStyles();
   show(recipe, false);
   commit();
   $("undo").disabled = $("redo").disabled = true;

@@ -1,5 +1,6 @@
-import { address, doing, get, post, repeat } from "./api.js";
+import { address, doing, get, post, repeat, warmUp } from "./api.js";
 import { $, h, write } from "./build.js";
+import { takeModels } from "./open.js";
 import { STATES, ago, count, duration, isAlive, plural } from "./words.js";
 
 const cards = new Map();
@@ -39,20 +40,42 @@ function card(run) {
       !isAlive(run.state) && h("button", { class: "quiet", "aria-label": `Delete ${run.name}`, onclick: () => remove(run) }, "Delete")));
 }
 
-function remove(run) {
+/** Asks whether to delete something, and does it. */
+function ask(title, what, words, path, body) {
   const dialog = $("delete");
-  write($("delete-what"), run.name);
+  write($("delete-title"), title);
+  write($("delete-what"), what);
+  write($("delete-words"), words);
   dialog.returnValue = "";
   dialog.onclose = doing(async () => {
     if (dialog.returnValue !== "delete") return;
-    await post("/api/run/delete", { name: run.name });
+    await post(path, body);
     await show();
   });
   dialog.showModal();
 }
 
+const remove = run => ask("Delete this run?", run.name,
+  "Its models, pictures, scores and checkpoints are deleted from the disk. Your own pictures stay.", "/api/run/delete", { name: run.name });
+
+const removeModel = model => ask("Delete this model?", model.name,
+  "The copy that was dropped here is deleted from the disk. The file that you dropped stays.", "/api/models/delete", { source: model.source });
+
+let modelsShown = "";
+
+function showModels(models) {
+  const text = JSON.stringify(models.map(model => [model.source, ago(model.age)]));
+  if (text === modelsShown) return;
+  modelsShown = text;
+  $("models").hidden = !models.length;
+  $("models-list").replaceChildren(...models.map(model => h("li", {},
+    h("a", { href: address("/explore", { source: model.source }) }, model.name), h("span", { class: "soft" }, ago(model.age)),
+    h("button", { class: "quiet", "aria-label": `Delete ${model.name}`, onclick: () => removeModel(model) }, "Delete"))));
+}
+
 async function show() {
-  const { runs } = await get("/api/runs");
+  const [{ runs }, { models }] = await Promise.all([get("/api/runs"), get("/api/models")]);
+  showModels(models);
   const kept = new Map();
   let before = null;
   for (const run of runs) {
@@ -76,8 +99,9 @@ async function show() {
   kept.forEach((value, name) => cards.set(name, value));
   const alive = runs.filter(run => isAlive(run.state)).length;
   write($("count"), runs.length ? plural(runs.length, "run") + (alive ? `, ${alive} training` : "") : "");
-  $("empty").hidden = runs.length > 0;
+  $("empty").hidden = runs.length + models.length > 0;
   return alive ? 2 : 5;
 }
 
-repeat(show);
+takeModels();
+repeat(show).then(warmUp);

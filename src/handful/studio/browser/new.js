@@ -1,4 +1,4 @@
-import { address, doing, post, tell, waitFor } from "./api.js";
+import { address, doing, post, waitFor, warmUp } from "./api.js";
 import { $, h, write } from "./build.js";
 import { browseFolders } from "./folders.js";
 import { takeUploads } from "./upload.js";
@@ -108,5 +108,6 @@ $("start").addEventListener("click", doing(async () => {
   }
 }));
 
-browseFolders(use);
+browseFolders("pictures", use);
+warmUp();
 takeUploads(use);

@@ -1,5 +1,5 @@
 // Pinned pictures, and the walk from one to the next.
-import { $, h, write } from "./build.js";
+import { $, h, refill, write } from "./build.js";
 import { paint } from "./connection.js";
 import { plural } from "./words.js";
 import { words } from "./state.js";
@@ -41,10 +41,10 @@ export class Pins {
     sessionStorage.setItem(this.key, JSON.stringify(this.recipes));
     const enough = this.recipes.length > 1;
     $("walk").hidden = !this.recipes.length;
-    for (const id of ["play", "film"]) $(id).disabled = !enough;
+    for (const id of ["play", "film", "compare"]) $(id).disabled = !enough;
     if (!enough) this.stop();
     write($("pins-words"), enough ? plural(this.recipes.length, "picture") : this.recipes.length ? "Pin one more to walk between them." : "Pin pictures to walk from one to the next.");
-    $("pins").replaceChildren(...this.recipes.map((recipe, index) => {
+    refill($("pins"), this.recipes.map((recipe, index) => {
       const canvas = h("canvas", { "aria-hidden": "true" });
       if (this.images.has(recipe)) paint(canvas, this.images.get(recipe));
       return h("li", {}, h("button", { "aria-label": `Pin ${index + 1}, ${words(recipe)}: show it`, onclick: () => this.choose(recipe) }, canvas),

@@ -2,6 +2,7 @@ import { StudioError, address, doing, get, post, repeat, tell } from "./api.js";
 import { $, h, write } from "./build.js";
 import { showCharts } from "./charts.js";
 import { showHistory } from "./history.js";
+import { showWays } from "./share.js";
 import { STATES, count, duration, isAlive, plural } from "./words.js";
 
 const name = new URLSearchParams(location.search).get("name") ?? "";
@@ -23,17 +24,18 @@ function actions(run) {
   if (["stopped", "interrupted", "failed"].includes(run.state) && run.steps) buttons.push(h("button", { class: "main", onclick: act("/api/run/resume") }, "Resume"));
   if (run.model) buttons.push(h("a", { class: run.state === "finished" || isAlive(run.state) ? "button main" : "button", href: address("/explore", { source: name }) }, "Explore"));
   if (run.state === "finished") buttons.push(h("button", { onclick: () => longer(run) }, "Train longer"));
+  if (run.model) buttons.push(h("a", { class: "button", href: "#share" }, "Share"));
   if (run.report) buttons.push(h("a", { class: "button", href: address("/report", { name }), target: "_blank", rel: "noopener" }, "Report"));
   $("actions").replaceChildren(...buttons);
 }
 
 function longer(run) {
   const dialog = $("longer"), input = $("longer-steps");
-  write($("longer-what"), `It has trained for ${count(run.step)} steps, ${duration(run.seconds)} so far. It goes on from there, with the same options.`);
+  write($("longer-what"), `It has trained for ${count(run.step)} steps, ${duration(run.seconds)} so far. It continues from there, with the same options. The best model so far stays until a better one comes.`);
   input.min = run.step + 1;
   input.value = 2 * run.step;
   dialog.returnValue = "";
-  dialog.onclose = () => { if (dialog.returnValue === "go") act("/api/run/resume", { steps: Number(input.value) })(); };
+  dialog.onclose = () => { if (dialog.returnValue === "go") act("/api/run/resume", { steps: Number(input.value), stop_when: $("longer-plateau").checked ? "plateau" : "never" })(); };
   dialog.showModal();
 }
 
@@ -118,6 +120,7 @@ async function show() {
   changed("charts", run.charts, () => showCharts(run.charts));
   changed("facts", [run.step, run.best], () => facts(run));
   changed("pairs", [run.report, run.best], () => pairs(run.images).catch(() => { $("copies").hidden = true; }));
+  if (run.model) changed("share", true, () => showWays(name, show));
   changed("options", run.options, () => $("options").replaceChildren(...run.options.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
   $("log").hidden = !run.output;
   write($("output"), run.output);

@@ -48,11 +48,16 @@ export function words(recipe) {
   return said[0].toUpperCase() + said.slice(1);
 }
 
+/** The name that a picture is saved under. */
+export const fileName = recipe => `${words(recipe).toLowerCase().replaceAll(/[^\w]+/g, "-")}.png`;
+
 /** Reads the recipe of an address; null if it has none that could be one. */
 export function fromAddress() {
   try {
     const value = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-    return Array.isArray(value.corners) ? { ...plain(0), ...value } : null;
+    if (!Array.isArray(value.corners)) return null;
+    const style = Array.isArray(value.style?.corners) ? { ...plain(0), ...value.style, style: null } : null;
+    return { ...plain(0), ...value, style };
   } catch {
     return null;
   }

@@ -3,7 +3,7 @@ import { StudioError, doing, post, send } from "./api.js";
 import { $, write } from "./build.js";
 import { plural } from "./words.js";
 
-const MOST = 5000;
+const MOST = 5000, LARGEST = 100e6, LARGEST_ZIP = 2e9;
 const WANTED = /\.(jpe?g|jpe|jfif|png|webp|avif|bmp|tiff?|gif|zip)$/i;
 
 async function filesOf(entry) {
@@ -17,7 +17,8 @@ async function filesOf(entry) {
   }
 }
 
-async function dropped(data) {
+/** Returns the files that were dropped, and the name of their folder if it was one. */
+export async function dropped(data) {
   const entries = [...data.items].map(item => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return { name: "", files: [...data.files] };
   const files = [];
@@ -29,6 +30,8 @@ async function take({ name, files }, use) {
   const wanted = files.filter(file => WANTED.test(file.name));
   if (!wanted.length) throw new StudioError("None of these is a picture or a zip that handful reads: JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF.");
   if (wanted.length > MOST) throw new StudioError(`These are more than ${MOST} files. Use a folder of this computer instead.`);
+  const large = wanted.find(file => file.size > (/\.zip$/i.test(file.name) ? LARGEST_ZIP : LARGEST));
+  if (large) throw new StudioError(`${large.name} is too large to be dropped: at most 100 MB a picture and 2 GB a zip. Use a folder of this computer instead.`);
   const zip = wanted.length === 1 && /\.zip$/i.test(wanted[0].name);
   const { set } = await post("/api/set", { name: name || (zip ? wanted[0].name.replace(/\.zip$/i, "") : "pictures") });
   $("upload").hidden = false;
@@ -49,18 +52,22 @@ async function take({ name, files }, use) {
   use(source);
 }
 
+/** Calls a function with what is dropped anywhere on the page; an element shows that it would be taken. */
+export function onDrop(element, use) {
+  for (const name of ["dragover", "dragenter"]) addEventListener(name, event => { event.preventDefault(); element.classList.add("over"); });
+  addEventListener("dragleave", event => { if (!event.relatedTarget) element.classList.remove("over"); });
+  addEventListener("drop", doing(event => {
+    event.preventDefault();
+    element.classList.remove("over");
+    return use(dropped(event.dataTransfer));
+  }));
+}
+
 export function takeUploads(use) {
-  const drop = $("drop");
   $("files").addEventListener("change", doing(async () => {
     const files = [...$("files").files];
     $("files").value = "";
     await take({ name: "", files }, use);
   }));
-  for (const name of ["dragover", "dragenter"]) addEventListener(name, event => { event.preventDefault(); drop.classList.add("over"); });
-  addEventListener("dragleave", event => { if (!event.relatedTarget) drop.classList.remove("over"); });
-  addEventListener("drop", doing(async event => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    if (!$("choose").hidden) await take(await dropped(event.dataTransfer), use);
-  }));
+  onDrop($("drop"), async given => { if (!$("choose").hidden) await take(await given, use); });
 }

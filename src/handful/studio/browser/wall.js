@@ -30,6 +30,12 @@ export class Wall {
     this.focus(seed);
   }
 
+  /** The first seed of the first row that is wholly in sight. */
+  get firstInSight() {
+    const above = -this.element.getBoundingClientRect().top;
+    return this.first + Math.max(0, Math.ceil(above / this.row)) * this.columns;
+  }
+
   measure() {
     const width = this.element.clientWidth;
     this.columns = Math.max(2, Math.floor((width + GAP) / (Math.max(LEAST, Math.min(this.pixels, 160)) + GAP)));
