@@ -43,9 +43,7 @@ def test_other_endings_are_refused(browser, runs, content, name):
     assert not (runs / opened.MODELS).exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["../../out.safetensors", "/etc/out.safetensors", "a\x1b[2J.safetensors", "..safetensors"]
-)
+@pytest.mark.parametrize("stem", ["../../out", "/etc/out", "a\x1b[2J", "."])
 def test_no_name_leads_out_of_the_folder_of_models(browser, runs, tmp_path, content, stem):
     before = set(tmp_path.rglob("*"))
     drop(browser, f"{stem}.safetensors", content)
