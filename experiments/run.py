@@ -2,9 +2,9 @@
 
     python experiments/run.py experiments/default.toml --sets emoji=PHOTOS/emoji cells=PHOTOS/cells --out runs/default
 
-A table is a TOML file (default.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]`` those
-of one. Both are options of ``TrainConfig``, and ``preset`` and ``recipe``. The first variant is what the others are
-compared with. With ``minutes`` among the common options the comparison is at equal time, otherwise at equal steps.
+A table is a TOML file (default.toml is one): ``[common]`` has the options that all runs share, ``[variants.NAME]``
+those of one. Both are options of ``TrainConfig``, and ``preset`` and ``recipe``. The first variant is what the others
+are compared with. With ``minutes`` among the common options the comparison is at equal time, otherwise at equal steps.
 ``--with steps=8000 width=32`` runs a table with other common options, under another ``--out``.
 
 Each run has a folder of its own, with its scores in ``result.json``. The same command resumes a table that was stopped.
