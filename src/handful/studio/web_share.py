@@ -7,7 +7,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from handful.errors import UsageError
-from handful.reporting.build import report
+from handful.exporting.report import report
 from handful.studio import sharing
 from handful.studio.tasks import File
 from handful.studio.web import asked, in_thread, read_object, studio_of, text_in
