@@ -18,6 +18,7 @@ from handful.exporting.card import write_card
 from handful.metrics.samples import open_samples
 from handful.records.run_folder import RunFolder
 from handful.sampling.model import Model
+from handful.training.transfer import read
 from support.hub import Hub, serving
 from support.models import made
 
@@ -105,15 +106,67 @@ def test_a_name_that_no_repository_has_is_refused(name, message, source, hub):
 def test_what_the_hub_refuses_is_said_in_a_line(source, hub, monkeypatch, capsys):
     with pytest.raises(UsageError, match=r"license My own: must be an identifier of the Hub, such as cc-by-4\.0"):
         handful.push(source, "me/birds", license="My own")
-    with pytest.raises(UsageError, match=r'me/birds: the Hub did not take it .*"license" must be one of'):
+    with pytest.raises(
+        UsageError, match=r'me/birds: the Hub refuses the card \("license" must be one of .*; check license'
+    ):
         handful.push(source, "me/birds", license="unheard-of", pictures=False)
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     assert main(["push", str(source), "me/new", "--no-pictures"]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("handful: me/new: the Hub did not take it (")
     assert told.endswith("check the name and the network, and run: hf auth login")
+    assert hub.repositories == {}
+
+
+def test_a_push_that_fails_leaves_no_empty_repository(source, hub, tmp_path, monkeypatch):
+    hub.refused = {"commit"}
+    with pytest.raises(UsageError, match=r"me/birds: the Hub did not take it \(.*no commit today\); check the name"):
+        handful.push(source, "me/birds", pictures=False)
+    assert hub.repositories == {}
+    hub.refused = {"commit", "delete"}
+    told = (
+        rf"no commit today\), and the new repository could not be deleted; delete it at {hub.address}/me/birds/settings"
+    )
+    with pytest.raises(UsageError, match=told):
+        handful.push(source, "me/birds", pictures=False)
     assert hub.repositories["me/birds"].files == {}
-    assert "me/new" not in hub.repositories
+    hub.refused = set()
+    handful.push(source, "me/birds", pictures=False)
+    files = dict(hub.repositories["me/birds"].files)
+    hub.refused = {"commit"}
+    with pytest.raises(UsageError, match="no commit today"):
+        handful.push(source, "me/birds", license="mit", pictures=False)
+    assert hub.repositories["me/birds"].files == files  # a repository that was there stays
+
+
+def test_a_push_that_is_interrupted_leaves_no_empty_repository(source, hub, monkeypatch):
+    def interrupt(*values, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        handful.push(source, "me/birds", pictures=False)
+    assert hub.repositories == {}
+
+
+def test_a_repository_that_got_the_files_is_kept_although_the_answer_is_lost(source, hub, monkeypatch):
+    upload = huggingface_hub.HfApi.upload_folder
+
+    def lose_the_answer(self, **options):
+        upload(self, **options)
+        raise ConnectionError("reset by peer")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", lose_the_answer)
+    with pytest.raises(UsageError, match="reset by peer"):
+        handful.push(source, "me/birds", pictures=False)
+    assert "model.safetensors" in hub.repositories["me/birds"].files
+
+
+def test_a_run_can_start_from_a_model_of_the_hub(model, source, hub):
+    handful.push(source, "me/birds", pictures=False)
+    trained = read(Path("hf:me/birds"))
+    assert trained.config == model.config
+    assert torch.equal(trained.generator["to_image.weight"], model.network.state_dict()["to_image.weight"])
 
 
 def test_a_model_that_is_not_there_or_not_ours_is_refused(source, hub, monkeypatch):

@@ -31,6 +31,8 @@ class Hub:
     token: str = "hf_secret"
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """Actions that are forbidden: commit, delete."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -67,7 +69,9 @@ class Handler(BaseHTTPRequestHandler):
             repository = self.seen(match[1])
             if repository is None:
                 return self.missing()
-            return self.answer(200, {"id": match[1], "private": repository.private, "sha": "0" * 40})
+            files = [{"rfilename": name} for name in (".gitattributes", *repository.files)]
+            about = {"id": match[1], "private": repository.private, "sha": "0" * 40, "siblings": files}
+            return self.answer(200, about)
         match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/main/(.+)", self.path)
         repository = self.seen(match[1]) if match else None
         if repository is None:
@@ -80,14 +84,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.hub.requests.append(f"{self.command} {self.path}")
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/api/validate-yaml":  # asked without a token too
+            return self.validate(json.loads(body)["content"])
         if self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             return self.answer(401, {"error": "Invalid username or password."})
         if self.path == "/api/repos/create":
             return self.create(json.loads(body))
-        if self.path == "/api/validate-yaml":
-            return self.validate(json.loads(body)["content"])
         name, action = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main", self.path).groups()
         repository = self.seen(name)
+        if action in self.hub.refused:
+            return self.answer(403, {"error": f"no {action} today"})
         if action == "preupload":
             files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
                      for file in json.loads(body)["files"]]  # fmt: skip
@@ -97,6 +103,14 @@ class Handler(BaseHTTPRequestHandler):
                 repository.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
         address = f"{self.hub.address}/{name}/commit/{'0' * 40}"
         return self.answer(200, {"commitUrl": address, "commitOid": "0" * 40, "success": True})
+
+    def do_DELETE(self) -> None:
+        self.hub.requests.append(f"{self.command} {self.path}")
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/api/repos/delete" or "delete" in self.hub.refused:
+            return self.answer(403, {"error": "no delete today"})
+        del self.hub.repositories[f"{asked['organization']}/{asked['name']}"]
+        return self.answer(200, {})
 
     def create(self, asked: dict) -> None:
         name = f"{asked['organization']}/{asked['name']}"

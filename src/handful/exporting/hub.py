@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ from handful.sampling.load import load
 from handful.sampling.model import Model
 
 CARD, ONNX, PICTURES = "README.md", "model.onnx", "pictures.png"
+
+ATTRIBUTES = ".gitattributes"
+"""The only file of a new repository."""
 
 REASON_LETTERS = 240
 """Of what the Hub says, at most."""
@@ -53,7 +59,7 @@ def push(
 
     Raises:
         UsageError: if there is no model, an option makes no sense, a package is missing, or the Hub refuses or cannot
-            be reached. An empty repository may be left there then.
+            be reached. A repository that was created is deleted again then.
     """
     if not NAME.fullmatch(repository):
         raise UsageError(f"{repository}: is not the name of a repository; write owner/name")
@@ -83,13 +89,11 @@ def hub_interface() -> Any:  # noqa: ANN401
 
 
 def fill(folder: Path, model: Model, repository: str, license: str | None, pictures: bool) -> None:
-    """Write everything that is sent into a folder, and check the card's metadata.
+    """Write everything that is sent into a folder.
 
     Raises:
         UsageError: as ``write_onnx``.
     """
-    from huggingface_hub import ModelCard
-
     model.save(folder)
     write_onnx(model, folder / ONNX, license=license)
     about = ""
@@ -97,27 +101,79 @@ def fill(folder: Path, model: Model, repository: str, license: str | None, pictu
         seeds = budget.current.grid_seeds
         about = f"Pictures of seeds {seeds[0]} to {seeds[-1]}"
         write_png(folder / PICTURES, samples(model))
-    text = write_card(model, repository, license, about)
-    ModelCard(text)  # parses the metadata; the Hub itself validates them before it takes the commit
-    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / CARD).write_text(write_card(model, repository, license, about), encoding="utf-8")
 
 
 def send(api: Any, folder: Path, repository: str, public: bool) -> str:  # noqa: ANN401
     """Create the repository if it is new, and commit the files of a folder to it; return its address.
 
+    A new repository is deleted again if the commit fails.
+
     Raises:
         UsageError: if the repository is public, and that was not asked for; or the Hub refuses or cannot be reached.
     """
     try:
-        address = api.create_repo(repository, private=not public, exist_ok=True)
+        check_card(folder / CARD, repository)
+        is_new = not api.repo_exists(repository)
+        address = str(api.create_repo(repository, private=not public, exist_ok=not is_new))
         if not public and not api.model_info(repository).private:
             raise UsageError(f"{repository}: is public on the Hub; add --public, or choose another name")
-        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Push from handful")
+        with deleted_if_empty(api, repository, address) if is_new else nullcontext():
+            api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Push from handful")
     except UsageError:
         raise
     except Exception as error:  # The Hub, its HTTP client and the disk share no base class of errors.
-        reason = shortened(" ".join(str(error).split()) or type(error).__name__, REASON_LETTERS)
         raise UsageError(
-            f"{repository}: the Hub did not take it ({reason}); check the name and the network, and run: hf auth login"
+            f"{repository}: the Hub did not take it ({reason_of(error)}); check the name and the network, and run: "
+            "hf auth login"
         ) from error
-    return str(address)
+    return address
+
+
+def check_card(card: Path, repository: str) -> None:
+    """Let the Hub check the metadata of a card, before there is a repository.
+
+    Raises:
+        UsageError: if the Hub does not know the licence, the one thing there that a user writes.
+    """
+    from huggingface_hub import ModelCard
+
+    try:
+        ModelCard.load(card).validate()
+    except ValueError as error:
+        reason = str(error)
+        with suppress(ValueError, LookupError, TypeError):  # the Hub answers in JSON
+            reason = "; ".join(problem["message"] for problem in json.loads(reason)["errors"])
+        raise UsageError(f"{repository}: the Hub refuses the card ({in_a_line(reason)}); check --license") from error
+
+
+@contextmanager
+def deleted_if_empty(api: Any, repository: str, address: str) -> Iterator[None]:  # noqa: ANN401
+    """Delete a new repository if the commit to it fails, also by Ctrl-C, unless the files are there all the same.
+
+    Raises:
+        UsageError: if the commit fails and the repository cannot be deleted.
+    """
+    try:
+        yield
+    except BaseException as error:
+        try:
+            files = {file.rfilename for file in api.model_info(repository).siblings or []}
+            if files <= {ATTRIBUTES}:
+                api.delete_repo(repository)
+        except Exception:
+            raise UsageError(
+                f"{repository}: the Hub did not take it ({reason_of(error)}), and the new repository could not be "
+                f"deleted; delete it at {address}/settings, or push again"
+            ) from error
+        raise
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what went wrong, in a line."""
+    return in_a_line(str(error)) or type(error).__name__
+
+
+def in_a_line(text: str) -> str:
+    """Return a text without line breaks, shortened."""
+    return shortened(" ".join(text.split()), REASON_LETTERS)
