@@ -23,7 +23,20 @@ CORE = {"torch", "numpy", "PIL", "safetensors", "jaxtyping", "tyro", "rich", "fi
     "starlette",
     "uvicorn",
 }
-EXTRAS = {"transformers", "huggingface_hub", "pillow_heif", "pyarrow", "av", "onnx", "onnxruntime", "gradio", "draw"}
+EXTRAS = {
+    "mlflow",
+    "trackio",
+    "transformers",
+    "wandb",
+    "huggingface_hub",
+    "pillow_heif",
+    "pyarrow",
+    "av",
+    "onnx",
+    "onnxruntime",
+    "gradio",
+    "draw",
+}
 """May be imported inside a function, where it is used."""
 LAYERS = [
     {"displays", "errors", "files", "progress", "seeds", "templates"},
@@ -32,7 +45,7 @@ LAYERS = [
     {"networks", "data", "optim"},
     {"sampling", "objective"},
     {"metrics"},
-    {"explore", "reporting"},
+    {"explore", "reporting", "tracking"},
     {"training"},
     {"example"},
     {"exporting"},

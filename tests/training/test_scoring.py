@@ -169,7 +169,7 @@ def test_numbers_and_pictures_of_a_run_reach_tensorboard(photos, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    config = small(photos, tmp_path / "run", steps=4, score_every=2, sample_every=2, track=True)
+    config = small(photos, tmp_path / "run", steps=4, score_every=2, sample_every=2, track="tensorboard")
     train(config, Quiet())
     tags = EventAccumulator(str(config.folder / "tensorboard")).Reload().Tags()
     assert {"losses/generator", "scores/kid", "accuracy/accuracy_unseen"} <= set(tags["scalars"])

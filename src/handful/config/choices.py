@@ -24,6 +24,9 @@ Format = Literal["png", "webp"]
 SamplingPrecision = Literal["fp32", "bf16", "fp16"]
 """Precisions to draw pictures in; none is automatic, since the same seed must give the same picture."""
 
+TrackerName = Literal["none", "tensorboard", "wandb", "trackio", "mlflow"]
+"""Each but ``none`` is the name of a package and of the extra that installs it."""
+
 ExportFormat = Literal["onnx", "web", "space"]
 
 ExportPrecision = Literal["fp32", "fp16"]

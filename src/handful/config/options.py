@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from handful.config.checks import Range
-from handful.config.choices import Augmentation, Channels, FeatureName, Fit, Precision, Preset
+from handful.config.choices import Augmentation, Channels, FeatureName, Fit, Precision, Preset, TrackerName
 from handful.config.generator import Width
 
 RECIPE_BATCH = 8
@@ -174,5 +174,6 @@ class RecordOptions:
     """Minutes after which a checkpoint is written even if fewer steps have passed."""
     keep: Advanced[Count] = 2
     """Checkpoints to keep; older ones are deleted."""
-    track: Advanced[bool] = False
-    """Write TensorBoard events into the run folder (pip install 'handful[track]')."""
+    track: TrackerName = "none"
+    """Also write numbers and sample grids to a tracker (pip install 'handful[tensorboard]', and so on). wandb sends
+    them to its servers if you are logged in there; the others stay on this machine unless you set them up otherwise."""

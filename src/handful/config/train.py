@@ -128,6 +128,8 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
         }
+        if isinstance(values.get("track"), bool):  # a run of 0.1.0, which knew TensorBoard alone
+            values["track"] = "tensorboard" if values["track"] else "none"
         return cls(**values)
 
     @classmethod

@@ -15,7 +15,7 @@ SYSTEM_FOLDERS = frozenset(
 THUMBNAIL_FOLDERS = frozenset(["thumbnails", "thumbnail", "thumbs", "thumb", "_thumbs", "_thumbnails"])
 """Folders of small copies, in lower case."""
 
-RUN_FOLDERS = frozenset(name for name in layout.WRITTEN if name) | {layout.TENSORBOARD}
+RUN_FOLDERS = frozenset(name for name in layout.WRITTEN if name) | {layout.TENSORBOARD, layout.WANDB}
 """Folders within a run."""
 
 

@@ -8,7 +8,7 @@ checkpoints/     step-00001000/state.safetensors: all that an exact resume needs
 model/           the newest averaged generator
 best/            the best one by the run's own scores; score.json has its score and those before it
 cache/           the decoded images, where they do not fit into memory
-tensorboard/     events, with --track
+tensorboard/     events, with --track tensorboard; wandb/ what is not sent, with --track wandb
 report.html      all of it on one page
 evaluation.json  the scores on that page, as handful evaluate --json prints them, and the step that they are of
 """
@@ -45,6 +45,11 @@ CACHED_IMAGES, ABOUT_CACHE = "images.uint8", "about.json"
 """In ``cache/``."""
 
 TENSORBOARD = "tensorboard"
+
+WANDB = "wandb"
+
+TRACKED = ".tracked"
+"""The names that the run has in trackers: a JSON object by tracker."""
 
 REPORT = "report.html"
 

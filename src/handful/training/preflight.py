@@ -33,7 +33,7 @@ def preflight(config: TrainConfig, progress: Progress | None = None) -> Forecast
     """
     done = layout.by_step(config.folder / layout.CHECKPOINTS)
     with shown_on(progress), tempfile.TemporaryDirectory() as folder:
-        trial = dataclasses.replace(config, run=Path(folder) / "run", track=False)
+        trial = dataclasses.replace(config, run=Path(folder) / "run", track="none")
         with open_run(trial) as run, arithmetic(run.config.precision):
             state = run.start()
             step = run.setup.build_step(state)

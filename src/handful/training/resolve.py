@@ -21,7 +21,7 @@ from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
 from handful.progress import note
-from handful.training.tensorboard import require_tensorboard
+from handful.tracking.tracker import require_tracker
 
 NARROW = 32
 """Below this width, steps on a CPU are too cheap for compiling to pay off (dev/LOG.md, 2026-11-24)."""
@@ -46,11 +46,10 @@ def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainCon
     """Choose device, precision, compiling, size, channels and features; load the frozen networks; tell the user.
 
     Raises:
-        UsageError: The device, the precision or TensorBoard is not available.
+        UsageError: The device, the precision or the tracker is not available.
         WeightsError: A weight file that was asked for cannot be had.
     """
-    if config.track:
-        require_tensorboard()
+    require_tracker(config.track)
     device = choose_device(config.device)
     prepare_device(device)
     precision = choose_precision(config, device)

@@ -22,9 +22,9 @@ from handful.records.holder import write_holder
 from handful.records.journal import Journal
 from handful.records.scores import Score, best, read_best, read_history, to_json
 from handful.sampling.model import Model
+from handful.tracking.tracker import Tracking
 from handful.training import checkpoint
 from handful.training.state import State
-from handful.training.tensorboard import Tracker
 
 
 @contextmanager
@@ -59,7 +59,7 @@ class RunWriter:
         self.unwritten: list[dict[str, Any]] = []
         """Entries that the log has not taken yet."""
         self.journal = Journal(config.folder / layout.LOG)
-        self.tracker: Tracker | None = None
+        self.tracking = Tracking(config, 0)
         self.saved_step = 0
         self.saved_at = time.monotonic()
 
@@ -76,8 +76,7 @@ class RunWriter:
             note(f"{printable(self.journal.path)}: lines that cannot be read: {damaged}; kept in {printable(name)}")
         self.unwritten.clear()
         self.close()
-        if self.config.track:
-            self.tracker = Tracker(self.folder, state.step)
+        self.tracking = Tracking(self.config, state.step)
         self.saved_step, self.saved_at = state.step, time.monotonic()
         return resumed
 
@@ -131,9 +130,7 @@ class RunWriter:
 
     def show(self, entry: dict[str, Any]) -> None:
         """Show an entry, once it is complete."""
-        if self.tracker is not None:
-            with told("the run continues without this entry"):
-                self.tracker.write_entry(entry)
+        self.tracking.write_entry(entry)
         show_entry(entry)
 
     def write_samples(self, model: Model, step: int) -> None:
@@ -141,8 +138,7 @@ class RunWriter:
         picture = grid(list(model.sample(budget.current.grid_seeds)))
         with told("the run continues without it"):
             write_png(self.folder / layout.SAMPLES / f"{layout.step_name(step)}.png", picture)
-            if self.tracker is not None:
-                self.tracker.write_samples(step, picture)
+        self.tracking.write_samples(step, picture)
 
     def write_checkpoint(self, model: Model, state: State) -> None:
         """Write the model, then a checkpoint; a run that dies in between writes the model again.
@@ -183,10 +179,8 @@ class RunWriter:
                 write_json(path, to_json(self.kept) | {"history": [to_json(score) for score in history]})
 
     def close(self) -> None:
-        """Close the TensorBoard file, if there is one."""
-        if self.tracker is not None:
-            self.tracker.close()
-            self.tracker = None
+        """Close the tracker, if there is one."""
+        self.tracking.close()
 
 
 @contextmanager
