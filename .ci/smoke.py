@@ -1,4 +1,4 @@
-"""Try an installed handful as a new user does: the demo, cut to a few steps and pictures, and what one does with its run."""
+"""Try an installed handful as a new user does: the demo, cut to a few steps, and what one does with its run."""
 
 import dataclasses
 import sys
