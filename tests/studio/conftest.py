@@ -1,7 +1,12 @@
 """A studio that is asked as a browser asks it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -10,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient, WebSocketTestSession
 
 from handful.config.presets import tiny
+from handful.records.holder import is_training, read_holder
 from handful.records.settings import Settings, settle
 from handful.studio.access import PARAMETER
 from handful.studio.places import Places
@@ -99,3 +105,27 @@ def write_run(folder: Path, photos: Path, step: int = 4, steps: int = 4, model: 
 def run(runs, photos) -> Path:
     """A run that has ended."""
     return write_run(runs / "flowers", photos)
+
+
+LITTLE = Path(__file__).with_name("little.py")
+
+
+@contextmanager
+def started(runs: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a studio as a process of its own, with a small budget; yield the process and its address."""
+    command = [sys.executable, str(LITTLE), "studio", str(runs), "--no-browser", *options]
+    search = os.pathsep.join([str(LITTLE.parents[1]), str(LITTLE.parents[2] / "src")])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": search})
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def end_runs(runs: Path) -> None:
+    """End runs that outlived the studio that started them."""
+    for file in runs.glob("*/.holder"):
+        holder = read_holder(file.parent)
+        if holder is not None and is_training(file.parent):
+            os.kill(holder.pid, signal.SIGKILL)

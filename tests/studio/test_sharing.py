@@ -19,14 +19,14 @@ def logged_in(monkeypatch):
 
 
 def test_a_report_is_written_with_progress_and_can_be_opened(browser, run, monkeypatch):
-    def report(folder: Path) -> None:
+    def report(folder: Path, with_explorer: bool) -> None:
         advance("writing the page", 1, 2)
-        (folder / "report.html").write_text("<h1>flowers</h1>")
+        (folder / "report.html").write_text(f"<h1>flowers</h1>{with_explorer}")
 
     monkeypatch.setattr(web_share, "report", report)
-    task = finished(browser, browser.post("/api/share/report", json={"name": "flowers"}).json())
+    task = finished(browser, browser.post("/api/share/report", json={"name": "flowers", "with_explorer": True}).json())
     assert (task["error"], task["what"], task["done"], task["total"]) == (None, "writing the page", 1, 2)
-    assert browser.get("/report", params={"name": task["result"]["report"]}).text == "<h1>flowers</h1>"
+    assert browser.get("/report", params={"name": task["result"]["report"]}).text == "<h1>flowers</h1>True"
 
 
 def test_a_web_page_is_exported_looked_at_and_downloaded(browser, run, monkeypatch):

@@ -11,12 +11,20 @@ BROWSER = shutil.which("chromium")
 
 
 @contextmanager
-def opened(path: Path, part: str = "", width: int = 1440, height: int = 900, **options) -> Iterator:
-    """Open a page from the disk with the network off; it must write nothing to the console and raise no error."""
+def launched() -> Iterator:
+    """Start chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(path: Path, part: str = "", width: int = 1440, height: int = 900, **options) -> Iterator:
+    """Open a page from the disk with the network off; it must write nothing to the console and raise no error."""
+    with launched() as browser:
         context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
         page = context.new_page()
         said: list[str] = []
@@ -25,5 +33,4 @@ def opened(path: Path, part: str = "", width: int = 1440, height: int = 900, **o
         page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
         page.goto(path.resolve().as_uri() + part)
         yield page
-        browser.close()
     assert not said, said

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from handful.data.checkup.sheet import draw_crops
 from handful.errors import UsageError
 from handful.files import printable
 from handful.records.settings import foreign_names
+from handful.studio import processes
 from handful.studio.likeness import data_uri
 from handful.studio.places import Places
 from handful.studio.processes import spelled
@@ -127,7 +127,7 @@ def forecast(source: Path, folder: Path, options: list[str]) -> dict[str, Any]:
     Raises:
         UsageError: The run would not start.
     """
-    command = [sys.executable, "-m", "handful", "train", str(source), "--run", str(folder), *options]
+    command = [*processes.COMMAND, "train", str(source), "--run", str(folder), *options]
     try:
         done = subprocess.run(
             [*command, "--forecast", "--json"], capture_output=True, text=True, timeout=FORECAST_SECONDS, check=False

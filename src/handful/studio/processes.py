@@ -19,6 +19,9 @@ from handful.records.holder import is_training, read_holder
 from handful.records.layout import OUTPUT
 from handful.studio.places import inside
 
+COMMAND = (sys.executable, "-m", "handful")
+"""What starts this program once more."""
+
 NICENESS = 10
 """Of training, so that the studio answers while a run keeps all cores busy."""
 
@@ -46,7 +49,7 @@ class Processes:
             raise UsageError(f"{printable(folder)}: is training already; stop it first")
         require_folder(folder, "--run")
         self.stopping.pop(folder, None)
-        command = [sys.executable, "-m", "handful", "train", str(images), "--run", str(folder), *options]
+        command = [*COMMAND, "train", str(images), "--run", str(folder), *options]
         try:
             with (folder / OUTPUT).open("wb") as output:
                 process = subprocess.Popen(

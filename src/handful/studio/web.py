@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 MAX_JSON = 1_000_000
 """Bytes."""
 
+SANDBOX = (
+    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:"
+)
+"""Policy of a page that a stranger may have written, such as a report: it is an origin of its own and reaches nothing.
+Its own policy lets its own script run alone."""
+
 PICTURE_HEADERS = {"cache-control": "private, max-age=3600"}
 
 Result = TypeVar("Result")

@@ -8,14 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from handful.records.run_folder import is_run
 from handful.studio import live
-from handful.studio.web import PICTURE_HEADERS, asked, studio_of
-
-REPORT_POLICY = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline' 'wasm-unsafe-eval'; worker-src blob:"
-)
-"""The page of a run is a file that a stranger may have written, so it is an origin of its own and reaches nothing. Its
-own policy lets its own script run alone. Workers, WebAssembly and downloads are for a report with the explorer."""
+from handful.studio.web import PICTURE_HEADERS, SANDBOX, asked, studio_of
 
 
 def run(request: Request) -> Response:
@@ -42,7 +35,7 @@ def training_image(request: Request) -> Response:
 def report(request: Request) -> Response:
     """Return the report of a run."""
     page = live.report(studio_of(request).places.run(asked(request, "name")))
-    return Response(page, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
+    return Response(page, media_type="text/html", headers={"content-security-policy": SANDBOX})
 
 
 ROUTES: list[BaseRoute] = [

@@ -10,13 +10,7 @@ from handful.errors import UsageError
 from handful.exporting.report import report
 from handful.studio import sharing
 from handful.studio.tasks import File
-from handful.studio.web import asked, in_thread, read_object, studio_of, text_in
-
-PAGE_POLICY = (
-    "sandbox allow-scripts allow-downloads; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline' 'wasm-unsafe-eval' blob:; worker-src blob:"
-)
-"""The exported page shows names of a stranger's model, so it is an origin of its own and reaches nothing."""
+from handful.studio.web import SANDBOX, asked, in_thread, read_object, studio_of, text_in
 
 
 def ways(request: Request) -> Response:
@@ -30,7 +24,7 @@ async def write_report(request: Request) -> Response:
     run = studio.places.run(text_in(body, "name"))
 
     def work() -> dict[str, str]:
-        report(run.folder)
+        report(run.folder, with_explorer=body.get("with_explorer") is True)
         return {"report": studio.places.name_of(run.folder)}
 
     return JSONResponse(studio.tasks.add("Writing the report", work).to_json())
@@ -67,7 +61,7 @@ def shown(request: Request) -> Response:
     result = studio_of(request).tasks.get(asked(request, "name")).result
     if not isinstance(result, File) or result.path.suffix != ".html":
         raise UsageError("this work has made no page")
-    return FileResponse(result.path, headers={"content-security-policy": PAGE_POLICY})
+    return FileResponse(result.path, headers={"content-security-policy": SANDBOX})
 
 
 ROUTES: list[BaseRoute] = [

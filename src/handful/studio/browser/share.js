@@ -70,7 +70,7 @@ export function showWays(source, changed) {
   const page = task => [h("a", { class: "button main", href: address("/exported", { name: task.name }), target: "_blank", rel: "noopener" }, "Open"),
     h("button", { type: "button", onclick: () => download(saved(task), task.result.file) }, "Save")];
   const ways = {
-    report: new Way("report", source, () => post("/api/share/report", { name: source }), task => {
+    report: new Way("report", source, () => post("/api/share/report", { name: source, with_explorer: $("with-explorer").checked }), task => {
       changed();
       return [h("a", { class: "button main", href: address("/report", { name: task.result.report }), target: "_blank", rel: "noopener" }, "Open the report")];
     }),
