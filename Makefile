@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-more campaign check bench clean
+.PHONY: demo test test-more test-torch campaign check site notebook bench clean
 
 demo: .venv/installed
 	$(BIN)/handful demo
@@ -29,6 +29,22 @@ check: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# The suite with another torch: the oldest that pyproject.toml allows, or TORCH=2.15.0.
+TORCH ?= 2.11.0
+test-torch:
+	$(PYTHON) -m venv build/torch-$(TORCH)
+	build/torch-$(TORCH)/bin/pip install --quiet --disable-pip-version-check torch==$(TORCH) -e '.[dev]'
+	build/torch-$(TORCH)/bin/pytest -n auto
+
+# The site, in build/site. A broken link or a page without its place fails.
+site: .venv/installed
+	$(BIN)/python dev/site.py
+	$(BIN)/zensical build --clean --strict
+
+# The notebook, run from the first cell to the last with tiny sizes.
+notebook: .venv/installed
+	$(BIN)/python dev/notebook.py
 
 # A quarter of an hour on a machine that does nothing else.
 bench: .venv/installed
