@@ -1,6 +1,8 @@
 """Run notebooks/first-run.ipynb from the first cell to the last with tiny sizes, and check what it shows.
 
-python dev/notebook.py
+    python dev/notebook.py RAN.ipynb
+
+The argument is optional: where to keep the notebook that ran.
 """
 
 from __future__ import annotations
