@@ -10,8 +10,8 @@ FROM python:${PYTHON}-slim
 ARG TORCH=torch==2.13.0
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
 
-# Words of TORCH are arguments, so they are not quoted.
-# hadolint ignore=SC2086
+# TORCH names a version and may have further arguments, so it is not quoted.
+# hadolint ignore=DL3013,SC2086
 RUN python -m pip install ${TORCH}
 
 # A compiler of C++ lets long runs on a CPU compile their networks.

@@ -20,8 +20,8 @@ campaign: .venv/installed
 	PYTHONPATH=tests $(BIN)/python -m campaign
 
 check: .venv/installed
-	$(BIN)/ruff check src tests benchmarks experiments integrations
-	$(BIN)/ruff format --check src tests benchmarks experiments integrations
+	$(BIN)/ruff check src tests benchmarks experiments integrations dev .ci
+	$(BIN)/ruff format --check src tests benchmarks experiments integrations dev .ci
 	$(BIN)/mypy
 
 # constraints.txt pins what was tested. pip takes the build of torch that the machine's package index offers.
