@@ -52,14 +52,22 @@ def processes(bench: Bench) -> Iterator[Result]:
         if rank is None:
             agent.kill()
             agent.wait()
-            time.sleep(20)
-            left = [pid for pid in started if Path(f"/proc/{pid}/exe").exists()]
+            left = outlive(started)
             fault = fault or (f"processes outlive their agent: {left}" if left else None)
         elif fault is None:
             os.kill(started[rank], number)
             fault = await_end(agent, run)
         what = "agent" if rank is None else f"rank {rank}"
         yield Result("two processes under torchrun", f"{number.name} to the {what}", fault)
+
+
+def outlive(started: list[int]) -> list[int]:
+    """Return the processes that have not saved and ended within a minute."""
+    until, left = time.monotonic() + 60, started
+    while left and time.monotonic() < until:
+        time.sleep(0.5)
+        left = [pid for pid in left if Path(f"/proc/{pid}/exe").exists()]
+    return left
 
 
 def await_end(agent: subprocess.Popen[bytes], run: Path) -> str | None:
