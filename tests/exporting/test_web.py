@@ -61,6 +61,17 @@ def test_the_policy_allows_the_pages_own_script_and_no_network(html):
     assert not re.search(r"""(src|href)="(?!data:)""", html)
 
 
+def test_the_page_carries_a_picture_of_pytorch_to_compare_with(html, model):
+    described = json.loads(re.search(r'id="model">(.*?)</script>', html)[1])
+    assert base64.b64decode(described["check"]) == np.asarray(model.images([0])[0]).tobytes()
+
+
+def test_a_page_of_thousands_of_classes_is_written(tmp_path):
+    many = made(latent=8, classes=tuple(f"kind {index}" for index in range(3000)))
+    html = web.write_web(many, tmp_path / "page.html", "birds").read_text()
+    assert html.count("<option") == 3001
+
+
 def test_the_page_names_the_licence_of_the_images(html):
     assert "images: cc-by-4.0" in html
 

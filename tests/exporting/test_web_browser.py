@@ -1,5 +1,7 @@
 """The page in a browser, opened from the disk with the network off."""
 
+import re
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -97,6 +99,19 @@ def test_models_of_every_kind_draw_what_python_draws(options, tmp_path):
             expected = model.images([seed], truncation=truncation)[0]
             assert picture.mode == expected.mode
             assert near(np.asarray(picture), np.asarray(expected))
+
+
+def test_the_page_compares_itself_with_pytorch(path, model, tmp_path):
+    with opened(path) as page:
+        page.wait_for_selector("html[data-differs]", timeout=20_000)
+        assert float(page.get_attribute("html", "data-differs")) < 1e-3
+        assert not page.is_visible("#differs")
+    first, other = (b64encode(np.asarray(model.images([seed])[0]).tobytes()).decode() for seed in (0, 1))
+    (tmp_path / "page.html").write_text(path.read_text().replace(first, other))
+    with opened(tmp_path / "page.html") as page:
+        page.wait_for_selector("html[data-differs]", timeout=20_000)
+        assert re.fullmatch(r"In this browser \d+ % of a picture differ from .*", page.text_content("#differs"))
+        assert page.is_visible("#differs")
 
 
 def test_each_control_changes_the_picture(path, model):

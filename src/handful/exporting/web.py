@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+
+import numpy as np
 
 from handful import templates
 from handful.explore.directions import from_maps
@@ -24,6 +27,9 @@ SCRIPT = ("png", "app")
 
 DIRECTIONS = 6
 """Sliders, at most."""
+
+CHECKED_SEED = 0
+"""The page carries PyTorch's picture of this seed and compares it with its own, in the browser that it runs in."""
 
 POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; worker-src blob:; "
@@ -72,6 +78,7 @@ def render(model: Model, title: str, license: str | None = None, framed: bool = 
             "height": height,
             "width": width,
             "classes": model.config.classes,
+            "check": base64.b64encode(np.asarray(model.images([CHECKED_SEED])[0]).tobytes()).decode(),
         }
     kind = {1: "grey", 3: "RGB", 4: "RGBA"}[model.config.channels]
     made = f"{width}x{height} {kind}, model {model.fingerprint}, handful {version('handful')}"

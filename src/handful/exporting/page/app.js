@@ -7,6 +7,7 @@ const element = (id) => document.getElementById(id);
 const MOST_SEED = 2 ** 53 - 5;
 const STEP_SECONDS = 2.5; // of a walk, from one seed to the next
 const TILES = 48; // added at a time
+const MOST_DIFFERENT = 0.02; // of the bytes of a picture, from PyTorch's
 
 const state = { seed: 0, x: 0, y: 0, truncation: 1, className: "", strengths: model.names.map(() => 0) };
 let playing = false;
@@ -104,9 +105,19 @@ function draw(then) {
     if (!document.documentElement.dataset.ready) {
       document.documentElement.dataset.ready = Math.round(performance.now());
       say("Ready. Nothing leaves this page.");
+      grid.ask("check", { ...ofSeed(0), className: "", truncation: 1 }, check);
     }
     then?.();
   });
+}
+
+/** Compare the picture of seed 0 with PyTorch's: browsers differ in speed, and must not in pictures. */
+function check(pixels) {
+  const expected = Uint8Array.from(atob(model.check), (letter) => letter.charCodeAt(0));
+  const share = pixels.filter((value, i) => value !== expected[i]).length / expected.length;
+  document.documentElement.dataset.differs = share.toFixed(4);
+  element("differs").hidden = share <= MOST_DIFFERENT;
+  element("differs").textContent = `In this browser ${Math.ceil(100 * share)} % of a picture differ from handful generate.`;
 }
 
 function nameOf() {
