@@ -17,7 +17,7 @@ from handful.explore.directions import from_maps
 from handful.exporting.onnx import on_cpu
 from handful.exporting.web_weights import Weights, describe
 from handful.files import replacing
-from handful.progress import advance, working
+from handful.progress import advance, note, working
 from handful.sampling.model import Model
 
 WORKER = ("random", "kernel", "generator", "worker")
@@ -27,6 +27,9 @@ SCRIPT = ("png", "app")
 
 DIRECTIONS = 6
 """Sliders, at most."""
+
+LARGE = 50_000_000
+"""Letters from which on a page is told to be slow."""
 
 CHECKED_SEED = 0
 """The page carries PyTorch's picture of this seed and compares it with its own, in the browser that it runs in."""
@@ -83,7 +86,7 @@ def render(model: Model, title: str, license: str | None = None, framed: bool = 
     kind = {1: "grey", 3: "RGB", 4: "RGBA"}[model.config.channels]
     made = f"{width}x{height} {kind}, model {model.fingerprint}, handful {version('handful')}"
     page = templates.environment("handful.exporting", "page").get_template("page.html")
-    return page.render(
+    html = page.render(
         policy=POLICY.format(digest=script_hash()),
         framed=framed,
         title=title,
@@ -99,6 +102,9 @@ def render(model: Model, title: str, license: str | None = None, framed: bool = 
         weights=weights.packed(),
         script=joined(SCRIPT),
     )
+    if len(html) > LARGE:
+        note(f"the page has {len(html) / 1e6:.0f} MB: browsers open it slowly and draw few pictures a second")
+    return html
 
 
 def script_hash() -> str:
