@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,8 +15,8 @@ from PIL import Image
 from starlette.testclient import TestClient, WebSocketTestSession
 
 from handful.config.presets import tiny
-from handful.records.holder import is_training, read_holder
 from handful.records.settings import Settings, settle
+from handful.studio import processes
 from handful.studio.access import PARAMETER
 from handful.studio.places import Places
 from handful.studio.processes import Processes
@@ -40,16 +40,16 @@ def quick_directions() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def nothing_trains_on(monkeypatch) -> Iterator[None]:
     """End what a test started: a run outlives the studio, and so a test that fails."""
-    started: list[Processes] = []
+    remembered: list[Processes] = []
     init = Processes.__init__
 
     def remember(self: Processes) -> None:
         init(self)
-        started.append(self)
+        remembered.append(self)
 
     monkeypatch.setattr(Processes, "__init__", remember)
     yield
-    for process in [process for processes in started for process in processes.started.values()]:
+    for process in [process for ours in remembered for process in ours.started.values()]:
         process.kill()
         process.wait()
 
@@ -110,12 +110,24 @@ def run(runs, photos) -> Path:
 LITTLE = Path(__file__).with_name("little.py")
 
 
+def search_path() -> str:
+    """Return where ``little.py`` finds what it imports."""
+    return os.pathsep.join([str(LITTLE.parents[1]), str(LITTLE.parents[2] / "src")])
+
+
+@pytest.fixture
+def little(monkeypatch) -> None:
+    """Let runs have a small budget, as those of ``started`` have."""
+    monkeypatch.setattr(processes, "COMMAND", (sys.executable, str(LITTLE)))
+    monkeypatch.setenv("PYTHONPATH", search_path())
+
+
 @contextmanager
 def started(runs: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a studio as a process of its own, with a small budget; yield the process and its address."""
     command = [sys.executable, str(LITTLE), "studio", str(runs), "--no-browser", *options]
-    search = os.pathsep.join([str(LITTLE.parents[1]), str(LITTLE.parents[2] / "src")])
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": search})
+    environment = os.environ | {"PYTHONPATH": search_path()}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         yield process, process.stdout.readline().strip()
     finally:
@@ -124,8 +136,8 @@ def started(runs: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 def end_runs(runs: Path) -> None:
-    """End runs that outlived the studio that started them."""
-    for file in runs.glob("*/.holder"):
-        holder = read_holder(file.parent)
-        if holder is not None and is_training(file.parent):
-            os.kill(holder.pid, signal.SIGKILL)
+    """End runs that outlived the studio that started them, also those that have not begun."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"{runs}{os.sep}" in (folder / "cmdline").read_text(errors="replace"):
+                os.kill(int(folder.name), signal.SIGKILL)

@@ -18,4 +18,5 @@ processes.COMMAND = (sys.executable, __file__)
 arguments = sys.argv[1:]
 if arguments[0] == "train":
     arguments += ["--score-features", "random", "--compile", "off", "--device", "cpu"]
+    arguments += ["--log-every", "1", "--checkpoint-every", "5"]
 sys.exit(main(arguments))

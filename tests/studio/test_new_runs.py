@@ -208,11 +208,14 @@ def test_a_run_is_resumed_on_its_own_images(browser, run, photos, monkeypatch):
 
 
 @pytest.mark.processes
-def test_a_run_is_a_process_that_can_be_stopped_and_resumed(browser, photos, runs):
+def test_a_run_is_a_process_that_can_be_stopped_and_resumed(browser, photos, runs, little):
     options = {"preset": "tiny", "size": 32, "steps": 100_000, "batch": 4, "score_every": 0}
     assert (
         browser.post("/api/start", json={"source": str(photos), "name": "live", "options": options}).status_code == 200
     )
+
+    (card,) = browser.get("/api/runs").json()["runs"]
+    assert (card["name"], card["state"]) == ("live", "preparing")
 
     def told() -> dict:
         return browser.get("/api/run?name=live").json()

@@ -38,6 +38,9 @@ class Library:
                 cards.append(self.card(RunFolder(folder)))
             except (HandfulError, OSError) as error:
                 cards.append({"name": name, "error": str(error), "age": age(folder / layout.CONFIG)})
+        for folder in self.processes.started:
+            if (folder / layout.OUTPUT).is_file() and not is_run(folder):
+                cards.append(self.starting(self.places.name_of(folder)) | {"age": age(folder / layout.OUTPUT)})
         return sorted(cards, key=lambda card: card["age"])
 
     def card(self, run: RunFolder) -> dict[str, Any]:

@@ -80,9 +80,9 @@ class Processes:
         os.kill(holder.pid, signal.SIGTERM)
 
     def is_alive(self, folder: Path) -> bool:
-        """Return whether a run trains, or a process of ours is about to."""
+        """Return whether a run trains, or a process of ours is about to. Its lock is left alone while it takes it."""
         process = self.started.get(folder)
-        return is_training(folder) or (process is not None and process.poll() is None)
+        return (process is not None and process.poll() is None) or is_training(folder)
 
     def is_stopping(self, folder: Path) -> bool:
         """Return whether a run that trains was asked to stop."""
