@@ -119,6 +119,7 @@ def search_path() -> str:
 def little(monkeypatch) -> None:
     """Let runs have a small budget, as those of ``started`` have."""
     monkeypatch.setattr(processes, "COMMAND", (sys.executable, str(LITTLE)))
+    monkeypatch.setattr(processes, "NICENESS", 0)
     monkeypatch.setenv("PYTHONPATH", search_path())
 
 

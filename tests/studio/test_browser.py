@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
-from studio.conftest import end_runs, started
+from studio.conftest import end_runs, started, write_run
 from support.browser import launched
 
 pytestmark = pytest.mark.web
@@ -17,6 +17,8 @@ pytestmark = pytest.mark.web
 SECONDS = 1000
 LONG = 120 * SECONDS
 """What training may take on a machine that does other things too."""
+
+HOSTILE = "<img src=x onerror=console.log(1)>\u202e'\"&amp;"
 
 DROP = """files => {
   const dataTransfer = new DataTransfer();
@@ -158,7 +160,19 @@ def share(visitor: Visitor) -> None:
     away.wait_for_selector("html[data-ready]")
 
 
-def test_the_whole_way_from_an_empty_folder_to_a_page_to_send_away(tmp_path):
+def look_at_a_stranger_s_run(visitor: Visitor, runs: Path, photos: Path) -> None:
+    """Its name is markup, which must be shown as it is, and run nothing."""
+    page = visitor.page
+    write_run(runs / HOSTILE, photos)
+    page.goto(page.url.split("/run")[0])
+    page.get_by_text(HOSTILE, exact=True).first.wait_for()
+    visitor.check_access()
+    page.get_by_role("link", name=HOSTILE, exact=True).click()
+    page.wait_for_selector("#state.finished")
+    assert page.inner_text("h1") == HOSTILE
+
+
+def test_the_whole_way_from_an_empty_folder_to_a_page_to_send_away(tmp_path, photos):
     runs, photo = tmp_path / "runs", tmp_path / "photo.png"
     photo.write_bytes(base64.b64decode(pictures(1)[0][1]))
     try:
@@ -168,9 +182,7 @@ def test_the_whole_way_from_an_empty_folder_to_a_page_to_send_away(tmp_path):
             watch(visitor)
             explore(visitor, photo)
             share(visitor)
-            visitor.page.goto(visitor.page.url.split("/run")[0])
-            visitor.page.wait_for_selector(".card img")
-            visitor.check_access()
+            look_at_a_stranger_s_run(visitor, runs, photos)
             assert visitor.said == []
     finally:
         end_runs(runs)

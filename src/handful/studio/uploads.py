@@ -30,7 +30,7 @@ class Upload:
     def of(cls, request: Request) -> Upload:
         """Return the body of a request."""
         length = request.headers.get("content-length", "")
-        return cls(request.stream(), int(length) if length.isdecimal() and len(length) < 20 else 0)
+        return cls(request.stream(), int(length) if length.isdecimal() and len(length) < 100 else 0)
 
 
 async def store(path: Path, upload: Upload, most: int) -> None:
