@@ -142,6 +142,7 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ws="websockets-sansio",
         ws_max_size=MAX_SOCKET_BYTES,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=1,
