@@ -113,7 +113,8 @@ def held(run: Path) -> dict[str, str]:
     for path in sorted(run.glob("samples/*.png")):
         found[str(path.relative_to(run))] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     timed = ("seconds", "seconds_left", "images_per_second", "peak_memory_mb", "score_seconds")
-    for line in (run / "log.jsonl").read_text().splitlines():
+    log = run / "log.jsonl"
+    for line in log.read_text().splitlines() if log.exists() else []:
         entry = {name: value for name, value in json.loads(line).items() if name not in timed}
         found[f"log {entry['step']}"] = json.dumps(entry, sort_keys=True)
     return found
