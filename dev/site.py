@@ -22,7 +22,7 @@ from handful.config.text import listed, option
 
 ROOT = Path(__file__).parents[1]
 
-BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "THIRD_PARTY_NOTICES.md")
+BESIDE = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "SECURITY.md", "THIRD_PARTY_NOTICES.md")
 """Files of the root that become pages beside those of docs/."""
 
 STYLE = """\

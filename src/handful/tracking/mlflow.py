@@ -36,7 +36,7 @@ class MlflowRun:
         else:
             self.client.update_run(identity, status="RUNNING")
         self.identity = identity
-        note(f"mlflow: run {identity} in {self.client.tracking_uri}")
+        note(f"mlflow: run {identity}")  # the address of a store may have a password
 
     def write_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write the numbers. Their time is the step's, so that a resumed run writes no point twice."""

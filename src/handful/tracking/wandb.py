@@ -39,7 +39,8 @@ class WandbRun:
         )
         if identity is None:
             write_identity(config.folder, "wandb", self.run.id)
-        note(f"wandb: {self.run.url or f'offline, in {printable(config.folder / WANDB)}; wandb sync sends it'}")
+        place = f"offline, in {printable(config.folder / WANDB)}; wandb sync sends it"
+        note(f"wandb: {place if self.run.offline else self.run.url}")
 
     def write_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write the numbers."""
