@@ -117,7 +117,7 @@ function check(pixels) {
   const share = pixels.filter((value, i) => value !== expected[i]).length / expected.length;
   document.documentElement.dataset.differs = share.toFixed(4);
   element("differs").hidden = share <= MOST_DIFFERENT;
-  element("differs").textContent = `In this browser ${Math.ceil(100 * share)} % of a picture differ from handful generate.`;
+  element("differs").textContent = `In this browser ${Math.ceil(100 * share)} % of a picture's bytes differ from those of handful generate.`;
 }
 
 function nameOf() {
