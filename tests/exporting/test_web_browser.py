@@ -110,10 +110,8 @@ def test_the_page_compares_itself_with_pytorch(path, model, tmp_path):
     (tmp_path / "page.html").write_text(path.read_text().replace(first, other))
     with opened(tmp_path / "page.html") as page:
         page.wait_for_selector("html[data-differs]", timeout=20_000)
-        assert re.fullmatch(
-            r"In this browser \d+ % of a picture's bytes differ from those of handful generate\.",
-            page.text_content("#differs"),
-        )
+        told = page.text_content("#differs")
+        assert re.fullmatch(r"In this browser \d+ % of a picture's bytes differ from those of handful generate\.", told)
         assert page.is_visible("#differs")
 
 
