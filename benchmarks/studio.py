@@ -17,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -99,17 +100,18 @@ def start_training(folder: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def open_page(address: str) -> ClientConnection:
-    """Open the socket of a page, and wait for its first words."""
+@contextmanager
+def opened(address: str) -> Iterator[ClientConnection]:
+    """Open the socket of a page, wait for its first words, and close it at the end."""
     match = re.fullmatch(r"http://([\d.]+:(\d+))/\?token=(\S+)", address)
     assert match is not None
     host, port, token = match.groups()
     headers = {"Cookie": f"handful-studio-{port}={token}"}
-    page = connect(
+    with connect(
         f"ws://{host}/api/draw?source=model", origin=f"http://{host}", additional_headers=headers, compression=None
-    )
-    page.recv()  # the directions are found
-    return page
+    ) as page:
+        page.recv()  # the directions are found
+        yield page
 
 
 def drag(page: ClientConnection, seconds: float, times: list[float]) -> None:
@@ -129,18 +131,17 @@ def drag(page: ClientConnection, seconds: float, times: list[float]) -> None:
 
 def measure(name: str, address: str, count: int, seconds: float) -> None:
     """Let so many pages drag at once, and print what each sees."""
-    pages = [open_page(address) for _ in range(count)]
-    times: list[list[float]] = [[] for _ in pages]
-    drag(pages[0], 0.5, [])
-    threads = [
-        threading.Thread(target=drag, args=(page, seconds, found)) for page, found in zip(pages, times, strict=True)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for page in pages:
-        page.close()
+    times: list[list[float]] = [[] for _ in range(count)]
+    with ExitStack() as stack:
+        pages = [stack.enter_context(opened(address)) for _ in range(count)]
+        drag(pages[0], 0.5, [])
+        threads = [
+            threading.Thread(target=drag, args=(page, seconds, found)) for page, found in zip(pages, times, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     all_times = sorted(1000 * value for found in times for value in found)
     high = all_times[int(0.95 * (len(all_times) - 1))]
     rate = len(all_times) / seconds / count

@@ -9,7 +9,6 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from handful.config.text import title
 from handful.errors import HandfulError, UsageError
 from handful.files import parse_json, printable
 from handful.records.run_folder import RunFolder
@@ -35,7 +34,7 @@ def model(request: Request) -> Response:
     studio = studio_of(request)
     engine = studio.engine(asked(request, "source"))
     opened, run = engine.model, engine.model.run
-    name = printable(title(run.config.images)) if run is not None else printable(engine.source.name)
+    name = printable(studio.library.title(run) if run is not None else engine.source.name)
     height, width = opened.config.shape
     return JSONResponse(
         {
