@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -137,4 +138,4 @@ def test_the_same_command_resumes_a_run_whatever_flags_it_has(photos, tmp_path):
 
 def test_the_version_is_told(capsys):
     assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == "0.1.0"
+    assert capsys.readouterr().out.strip() == version("handful")
