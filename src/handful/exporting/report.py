@@ -14,7 +14,7 @@ from handful.sampling.load import load
 
 @checked
 def report(
-    run: Path | str, device: str = "auto", with_explorer: bool = False, progress: Progress | None = None
+    run: Path | str, device: str = "auto", progress: Progress | None = None, with_explorer: bool = False
 ) -> Path:
     """Write ``report.html`` and ``evaluation.json`` into a run folder, and return the path of the page.
 
@@ -23,9 +23,9 @@ def report(
     Args:
         run: A run folder; the run may still be training.
         device: auto, cpu, cuda, cuda:1 or mps.
+        progress: Shows progress. Default: the terminal.
         with_explorer: Let the page draw new pictures, as that of handful export --format web does. It then carries the
             model: 7 MB at 64 px.
-        progress: Shows progress. Default: the terminal.
 
     Raises:
         UsageError: if this is no run folder, or it has no model yet.
