@@ -99,9 +99,9 @@ def scores_that_cost(*seconds: float) -> list[Score]:
 
 @pytest.mark.parametrize(
     ("step", "spent", "due"),
-    [(499, [], False), (500, [], True), (750, [], False), (1500, [20.0, 20.0], False), (1500, [20.0, 10.0], True)],
+    [(499, [], False), (500, [], True), (750, [], False), (1500, [20.0, 12.0], False), (1500, [20.0, 10.0], True)],
 )
-def test_by_default_scores_take_less_than_a_twentieth_of_the_time(step, spent, due):
+def test_by_default_scores_and_that_of_the_last_step_take_less_than_a_twentieth_of_the_time(step, spent, due):
     history = scores_that_cost(*spent)
     assert score_is_due(tiny("-"), step, minutes=1000 / 60, history=history, last=False) is due
 

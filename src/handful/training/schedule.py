@@ -52,4 +52,5 @@ def score_is_due(config: TrainConfig, step: int, minutes: float, history: Sequen
         return False
     spent = [score.score_seconds for score in history]
     next_score = spent[-1] if spent else 0.0
-    return sum(spent) + next_score <= SCORE_SHARE * 60 * minutes
+    # The last step's score will be taken at any cost, so there must be time for one more.
+    return sum(spent) + 2 * next_score <= SCORE_SHARE * 60 * minutes
