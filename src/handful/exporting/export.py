@@ -6,7 +6,7 @@ from pathlib import Path
 
 from handful.config.checks import checked
 from handful.config.choices import ExportFormat, ExportPrecision, OnnxOutput
-from handful.config.text import HUB
+from handful.config.text import HUB, title
 from handful.errors import UsageError
 from handful.exporting.card import check_license
 from handful.exporting.onnx import write_onnx
@@ -107,9 +107,9 @@ def checked_place(path: Path, format: ExportFormat) -> Path:
 
 
 def name_of(model: Model, source: str) -> str:
-    """Return a name for a model: that of its run, its folder, its file or its repository."""
+    """Return a name for a model: that of its run's images, its folder, its file or its repository."""
     if source.startswith(HUB):
         return source.split("/")[-1]
     if model.run is not None:
-        return model.run.folder.resolve().name
+        return title(model.run.config.images) or model.run.folder.resolve().name
     return Path(source).resolve().stem if Path(source).is_file() else Path(source).resolve().name

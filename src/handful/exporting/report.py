@@ -6,6 +6,7 @@ from pathlib import Path
 
 from handful.config.checks import checked
 from handful.exporting import web
+from handful.exporting.export import name_of
 from handful.progress import Progress, shown_on
 from handful.reporting.build import write_report
 from handful.reporting.page import Explorer
@@ -33,5 +34,6 @@ def report(
     explorer = None
     if with_explorer:
         with shown_on(progress):
-            explorer = Explorer(web.render(load(run, "cpu"), Path(run).name, framed=True), web.script_hash())
+            model = load(run, "cpu")
+            explorer = Explorer(web.render(model, name_of(model, str(run)), framed=True), web.script_hash())
     return write_report(Path(run), device, progress, explorer)
