@@ -60,15 +60,14 @@ def export(
     check_options(format, precision, output, license)
     path = None if out is None else checked_place(Path(out), format)
     model = load(source, "cpu")
-    name = name_of(model, str(source))
     if path is None:
-        path = checked_place(Path(name + ENDINGS[format]), format)
+        path = checked_place(Path(name_of(model, str(source)) + ENDINGS[format]), format)
     with shown_on(progress):
         note_source(model)
         if format == "space":
             write_space(model, path, precision, license)
         elif format == "web":
-            write_web(model, path, name, license)
+            write_web(model, path, heading_of(model, str(source)), license)
         else:
             write_onnx(model, path, precision, output, license)
     return path
@@ -107,9 +106,15 @@ def checked_place(path: Path, format: ExportFormat) -> Path:
 
 
 def name_of(model: Model, source: str) -> str:
-    """Return a name for a model: that of its run's images, its folder, its file or its repository."""
+    """Return a name for a model: that of its run, its folder, its file or its repository."""
     if source.startswith(HUB):
         return source.split("/")[-1]
     if model.run is not None:
-        return title(model.run.config.images) or model.run.folder.resolve().name
+        return model.run.folder.resolve().name
     return Path(source).resolve().stem if Path(source).is_file() else Path(source).resolve().name
+
+
+def heading_of(model: Model, source: str) -> str:
+    """Return what a page about a model is called: as its run's images, otherwise by ``name_of``."""
+    images = "" if model.run is None else title(model.run.config.images)
+    return images or name_of(model, source)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from handful.config.checks import checked
 from handful.exporting import web
-from handful.exporting.export import name_of
+from handful.exporting.export import heading_of
 from handful.progress import Progress, shown_on
 from handful.reporting.build import write_report
 from handful.reporting.page import Explorer
@@ -35,5 +35,5 @@ def report(
     if with_explorer:
         with shown_on(progress):
             model = load(run, "cpu")
-            explorer = Explorer(web.render(model, name_of(model, str(run)), framed=True), web.script_hash())
+            explorer = Explorer(web.render(model, heading_of(model, str(run)), framed=True), web.script_hash())
     return write_report(Path(run), device, progress, explorer)
