@@ -211,6 +211,10 @@ def test_the_command_writes_a_file_named_after_the_source(source, tmp_path, monk
     size = Path("birds.onnx").stat().st_size
     assert told == {"source": str(source), "format": "onnx", "file": "birds.onnx", "bytes": size}
     first = Path("birds.onnx").read_bytes()
+    with pytest.raises(UsageError, match=r"out birds\.onnx: exists; delete it"):
+        handful.export(source)
+    assert Path("birds.onnx").read_bytes() == first
+    Path("birds.onnx").unlink()
     assert handful.export(source) == Path("birds.onnx")
     assert Path("birds.onnx").read_bytes() == first  # the same model is the same file
 
@@ -222,6 +226,8 @@ def test_the_command_writes_a_file_named_after_the_source(source, tmp_path, monk
         (["other"], "other/model.safetensors: is not a model of this version of handful (expected format"),
         (["nowhere"], "nowhere: does not exist; give"),
         (["SOURCE", "--out", "folder.onnx"], "--out folder.onnx: is a folder; name a file in it, such as folder.onnx/"),
+        (["SOURCE", "--out", "there.onnx"], "--out there.onnx: exists; delete it, or choose another name"),
+        (["SOURCE", "--format", "web", "--out", "there.html"], "--out there.html: exists; delete it"),
         (["SOURCE", "--out", "model.png"], "--out model.png: must end in .onnx for --format onnx, such as model.onnx"),
         (["SOURCE", "--out", "file/model.onnx"], "--out file: the folder cannot be created (File exists)"),
         (["SOURCE", "--out", "locked/model.onnx"], "--out locked: the folder is not writable; choose another"),
@@ -231,7 +237,8 @@ def test_what_cannot_be_exported_is_said_in_a_line(arguments, message, source, t
     monkeypatch.chdir(tmp_path)
     for folder in ("empty", "other", "folder.onnx", "locked"):
         Path(folder).mkdir()
-    Path("file").touch()
+    for file in ("file", "there.onnx", "there.html"):
+        Path(file).touch()
     content = (source / "model.safetensors").read_bytes()
     Path("other/model.safetensors").write_bytes(content.replace(b"handful generator 2", b"handful generator 9"))
     access = os.access

@@ -32,7 +32,7 @@ def export(
     license: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Export a model to a form that runs without handful. An existing file is replaced.
+    """Export a model to a form that runs without handful. An existing file is refused.
 
     An ONNX file is first read back and compared with PyTorch. A difference above 1e-5, or with fp16 above one grey
     level in 2 % of bytes, is an error and leaves no file.
@@ -91,7 +91,7 @@ def checked_place(path: Path, format: ExportFormat) -> Path:
     """Return a path that a format can be written to.
 
     Raises:
-        UsageError: if its ending is another one, the folder cannot be written to, or a folder exists and holds files.
+        UsageError: if its ending is another one, the folder cannot be written to, or it exists; an empty folder may.
     """
     ending = ENDINGS[format]
     if format == "space":
@@ -102,6 +102,8 @@ def checked_place(path: Path, format: ExportFormat) -> Path:
     if not path.is_dir() and path.suffix != ending:
         raise UsageError(f"--out {path}: must end in {ending} for --format {format}, such as {path.stem}{ending}")
     require_file(path, example=f"model{ending}")
+    if path.exists():
+        raise UsageError(f"--out {path}: exists; delete it, or choose another name")
     return path
 
 
