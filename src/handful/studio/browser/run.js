@@ -53,6 +53,13 @@ function failure(run) {
   $("failure-output").hidden = !lines;
 }
 
+function best(run) {
+  $("best").hidden = run.best === null;
+  if (run.best === null) return;
+  const ending = isAlive(run.state) ? " If you stop now, the run ends at that one." : "";
+  write($("best"), `Explore and Share use the best model so far, of step ${count(run.best)}.${ending}`);
+}
+
 function findings(verdict) {
   $("findings").hidden = !verdict;
   if (!verdict) return;
@@ -110,6 +117,7 @@ async function show() {
   changed("failure", [run.state, run.output], () => failure(run));
   if (!run.steps) { write($("about"), name); return 1; }
   write($("about"), [name, run.size, plural(run.images, "image"), !isAlive(run.state) && `step ${count(run.step)} of ${count(run.steps)}`].filter(Boolean).join(" · "));
+  changed("best", [run.best, isAlive(run.state)], () => best(run));
   changed("findings", run.verdict, findings);
   changed("outlook", run.outlook, () => { $("outlook").hidden = !run.outlook.length; write($("outlook"), run.outlook.join(" ")); });
   changed("warnings", run.warnings, () => {
