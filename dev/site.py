@@ -26,7 +26,11 @@ BESIDE = ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "S
 """Files of the root that become pages beside those of docs/."""
 
 STYLE = """\
-.md-typeset table:not([class]) { font-size: .72rem; }
+.md-grid { max-width: 68rem; }
+.md-typeset pre > code { font-size: .78em; }
+.md-typeset table:not([class]) { font-size: .7rem; }
+.md-typeset table:not([class]) :is(th, td) { min-width: 0; padding: .6em .8em; }
+.md-typeset table:not([class]) code { word-break: normal; overflow-wrap: normal; }
 .md-typeset img { border-radius: .2rem; }
 """
 
@@ -49,9 +53,9 @@ def gather(target: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file, in a folder that may not be there."""
+    """Write a file, in a folder that may not be there. A figure and its error stay on one line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"), encoding="utf-8")
 
 
 def python_page() -> str:

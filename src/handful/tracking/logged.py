@@ -10,7 +10,7 @@ from PIL import Image
 
 @final
 class LoggedRun:
-    """Writes to a run that has begun. Steps that a resumed run takes again have the same numbers.
+    """Writes to a run that has begun.
 
     Args:
         run: What takes ``log``.

@@ -103,7 +103,7 @@ class Checkup:
             return "Cannot be trained on: fix the errors first."
         if not self.clean:
             count = sum(finding.severity == "warning" for finding in self.findings)
-            return f"Can be trained on, but fix {counted(count, 'problem')} first."
+            return f"Can be trained on, with {counted(count, 'warning')} to look at."
         return "Clean: nothing found that would hurt training."
 
     @property
