@@ -115,7 +115,8 @@ def values(kind: Any) -> str:  # noqa: ANN401
     from handful.config.checks import wanted
 
     words = [] if kind is bool else [word for word in wanted(kind) if word not in ("True or False",)]
-    return escaped(listed(words)) if words else ""
+    several = re.sub(r"\b(?:some of|(\d+) times) a ([\w ]+)", r"\1 \2s", listed(words)) if words else ""
+    return escaped(re.sub(r"\ba (?=path|text|whole|number)", "", several))
 
 
 def escaped(text: str) -> str:
