@@ -49,8 +49,11 @@ def measurements(config: TrainConfig, every: int) -> list[tuple[int, int, int]]:
     The process has none of the type checks that tests add to every call: they take memory at each step.
     """
     options = config.folder.parent / "options.json"
-    options.write_text(json.dumps(config.to_json()))
-    process = subprocess.Popen([sys.executable, "-m", "handful", "train", "--config", options], stdout=sys.stderr)
+    options.write_text(json.dumps({"options": config.to_json()}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "handful", "train", config.images, "--config", options, "--run", config.folder],
+        stdout=sys.stderr,
+    )
     log, measured = config.folder / LOG, []
     while process.poll() is None:
         time.sleep(0.05)
