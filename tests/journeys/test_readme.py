@@ -196,6 +196,9 @@ def explored(workplace, request) -> Path:
     shutil.make_archive("photos", "zip", "photos")
     for name in ("a", "b", "c", "others"):
         (workplace / "runs" / name).symlink_to(workplace / "runs" / "photos")
+    (workplace / "demo").mkdir()
+    (workplace / "demo" / "run").symlink_to(workplace / "runs" / "photos")
+    (workplace / "demo" / "flowers").symlink_to(workplace / "photos")
     model = handful.load("runs/photos")
     latents = dataclasses.replace(model.latents([5]), names=("anna",))
     latents.save("face.safetensors", model)
@@ -205,12 +208,12 @@ def explored(workplace, request) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("document", "explored"),
-    [("docs/explore.md", 64), ("docs/metrics.md", 32), ("docs/large.md", 32)],
+    ("pages", "explored"),
+    [("explore artists", 64), ("metrics large own-photos medical teaching", 32)],
     indirect=["explored"],
 )
-def test_the_commands_of_a_document_run_one_after_the_other(explored, document):
-    for words in commands(document):
+def test_the_commands_of_documents_run_one_after_the_other(explored, pages):
+    for words in (words for page in pages.split() for words in commands(f"docs/{page}.md")):
         if words[0] == "handful" and not any(part in shlex.join(words) for part in NOT_RUN):
             assert main(tiny(words)) == 0, shlex.join(words)
 
