@@ -15,7 +15,7 @@ test: .venv/installed
 test-more: .venv/installed
 	$(BIN)/pytest -n auto -m 'compile or processes or slow or web'
 
-# Kills, full disks, damaged and strangers' files: half an hour on two idle cores. A sample of it is in make test.
+# Kills, full disks, damaged and strangers' files: over an hour on two idle cores. A sample of it is in make test.
 campaign: .venv/installed
 	PYTHONPATH=tests $(BIN)/python -m campaign
 

@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 
-import numpy as np
-import torch
-from PIL import Image
+from campaign.runs import Result
+from campaign.shares import PARTS, carry_out, prepare
 
-import few
-from campaign import processes, runs, strangers
-from campaign.runs import Result, build
-from handful.metrics.protocol import PROTOCOLS
-
-PARTS = {
-    "kills": runs.kills,
-    "errors": runs.errors,
-    "signals": runs.signals,
-    "damages": runs.damages,
-    "files": strangers.files,
-    "lines": strangers.command_lines,
-    "arguments": strangers.arguments,
-    "processes": processes.processes,
-}
-
-
-def draw_photos(folder: Path) -> Path:
-    """Draw twelve small smooth pictures."""
-    folder.mkdir()
-    random = np.random.default_rng(0)
-    for index in range(12):
-        Image.fromarray(random.integers(0, 255, (4, 4, 3), np.uint8)).resize((32, 32)).save(folder / f"{index:02d}.png")
-    return folder
+SHARES = 8
+"""Pieces of the longest parts, which several processes carry out."""
 
 
 def main() -> int:
@@ -45,23 +22,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all of them")
     parser.add_argument("--short", action="store_true", help="a sample of each part but processes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="tries at a time")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    few.spend_little()
-    PROTOCOLS["quick"] = few.QUICK
     names = asked.parts or [name for name in PARTS if not (asked.short and name == "processes")]
+    split = {name: SHARES if name in ("kills", "errors") and not asked.short else 1 for name in names}
+    tasks = [(name, share, shares, asked.short) for name, shares in split.items() for share in range(shares)]
     began, results = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        os.environ["HANDFUL_CACHE"] = str(folder / "cache")
-        os.chdir(folder)
-        bench = build(folder, draw_photos(folder / "photos"), asked.short)
-        for name in names:
-            for result in PARTS[name](bench):
-                results.append(result)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1 if asked.short else asked.jobs, context, initializer=prepare) as pool:
+        for task, found in zip(tasks, pool.map(carry_out, tasks), strict=True):
+            results += found
+            for result in found:
                 if result.fault is not None:
-                    print(f"{result.part}, {result.what}: {result.fault}", file=sys.stderr, flush=True)
-            print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+                    print(f"{result.part}, {result.what}: {result.fault}", file=sys.stderr)
+            print(f"{task[0]}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print_table(results)
     return int(any(result.fault for result in results))
 

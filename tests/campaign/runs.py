@@ -44,10 +44,12 @@ class Bench:
     operations: list[str]
     """The file operations of that run."""
     short: bool
+    share: int = 0
+    shares: int = 1
 
     def sample(self, count: int, few: int) -> list[int]:
-        """Return numbers from 1 to ``count``: all of them, or ``few`` in the short form."""
-        numbers = range(1, count + 1)
+        """Return numbers from 1 to ``count``: every one of this share, or ``few`` in the short form."""
+        numbers = range(1 + self.share, count + 1, self.shares)
         return [*numbers] if not self.short else sorted(random.Random(0).sample(numbers, min(few, count)))
 
     def fresh(self) -> Path:
