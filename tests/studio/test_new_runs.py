@@ -132,7 +132,34 @@ def test_an_archive_is_checked_like_a_folder(browser, dropped, photos):
     source = drop(browser, dropped, "all.zip", file.getvalue()).json()["source"]
     found = finished(browser, browser.post("/api/check", json={"source": source, "options": {"size": 32}}).json())
     assert found["result"]["images"] >= 12
-    assert not found["result"]["can_leave_out"]
+
+
+def test_pictures_of_an_archive_can_be_left_out_and_none_is_unpacked_elsewhere(browser, dropped, runs, tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("birds/a.png", "birds/b.png", "../out.png", "/etc/out.png"):
+            archive.writestr(name, picture())
+    source = drop(browser, dropped, "all.zip", file.getvalue()).json()["source"]
+    before = set(tmp_path.rglob("*"))
+    made = browser.post("/api/leave-out", json={"source": source, "files": ["birds/a.png"]}).json()["source"]
+    files = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
+    assert {path.relative_to(made).as_posix() for path in files} == {"birds/b.png", "out.png", "etc/out.png"}
+    assert all(path.read_bytes() == picture() for path in files)
+
+
+@pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_FILE_BYTES", "MAX_SET_BYTES"])
+def test_an_archive_that_holds_too_much_is_not_unpacked(browser, dropped, runs, monkeypatch, limit):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for index in range(4):
+            archive.writestr(f"{index}.png", picture())
+    source = drop(browser, dropped, "all.zip", file.getvalue()).json()["source"]
+    before = set(runs.rglob("*"))
+    monkeypatch.setattr(pictures, limit, 2)
+    answer = browser.post("/api/leave-out", json={"source": source, "files": ["0.png"]})
+    assert answer.status_code == 400
+    assert "unpack" in answer.json()["error"]
+    assert set(runs.rglob("*")) == before
 
 
 def test_work_that_fails_says_why(browser, dropped, runs):

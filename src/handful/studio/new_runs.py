@@ -58,7 +58,6 @@ def examine(places: Places, source: str, options: dict[str, Any]) -> dict[str, A
         "images": len(inspected),
         "facts": checkup.facts(),
         "folders": [printable(folder) for folder in folders[:50]],
-        "can_leave_out": path.is_dir(),
         "sheet": [{"name": printable(name), "picture": drawn[printable(name)]} for name in wanted[:SHOWN_FILES]],
         "findings": [finding_of(checkup, finding, drawn) for finding in checkup.findings],
     }

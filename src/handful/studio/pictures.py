@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from handful.data.passed_over import is_hidden
-from handful.data.photos import ENDINGS
+from handful.data.photos import ENDINGS, Photos
 from handful.errors import UsageError
 from handful.files import printable, storage_error
 from handful.studio.opened import is_model
@@ -113,23 +114,40 @@ async def take_file(places: Places, set_name: str, name: str, upload: Upload) ->
 
 
 def leave_out(places: Places, source: str, names: Sequence[str]) -> Path:
-    """Make a set of all pictures of a folder but some, as links to them, and return it.
+    """Make a set of all pictures of a folder or archive but some, and return it. Those of a folder are linked.
 
     Raises:
-        UsageError: The source is an archive, or too few are left.
-        StorageError: A link cannot be made.
+        UsageError: Too few are left, or an archive holds too much.
+        StorageError: A picture cannot be written.
     """
     from handful.data.sources import open_photos
 
-    folder = places.path(source)
-    if not folder.is_dir():
-        raise UsageError(f"{printable(folder)}: files of an archive cannot be left out here; unpack it first")
-    left_out = set(names)
-    kept = [file for file in open_photos(folder).files if printable(file) not in left_out]
+    path, left_out = places.path(source), set(names)
+    photos = open_photos(path)
+    kept = [file for file in photos.files if printable(file) not in left_out]
     if len(kept) < 2:
         raise UsageError("fewer than two pictures would be left; leave out fewer")
-    made = set_folder(places, new_set(places, folder.name))
-    for file in kept:
+    if path.is_file() and len(kept) > MAX_FILES:
+        raise UsageError(f"{printable(path)}: holds more than {MAX_FILES:,} pictures; unpack it and choose the folder")
+    made = set_folder(places, new_set(places, path.stem if path.is_file() else path.name))
+    try:
+        if path.is_dir():
+            link(path, kept, made)
+        else:
+            unpack(photos, kept, made)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return made
+
+
+def link(folder: Path, files: Sequence[Path], made: Path) -> None:
+    """Link files of a folder into another one; copy those that cannot be linked.
+
+    Raises:
+        StorageError: One can be neither linked nor copied.
+    """
+    for file in files:
         target = made / file
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -139,4 +157,27 @@ def leave_out(places: Places, source: str, names: Sequence[str]) -> Path:
                 shutil.copyfile(folder / file, target)
             except OSError as error:
                 raise storage_error(target, error) from error
-    return made
+
+
+def unpack(photos: Photos, files: Sequence[Path], made: Path) -> None:
+    """Write files of an archive into a folder; no name leads out of it. Damaged ones are passed over, as in training.
+
+    Raises:
+        UsageError: They are larger than a set may be.
+        StorageError: One cannot be written.
+    """
+    left = MAX_SET_BYTES
+    for file in files:
+        content = b""
+        with suppress(Exception), photos.open(file) as opened:
+            content = opened.read(min(left, MAX_FILE_BYTES) + 1)
+        left -= len(content)
+        if left < 0 or len(content) > MAX_FILE_BYTES:
+            raise UsageError(f"{printable(file)}: is too large to unpack here; unpack the archive and choose the folder")
+        target = made.joinpath(*(part for part in file.parts if part not in (file.anchor, "..")))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if content:
+                target.write_bytes(content)
+        except OSError as error:
+            raise storage_error(target, error) from error

@@ -38,7 +38,7 @@ function show(result) {
   $("sheet").replaceChildren(...result.sheet.map(one => h("li", {}, h("img", { src: one.picture, alt: one.name, title: one.name }))));
   $("verdict").className = `tone ${result.clean ? "good" : result.trainable ? "caution" : "bad"}`;
   write($("verdict").lastElementChild, result.verdict);
-  $("faults").replaceChildren(...result.findings.map(fault => finding(fault, result.can_leave_out && result.images)));
+  $("faults").replaceChildren(...result.findings.map(fault => finding(fault, result.images)));
   $("step-options").hidden = $("step-start").hidden = !result.trainable;
   $("classes").hidden = result.folders.length < 2;
   write($("classes-words"), `Each folder is a class that can be drawn by its name: ${result.folders.slice(0, 6).join(", ")}${result.folders.length > 6 ? ", …" : ""}.`);
@@ -47,7 +47,7 @@ function show(result) {
 function finding(fault, images) {
   const pictures = fault.files.filter(file => file.picture).slice(0, 12);
   const named = fault.files.filter(file => !file.picture).slice(0, 6).map(file => file.name);
-  const leave = images && fault.severity !== "note" && fault.extra.length && fault.extra.length < images - 1;
+  const leave = fault.severity !== "note" && fault.extra.length && fault.extra.length < images - 1;
   return h("li", { class: `fault ${fault.severity}` }, h("h3", {}, fault.what), h("p", {}, fault.remedy),
     named.length > 0 && h("p", {}, named.join(", ")),
     pictures.length > 0 && h("ul", {}, pictures.map(file => h("li", {}, h("img", { src: file.picture, alt: "" }), h("span", { title: file.name }, file.name)))),
