@@ -138,8 +138,7 @@ def explore(visitor: Visitor, photo: Path) -> None:
     with Image.open(visitor.saved("#grid")) as grid:
         assert grid.size == (66, 32)
     page.set_input_files("#photo", photo)
-    page.wait_for_selector("#near img", timeout=LONG)
-    assert "The nearest that this model can draw" in page.inner_text("#near")
+    page.get_by_text("The nearest that this model can draw").wait_for(timeout=LONG)
     page.click("#ask")
     page.wait_for_selector("#near li:nth-child(4)", timeout=LONG)
 

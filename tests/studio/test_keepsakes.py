@@ -1,9 +1,13 @@
 """Films, neighbours and photos: work that takes long."""
 
 import io
+import os
+import shutil
+import tempfile
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -65,6 +69,19 @@ def test_files_of_work_are_deleted_once_it_is_forgotten_and_when_the_studio_clos
     assert [file.exists() for file in files] == [False, False, True]
     work.close()
     assert not work.folder.exists()
+
+
+def test_the_folder_of_a_studio_that_was_killed_is_deleted_and_that_of_one_that_lives_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, foreign = Tasks(), tmp_path / "handful-studio-mine"
+    killed = Path(shutil.copytree(living.folder, tmp_path / "handful-studio-killed"))
+    fresh = Path(shutil.copytree(living.folder, tmp_path / "handful-studio-fresh"))
+    foreign.mkdir()
+    for folder in (living.folder, killed):
+        os.utime(folder / tasks.LOCK, (0, 0))
+    tasks.remove_left_over()
+    assert set(tmp_path.iterdir()) == {living.folder, foreign, fresh}
+    living.close()
 
 
 def test_neighbours_are_training_images_with_their_distance(browser, run):

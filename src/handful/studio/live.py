@@ -59,8 +59,12 @@ def describe(library: Library, run: RunFolder) -> dict[str, Any]:
 
 
 def pairs(run: RunFolder) -> list[dict[str, Any]]:
-    """Return the pairs of the report: seeds with the names of their nearest training images, nearest first."""
-    found = (run.evaluation or {}).get("closest", [])
+    """Return the pairs of the report: seeds with the names of their nearest training images, nearest first.
+
+    There are none if the report is of another model than the one that draws.
+    """
+    evaluation = run.evaluation or {}
+    found = evaluation.get("closest", []) if evaluation.get("step") == run.best_step else []
     pairs = []
     for match in found if isinstance(found, list) else []:
         digits = "".join(filter(str.isdigit, str(match.get("sample", ""))))

@@ -25,6 +25,9 @@ COMMAND = (sys.executable, "-m", "handful")
 NICENESS = 10
 """Of training, so that the studio answers while a run keeps all cores busy."""
 
+MAX_TRAINING = 4
+"""Runs that a studio lets train at once: they share the machine, and each is slower for it."""
+
 SHOWN_BYTES = 20_000
 """Of a run's output, at its end."""
 
@@ -42,11 +45,13 @@ class Processes:
         """Start or resume a run.
 
         Raises:
-            UsageError: Another process trains there.
+            UsageError: Another process trains there, or too many runs train already.
             StorageError: The folder cannot be written to.
         """
         if self.is_alive(folder):
             raise UsageError(f"{printable(folder)}: is training already; stop it first")
+        if sum(process.poll() is None for process in self.started.values()) >= MAX_TRAINING:
+            raise UsageError(f"{MAX_TRAINING} runs train already; start this one when one of them has ended")
         require_folder(folder, "--run")
         self.stopping.pop(folder, None)
         command = [*COMMAND, "train", str(images), "--run", str(folder), *options]

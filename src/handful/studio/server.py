@@ -27,7 +27,7 @@ from handful.studio.library import Library
 from handful.studio.pages import ROUTES as PAGE_ROUTES
 from handful.studio.places import Places
 from handful.studio.processes import Processes
-from handful.studio.tasks import Tasks
+from handful.studio.tasks import Tasks, remove_left_over
 from handful.studio.web import Studio, answer_error
 
 PORT = 8765
@@ -64,6 +64,7 @@ def studio(
         if not Path(path).is_dir():
             raise UsageError(f"--allow {printable(path)}: is no folder")
     listening = listen(host, port)
+    remove_left_over()
     port = int(listening.getsockname()[1])
     token = new_token()
     allowed = [Path(path) for path in allow] or default_folders()

@@ -6,13 +6,17 @@ import secrets
 import shutil
 import tempfile
 import threading
+import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
+
+from filelock import FileLock, Timeout
 
 from handful.errors import HandfulError, UsageError
 from handful.progress import Quiet, shown_on
@@ -21,6 +25,12 @@ MAX_WAITING = 8
 
 MAX_KEPT = 64
 """Finished pieces of work whose results are kept."""
+
+PREFIX, LOCK = "handful-studio-", ".lock"
+"""Of the temporary folder of a studio, and the file in it that is locked for as long as the studio lives."""
+
+FRESH = 60.0
+"""Seconds in which a studio has surely locked its folder."""
 
 
 @final
@@ -71,7 +81,9 @@ class Tasks:
 
     def __init__(self) -> None:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="work")
-        self.folder = Path(tempfile.mkdtemp(prefix="handful-studio-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self.life = FileLock(self.folder / LOCK)
+        self.life.acquire()
         self.tasks: OrderedDict[str, Task] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -115,6 +127,7 @@ class Tasks:
     def close(self) -> None:
         """Drop work that waits, and delete all files."""
         self.thread.shutdown(wait=False, cancel_futures=True)
+        self.life.release()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def do(self, task: Task, work: Callable[[], Any]) -> None:
@@ -140,3 +153,12 @@ class Tasks:
             if name not in self.tasks:
                 raise UsageError("this work is no longer known, because the studio was restarted; start it again")
             return self.tasks[name]
+
+
+def remove_left_over() -> None:
+    """Delete the temporary folders of studios that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout):
+            if (folder / LOCK).is_file() and time.time() - (folder / LOCK).stat().st_mtime > FRESH:
+                with FileLock(folder / LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)

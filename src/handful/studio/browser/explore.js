@@ -1,14 +1,18 @@
-import { StudioError, address, doing, get, post, send, tell, waitFor } from "./api.js";
-import { $, h, write } from "./build.js";
+import { StudioError, address, doing, get, tell } from "./api.js";
+import { $, write } from "./build.js";
 import { Connection, paint } from "./connection.js";
 import { Comparison } from "./compare.js";
 import { fill, showDirections, syncControls } from "./controls.js";
 import { Pad } from "./pad.js";
 import { Pins } from "./pins.js";
+import { hideNear, lookForNearest, lookForPhoto } from "./photo.js";
+import { showWays } from "./share.js";
 import { History, copy, fileName, fromAddress, plain, same, toAddress, words } from "./state.js";
-import { takeAlong, takeLatents, work } from "./takeaway.js";
+import { asCorners, takeAlong, takeLatents } from "./takeaway.js";
 import { Past, Styles } from "./thumbs.js";
+import { onDrop } from "./upload.js";
 import { Wall } from "./wall.js";
+import { count } from "./words.js";
 
 const source = new URLSearchParams(location.search).get("source") ?? "";
 const SEEDS = 1_000_000;
@@ -24,7 +28,7 @@ if (model) start();
 function start() {
   const line = new Connection(source);
   const past = new History(fromAddress() ?? plain(0));
-  let recipe = copy(past.now), drawn = null, times = [];
+  let recipe = copy(past.now), drawn = null, times = [], shared = false;
 
   const show = (next, settled = true) => {
     recipe = next;
@@ -37,7 +41,7 @@ function start() {
     toAddress(recipe);
     $("undo").disabled = !past.past.length;
     $("redo").disabled = !past.future.length;
-    $("near").hidden = true;
+    hideNear();
     $("download").href = address("/api/picture", { source, picture: JSON.stringify(recipe) });
     $("download").download = fileName(recipe);
     seen.show(past.past);
@@ -71,7 +75,7 @@ function start() {
     write($("name"), said);
     $("picture").setAttribute("aria-label", said);
     const moved = Object.values(recipe.moves).filter(Boolean).length;
-    write($("about"), [moved && `${moved} moved`, recipe.style && `in the style of ${words(recipe.style).toLowerCase()}`, recipe.class_name, `${model.width} × ${model.height}`].filter(Boolean).join(" · "));
+    write($("about"), [moved && `${moved} moved`, recipe.style && `in the style of ${words(recipe.style).toLowerCase()}`, recipe.class_name, `${model.width} × ${model.height}`, model.step && `step ${count(model.step)}`].filter(Boolean).join(" · "));
   }
   function sync() {
     caption();
@@ -144,41 +148,38 @@ function start() {
   on("surprise", "click", surprise);
   on("others", "click", () => { change({ corners: [recipe.corners[0], ...[1, 2, 3].map(() => String(Math.floor(SEEDS * Math.random())))], at: [0, 0] }, true); });
   const showPinCorners = () => { $("pinned-corners").hidden = pins.recipes.length < 2; };
-  on("pinned-corners", "click", () => {
-    const names = [...new Set(pins.recipes.map(pin => pin.corners[0]))];
-    change({ corners: [0, 1, 2, 3].map(i => names[i % names.length]), at: [0, 0] }, true);
-  });
+  on("pinned-corners", "click", doing(async () => {
+    const names = await asCorners(source, pins.recipes.slice(0, 4));
+    change({ corners: [0, 1, 2, 3].map(index => names[index % names.length]), at: [0, 0], moves: {} }, true);
+  }));
   on("jump", "submit", event => { event.preventDefault(); const seed = Number($("seed").value || 0); if (Number.isSafeInteger(seed)) wall.goTo(seed); });
   on("play", "click", () => pins.toggle());
   on("clear", "click", () => { pins.clear(); showPinCorners(); sync(); });
   takeAlong(source, pins, wall);
 
-  on("load", "change", doing(async () => {
-    const [file] = $("load").files;
-    $("load").value = "";
-    if (!file) return;
-    show(await takeLatents(source, file, pins));
+  const take = async file => {
+    if (/\.safetensors$/i.test(file.name)) show(await takeLatents(source, file, pins));
+    else await lookForPhoto(source, file, name => show({ ...plain(0), corners: [name] }));
+  };
+  for (const id of ["load", "photo"]) on(id, "change", doing(async () => {
+    const [file] = $(id).files;
+    $(id).value = "";
+    if (file) await take(file);
   }));
-  on("photo", "change", doing(async () => {
-    const [file] = $("photo").files;
-    $("photo").value = "";
-    if (!file) return;
-    const { result } = await waitFor(await (await send("/api/project", file, { source, file: file.name })).json(), work);
-    show({ ...plain(0), corners: [result.name] });
-    $("near").hidden = false;
-    write($("near-words"), `The nearest that this model can draw: ${result.measured}.`);
-    $("near-list").replaceChildren(h("li", {}, h("img", { src: result.photo, alt: "Your photo" }), h("span", {}, "your photo")));
-  }));
-  on("ask", "click", doing(async () => {
+  onDrop(document.querySelector(".stage"), async given => { const { files } = await given; if (files.length) await take(files[0]); });
+  on("ask", "click", doing(() => {
     const asked = copy(recipe);
-    const { result } = await waitFor(await post("/api/neighbours", { source, picture: asked }), task => write($("waiting"), task ? `${task.what} …` : ""));
-    $("near").hidden = false;
-    write($("near-words"), result.copy ? "This is a copy of a training image." : result.neighbours[0].ratio < 0.6 ? "It is close to a training image." : "It is new: no training image is as near as a copy would be.");
-    $("near-list").replaceChildren(...result.neighbours.map(found => h("li", {}, h("img", { src: found.picture, alt: `Training image ${found.name}` }), h("span", { title: found.name }, `${found.ratio.toFixed(2)} ${found.name}`))));
+    return lookForNearest(source, asked, () => same(asked, recipe));
   }));
+  $("share").hidden = false;
+  on("share", "click", () => {
+    if (!shared) showWays(source, model.run, () => {});
+    shared = true;
+    $("sharing").showModal();
+  });
 
   addEventListener("keydown", event => {
-    if (event.target.matches('input:not([type="range"]), select, textarea')) return;
+    if (event.target.matches('input:not([type="range"]), select, textarea') || document.querySelector("dialog[open]")) return;
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") { event.preventDefault(); step(event.shiftKey ? "redo" : "undo"); }
     else if (event.ctrlKey || event.metaKey || event.altKey) return;
     else if (event.key === "p") $("pin").click();

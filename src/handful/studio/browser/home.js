@@ -32,10 +32,10 @@ function card(run) {
       run.state === "training" && h("progress", { max: run.steps, value: run.step, "aria-label": "Steps done" })),
     h("header", {}, h("h2", {}, h("a", { href: page }, run.title ?? run.name)),
       run.state && h("p", { class: `state ${run.state}` }, h("i"), h("span", {}, STATES[run.state]))),
-    h("p", { class: "where", title: run.name }, [run.name, run.size, run.images && plural(run.images, "image")].filter(Boolean).join(" · ")),
+    h("p", { class: "where", title: run.name }, [run.name !== run.title && run.name, run.size, run.images && plural(run.images, "image"), !isAlive(run.state) && ago(run.age)].filter(Boolean).join(" · ")),
     h("dl", { class: "findings" }, findings(run)),
     h("footer", {},
-      h("p", { class: "facts" }, [progressOf(run), !isAlive(run.state) && ago(run.age)].filter(Boolean).join(" · ")),
+      h("p", { class: "facts" }, progressOf(run)),
       run.model && h("a", { class: "link", href: address("/explore", { source: run.name }), "aria-label": `Explore ${run.title}` }, "Explore"),
       !isAlive(run.state) && h("button", { class: "quiet", "aria-label": `Delete ${run.name}`, onclick: () => remove(run) }, "Delete")));
 }
@@ -98,6 +98,7 @@ async function show() {
   cards.clear();
   kept.forEach((value, name) => cards.set(name, value));
   const alive = runs.filter(run => isAlive(run.state)).length;
+  $("count").hidden = !runs.length;
   write($("count"), runs.length ? plural(runs.length, "run") + (alive ? `, ${alive} training` : "") : "");
   $("empty").hidden = runs.length + models.length > 0;
   return alive ? 2 : 5;

@@ -54,10 +54,12 @@ function failure(run) {
 }
 
 function best(run) {
-  $("best").hidden = run.best === null;
-  if (run.best === null) return;
-  const ending = isAlive(run.state) ? " If you stop now, the run ends at that one." : "";
-  write($("best"), `Explore and Share use the best model so far, of step ${count(run.best)}.${ending}`);
+  $("best").hidden = !run.model;
+  if (!run.model) return;
+  const alive = isAlive(run.state);
+  write($("best"), run.best === null
+    ? `Explore and Share use the newest model${alive ? ", until scores tell which is the best" : ". No score has told which is the best"}.`
+    : `Explore and Share use the best model${alive ? " so far" : ""}, of step ${count(run.best)}.${alive ? " It stays if you stop now." : ""}`);
 }
 
 function findings(verdict) {
@@ -72,6 +74,7 @@ function findings(verdict) {
 
 function progress(run) {
   $("progress").hidden = !isAlive(run.state);
+  if ($("progress").hidden) return;
   const begun = run.state !== "preparing";
   if (begun) { $("steps").max = run.steps; $("steps").value = run.step; } else $("steps").removeAttribute("value");
   const lines = run.output.trim().split("\n");
@@ -79,10 +82,10 @@ function progress(run) {
   write($("left"), begun && run.seconds_left ? `${duration(run.seconds_left)} left` : "");
 }
 
-async function pairs(images) {
-  const found = run => (run.pairs.length ? run.pairs : []);
-  const all = found(await get("/api/run/pairs", { name }));
-  $("copies").hidden = !all.length;
+async function pairs() {
+  const { pairs: all } = await get("/api/run/pairs", { name });
+  $("copies").hidden = false;
+  $("no-pairs").hidden = all.length > 0;
   $("pairs").replaceChildren(...all.slice(0, 12).map(pair => {
     const recipe = JSON.stringify({ corners: [String(pair.seed)], class_name: pair.class ?? null });
     const mirrored = pair.mirrored ? 1 : null;
@@ -106,8 +109,11 @@ async function show() {
     run = await get("/api/run", { name });
   } catch (error) {
     if (error instanceof StudioError) tell(error.message, true);
+    $("state").hidden = !shown.any;
     throw error;
   }
+  shown.any = true;
+  $("state").hidden = false;
   document.title = `${run.title} · handful studio`;
   write($("title"), run.title);
   $("state").className = `state ${run.state}`;
@@ -117,7 +123,7 @@ async function show() {
   changed("failure", [run.state, run.output], () => failure(run));
   if (!run.steps) { write($("about"), name); return 1; }
   write($("about"), [name, run.size, plural(run.images, "image"), !isAlive(run.state) && `step ${count(run.step)} of ${count(run.steps)}`].filter(Boolean).join(" · "));
-  changed("best", [run.best, isAlive(run.state)], () => best(run));
+  changed("best", [run.best, run.model, isAlive(run.state)], () => best(run));
   changed("findings", run.verdict, findings);
   changed("outlook", run.outlook, () => { $("outlook").hidden = !run.outlook.length; write($("outlook"), run.outlook.join(" ")); });
   changed("warnings", run.warnings, () => {
@@ -127,8 +133,10 @@ async function show() {
   changed("samples", run.samples, () => showHistory(name, run.samples, run.best));
   changed("charts", run.charts, () => showCharts(run.charts));
   changed("facts", [run.step, run.best], () => facts(run));
-  changed("pairs", [run.report, run.best], () => pairs(run.images).catch(() => { $("copies").hidden = true; }));
-  if (run.model) changed("share", true, () => showWays(name, show));
+  if (run.model) {
+    changed("pairs", [run.report, run.best], () => pairs().catch(() => { $("copies").hidden = true; }));
+    changed("share", true, () => showWays(name, name, () => { delete shown.pairs; show(); }));
+  }
   changed("options", run.options, () => $("options").replaceChildren(...run.options.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
   $("log").hidden = !run.output;
   write($("output"), run.output);

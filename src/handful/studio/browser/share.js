@@ -64,13 +64,14 @@ const fileLink = task => h("a", { class: "button main", href: saved(task), downl
 
 const isWeb = text => /^https?:\/\//.test(text);
 
-export function showWays(source, changed) {
+/** Shows how a model can be shared. Without a run it has no report; `changed` is called once one is written. */
+export function showWays(source, run, changed) {
   const license = () => $("license").value.trim() || null;
   const file = ending => () => post("/api/share/export", { source, ending, license: license() });
   const page = task => [h("a", { class: "button main", href: address("/exported", { name: task.name }), target: "_blank", rel: "noopener" }, "Open"),
     h("button", { type: "button", onclick: () => download(saved(task), task.result.file) }, "Save")];
   const ways = {
-    report: new Way("report", source, () => post("/api/share/report", { name: source, with_explorer: $("with-explorer").checked }), task => {
+    report: new Way("report", source, () => post("/api/share/report", { name: run, with_explorer: $("with-explorer").checked }), task => {
       changed();
       return [h("a", { class: "button main", href: address("/report", { name: task.result.report }), target: "_blank", rel: "noopener" }, "Open the report")];
     }),
@@ -81,6 +82,7 @@ export function showWays(source, changed) {
     }), ({ result }) => isWeb(result.address) ? [h("a", { class: "button main", href: result.address, target: "_blank", rel: "noopener noreferrer" }, "Open on the Hub")] : [result.address]),
   };
   $("share").hidden = false;
+  $("way-report").hidden = run === null;
   get("/api/share").then(({ lacking, logged_in: loggedIn }) => {
     const install = (names, extra) => `This needs ${names.join(" and ")}. Run in a terminal: pip install 'handful[${extra}]'`;
     if (lacking.onnx.length) ways.onnx.close(install(lacking.onnx, "export"));

@@ -35,6 +35,16 @@ export function takeAlong(source, pins, wall) {
   });
 }
 
+/** Returns names for corners of the pad: seeds as they are, and the latents of other pictures. */
+export async function asCorners(source, recipes) {
+  const isSeed = recipe => recipe.corners.length === 1 && !Object.keys(recipe.moves).length;
+  const others = recipes.filter(recipe => !isSeed(recipe));
+  if (!others.length) return recipes.map(recipe => recipe.corners[0]);
+  const saved = await send("/api/latents/save", JSON.stringify({ source, pictures: others }));
+  const { names } = await (await send("/api/latents/load", await saved.blob(), { source })).json();
+  return recipes.map(recipe => isSeed(recipe) ? recipe.corners[0] : names[others.indexOf(recipe)]);
+}
+
 /** Takes latents of a file among the pins, and returns the first. */
 export async function takeLatents(source, file, pins) {
   const { names } = await (await send("/api/latents/load", file, { source })).json();
