@@ -1,16 +1,19 @@
 """Measure how fast the studio draws: latency and rate of a page that drags, idle, with ten pages, beside training.
 
-    python benchmarks/studio.py [--seconds 5] [--training]
+    python benchmarks/studio.py [--seconds 5] [--training] [--browser]
 
 Starts a studio of its own with a fresh model at 64 px and plays a page: each wish is sent once the picture before it is
-there. Prints median and 95th percentile of the time from a wish to its pixels, and pictures a second.
+there. Prints median and 95th percentile of the time from a wish to its pixels, and pictures a second. With --browser it
+also drags in Chromium, and prints how soon the studio starts and its first page is painted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,12 +46,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: 5)")
     parser.add_argument("--training", action="store_true", help="also measure beside a training run on all cores")
+    parser.add_argument("--browser", action="store_true", help="also drag in Chromium, with its own drawing")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(folder / "runs" / "model")
+        since = time.perf_counter()
         studio, address = start_studio(folder)
+        print(f"address printed after {time.perf_counter() - since:.2f} s")
         try:
+            if arguments.browser:
+                drag_in_browser("Chromium, idle", address, arguments.seconds)
             measure("one page, idle", address, 1, arguments.seconds)
             measure(f"{PAGES} pages at once", address, PAGES, arguments.seconds)
             before = memory_mb(studio.pid)
@@ -58,6 +66,8 @@ def main() -> None:
                 training = start_training(folder)
                 try:
                     measure("one page, beside training", address, 1, arguments.seconds)
+                    if arguments.browser:
+                        drag_in_browser("Chromium, beside training", address, arguments.seconds)
                 finally:
                     training.kill()
                     training.wait()
@@ -146,6 +156,37 @@ def measure(name: str, address: str, count: int, seconds: float) -> None:
     high = all_times[int(0.95 * (len(all_times) - 1))]
     rate = len(all_times) / seconds / count
     print(f"{name}: median {statistics.median(all_times):.1f} ms, 95 % {high:.1f} ms, {rate:.0f} pictures/s a page")
+
+
+def drag_in_browser(name: str, address: str, seconds: float) -> None:
+    """Drag over the pad in Chromium, and print what the page measures from a wish to its painted canvas."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        page.goto(address.split("/?")[0] + "/explore?source=model")
+        page.wait_for_selector("#directions input[type=range]")
+        page.wait_for_timeout(2_000)  # for the wall
+        box = page.locator("#pad").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        page.mouse.down()
+        before, ends = page.evaluate("studioTimes.length"), time.monotonic() + seconds
+        while time.monotonic() < ends:
+            x, y = 0.5 + 0.4 * math.sin(3 * time.monotonic()), 0.5 + 0.4 * math.cos(2 * time.monotonic())
+            page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        times = sorted(page.evaluate("studioTimes")[before:])
+        browser.close()
+    high = times[int(0.95 * (len(times) - 1))]
+    print(
+        f"{name}: median {statistics.median(times):.1f} ms, 95 % {high:.1f} ms, {len(times) / seconds:.0f} pictures/s; "
+        f"first paint after {painted:.0f} ms"
+    )
 
 
 def memory_mb(pid: int) -> float:

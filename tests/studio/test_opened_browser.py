@@ -61,7 +61,7 @@ def mix(page: Page) -> None:
     reach(page, "#class")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    page.get_by_text(re.compile("dog · 32 × 32")).wait_for()
+    page.get_by_text(re.compile("dog · 32")).wait_for()
     press(page, "#styles li:nth-child(3) button")
     page.get_by_text("in the style of seed 1").wait_for()
     page.keyboard.press("p")

@@ -173,7 +173,7 @@ def unpack(photos: Photos, files: Sequence[Path], made: Path) -> None:
             content = opened.read(min(left, MAX_FILE_BYTES) + 1)
         left -= len(content)
         if left < 0 or len(content) > MAX_FILE_BYTES:
-            raise UsageError(f"{printable(file)}: is too large to unpack here; unpack the archive and choose the folder")
+            raise UsageError(f"{printable(file)}: is too large here; unpack the archive and choose the folder")
         target = made.joinpath(*(part for part in file.parts if part not in (file.anchor, "..")))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

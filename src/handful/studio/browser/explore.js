@@ -52,7 +52,7 @@ function start() {
     measured(time);
     if (same(recipe, past.now)) seen.take(past.now, image);
   });
-  const measured = time => { times = [...times.slice(-199), time]; window.studioTimes = times; };
+  const measured = time => { times = [...times.slice(-1999), time]; window.studioTimes = times; };
   const change = (part, settled = false) => show({ ...recipe, ...part }, settled);
 
   const pad = new Pad($("pad"), $("dot"), $("pad-at"), at => { withCorners(); recipe = { ...recipe, at }; draw(); caption(); }, () => { commit(); sync(); });

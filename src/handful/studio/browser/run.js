@@ -23,6 +23,7 @@ function actions(run) {
   if (["training", "preparing"].includes(run.state)) buttons.push(h("button", { onclick: act("/api/run/stop") }, "Stop and save"));
   if (["stopped", "interrupted", "failed"].includes(run.state) && run.steps) buttons.push(h("button", { class: "main", onclick: act("/api/run/resume") }, "Resume"));
   if (run.model) buttons.push(h("a", { class: run.state === "finished" || isAlive(run.state) ? "button main" : "button", href: address("/explore", { source: name }) }, "Explore"));
+  if (run.state === "failed" && !run.steps) buttons.push(h("a", { class: "button main", href: "/new" }, "New run"));
   if (run.state === "finished") buttons.push(h("button", { onclick: () => longer(run) }, "Train longer"));
   if (run.model) buttons.push(h("a", { class: "button", href: "#share" }, "Share"));
   if (run.report) buttons.push(h("a", { class: "button", href: address("/report", { name }), target: "_blank", rel: "noopener" }, "Report"));
