@@ -3,12 +3,16 @@
 import json
 import os
 import socket
+import sys
 
 import pytest
 from filelock import FileLock
 
+from handful.errors import UsageError
 from handful.records.holder import is_training, read_holder, write_holder
 from handful.records.layout import HOLDER, LOCK
+from handful.studio import processes
+from handful.studio.processes import Processes
 from studio.conftest import write_run
 
 
@@ -107,6 +111,23 @@ def test_a_run_is_told_with_its_charts_and_pictures(browser, run):
     assert told["charts"][0]["svg"].startswith("<svg")
     assert not told["report"]
     assert browser.get("/api/run/sample?name=flowers&step=4&width=20").content.startswith(b"\x89PNG")
+
+
+def test_pairs_of_a_report_on_another_model_are_not_shown(browser, run):
+    match = {"sample": "seed 3", "training": "00.png", "novelty": 0.5}
+    for step, seeds in ((4, [3]), (2, [])):
+        (run / "evaluation.json").write_text(json.dumps({"step": step, "closest": [match]}))
+        assert [pair["seed"] for pair in browser.get("/api/run/pairs?name=flowers").json()["pairs"]] == seeds
+
+
+def test_no_more_runs_are_started_than_may_train_at_once(runs, photos, monkeypatch):
+    monkeypatch.setattr(processes, "MAX_TRAINING", 1)
+    monkeypatch.setattr(processes, "COMMAND", (sys.executable, "-c", "import time; time.sleep(100)"))
+    ours = Processes()
+    ours.train(photos, runs / "first")
+    with pytest.raises(UsageError, match="train already"):
+        ours.train(photos, runs / "second")
+    assert not (runs / "second").exists()
 
 
 def test_names_with_markup_stay_text(browser, runs, photos):
