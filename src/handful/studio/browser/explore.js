@@ -119,6 +119,7 @@ function start() {
   if (model.run) { $("back").href = address("/run", { name: model.run }); $("back").textContent = model.title; }
   wall.shape = model.height / model.width;
   wall.pixels = model.width;
+  $("near").style.setProperty("--shape", `${model.width} / ${model.height}`);
   document.querySelector(".stage").style.aspectRatio = $("pad").style.aspectRatio = `${model.width} / ${model.height}`;
   $("class-field").hidden = !model.classes.length;
   fill($("class"), "as the seed has it", model.classes.map(name => [name, name]), recipe.class_name);

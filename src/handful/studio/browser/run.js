@@ -83,9 +83,10 @@ function progress(run) {
   write($("left"), begun && run.seconds_left ? `${duration(run.seconds_left)} left` : "");
 }
 
-async function pairs() {
+async function pairs(run) {
   const { pairs: all } = await get("/api/run/pairs", { name });
   $("copies").hidden = false;
+  $("pairs").style.setProperty("--shape", (run.size.match(/\d+/g) ?? [1, 1]).join(" / "));
   $("no-pairs").hidden = all.length > 0;
   $("pairs").replaceChildren(...all.slice(0, 12).map(pair => {
     const recipe = JSON.stringify({ corners: [String(pair.seed)], class_name: pair.class ?? null });
@@ -135,7 +136,7 @@ async function show() {
   changed("charts", run.charts, () => showCharts(run.charts));
   changed("facts", [run.step, run.best], () => facts(run));
   if (run.model) {
-    changed("pairs", [run.report, run.best], () => pairs().catch(() => { $("copies").hidden = true; }));
+    changed("pairs", [run.report, run.best], () => pairs(run).catch(() => { $("copies").hidden = true; }));
     changed("share", true, () => showWays(name, name, () => { delete shown.pairs; show(); }));
   }
   changed("options", run.options, () => $("options").replaceChildren(...run.options.flatMap(([key, value]) => [h("dt", {}, key), h("dd", {}, value)])));
