@@ -1,6 +1,6 @@
 // Four pictures at the corners, and a dot that says how much of each.
 
-const STEP = 0.05;
+const STEP = 0.05, RADIUS = ".5625rem";
 
 export class Pad {
   constructor(element, dot, words, change, commit) {
@@ -25,8 +25,9 @@ export class Pad {
 
   show(at) {
     this.at = at;
-    this.dot.style.left = `${100 * at[0]}%`;
-    this.dot.style.top = `${100 * at[1]}%`;
+    const within = part => `clamp(${RADIUS}, ${100 * part}%, calc(100% - ${RADIUS}))`;
+    this.dot.style.left = within(at[0]);
+    this.dot.style.top = within(at[1]);
   }
 
   key(event) {

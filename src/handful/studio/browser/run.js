@@ -123,8 +123,8 @@ async function show() {
   progress(run);
   changed("actions", [run.state, run.model, run.report, run.step], () => actions(run));
   changed("failure", [run.state, run.output], () => failure(run));
-  if (!run.steps) { write($("about"), name); return 1; }
-  write($("about"), [name, run.size, plural(run.images, "image"), !isAlive(run.state) && `step ${count(run.step)} of ${count(run.steps)}`].filter(Boolean).join(" · "));
+  if (!run.steps) { write($("about"), name === run.title ? "" : name); return 1; }
+  write($("about"), [name !== run.title && name, run.size, plural(run.images, "image"), !isAlive(run.state) && `step ${count(run.step)} of ${count(run.steps)}`].filter(Boolean).join(" · "));
   changed("best", [run.best, run.model, isAlive(run.state)], () => best(run));
   changed("findings", run.verdict, findings);
   changed("outlook", run.outlook, () => { $("outlook").hidden = !run.outlook.length; write($("outlook"), run.outlook.join(" ")); });
