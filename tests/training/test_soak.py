@@ -46,7 +46,7 @@ def test_thousands_of_steps_leave_memory_descriptors_and_log_flat_or_linear(phot
 def measurements(config: TrainConfig, every: int) -> list[tuple[int, int, int]]:
     """Train in a process of its own; return its bytes of memory, descriptors and bytes of log, every so many steps.
 
-    The process has none of the type checks that tests add to every call: they take memory at each step.
+    The process has none of the type checks that tests add to every call: this is the program that users run.
     """
     options = config.folder.parent / "options.json"
     options.write_text(json.dumps({"options": config.to_json()}))
