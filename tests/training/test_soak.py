@@ -59,7 +59,7 @@ def measurements(config: TrainConfig, every: int) -> list[tuple[int, int, int]]:
         time.sleep(0.05)
         # Half a part after the score, where the process only trains.
         if newest_step(log) >= every * len(measured) + every // 2:
-            measured.append((resident(process.pid), descriptors(process.pid), log.stat().st_size))
+            measured.append((memory_of(process.pid), open_files(process.pid), log.stat().st_size))
     assert process.returncode == 0
     return measured
 
@@ -71,11 +71,11 @@ def newest_step(log: Path) -> int:
     return json.loads(whole[-1])["step"] if whole else 0
 
 
-def resident(pid: int) -> int:
+def memory_of(pid: int) -> int:
     """Return the memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def descriptors(pid: int) -> int:
+def open_files(pid: int) -> int:
     """Return how many files and connections a process holds open."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -28,7 +28,7 @@ if (model) start();
 function start() {
   const line = new Connection(source);
   const past = new History(fromAddress() ?? plain(0));
-  let recipe = copy(past.now), drawn = null, times = [], shared = false;
+  let recipe = copy(past.now), drawn = null, shared = false;
 
   const show = (next, settled = true) => {
     recipe = next;
@@ -52,7 +52,8 @@ function start() {
     measured(time);
     if (same(recipe, past.now)) seen.take(past.now, image);
   });
-  const measured = time => { times = [...times.slice(-1999), time]; window.studioTimes = times; };
+  const times = window.studioTimes = [];
+  const measured = time => { if (times.push(time) > 2000) times.shift(); };
   const change = (part, settled = false) => show({ ...recipe, ...part }, settled);
 
   const pad = new Pad($("pad"), $("dot"), $("pad-at"), at => { withCorners(); recipe = { ...recipe, at }; draw(); caption(); }, () => { commit(); sync(); });
