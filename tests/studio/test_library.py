@@ -120,6 +120,17 @@ def test_pairs_of_a_report_on_another_model_are_not_shown(browser, run):
         assert [pair["seed"] for pair in browser.get("/api/run/pairs?name=flowers").json()["pairs"]] == seeds
 
 
+def test_training_images_that_cannot_be_shown_are_told(browser, run, photos):
+    assert browser.get("/api/run/pairs?name=flowers").json()["unseen"] == ""
+    photos.rename(photos.with_name("moved"))
+    try:
+        told = browser.get("/api/run/pairs?name=flowers").json()["unseen"]
+    finally:
+        photos.with_name("moved").rename(photos)
+    assert f"{photos}: is not there" in told
+    assert "--allow" in told
+
+
 def test_no_more_runs_are_started_than_may_train_at_once(runs, photos, monkeypatch):
     monkeypatch.setattr(processes, "MAX_TRAINING", 1)
     monkeypatch.setattr(processes, "COMMAND", (sys.executable, "-c", "import time; time.sleep(100)"))

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from handful.errors import UsageError
 from handful.records.run_folder import is_run
 from handful.studio import live
 from handful.studio.web import PICTURE_HEADERS, SANDBOX, asked, studio_of
@@ -20,8 +21,15 @@ def run(request: Request) -> Response:
 
 
 def pairs(request: Request) -> Response:
-    """Return which pictures of a run are nearest to training images."""
-    return JSONResponse({"pairs": live.pairs(studio_of(request).places.run(asked(request, "name")))})
+    """Return which pictures of a run are nearest to training images, and why those cannot be shown if they cannot."""
+    places = studio_of(request).places
+    run = places.run(asked(request, "name"))
+    unseen = ""
+    try:
+        live.training_images(places, run)
+    except UsageError as error:
+        unseen = error.on_command_line
+    return JSONResponse({"pairs": live.pairs(run), "unseen": unseen})
 
 
 def training_image(request: Request) -> Response:

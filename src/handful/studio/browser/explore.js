@@ -65,7 +65,7 @@ function start() {
   const styles = new Styles(style => change({ style }, true));
   const comparison = new Comparison(source, model, pins, pinned => show(copy(pinned)));
 
-  function pin(picture, image) { pins.add(picture, image); showPinCorners(); sync(); }
+  function pin(picture, image) { pins.add(picture, image); sync(); }
   function wallRecipe(seed) { return { ...plain(seed), truncation: recipe.truncation, class_name: recipe.class_name }; }
   function choose(seed) { pins.stop(); show({ ...recipe, corners: [String(seed)], at: [0, 0], moves: {} }); }
   function followers(corner) { return /^\d+$/.test(corner) ? [1, 2, 3].map(by => String(Number(corner) + by)) : ["1", "2", "3"]; }
@@ -149,14 +149,13 @@ function start() {
   const surprise = () => { const seed = Math.floor(SEEDS * Math.random()); choose(seed); };
   on("surprise", "click", surprise);
   on("others", "click", () => { change({ corners: [recipe.corners[0], ...[1, 2, 3].map(() => String(Math.floor(SEEDS * Math.random())))], at: [0, 0] }, true); });
-  const showPinCorners = () => { $("pinned-corners").hidden = pins.recipes.length < 2; };
   on("pinned-corners", "click", doing(async () => {
     const names = await asCorners(source, pins.recipes.slice(0, 4));
     change({ corners: [0, 1, 2, 3].map(index => names[index % names.length]), at: [0, 0], moves: {} }, true);
   }));
   on("jump", "submit", event => { event.preventDefault(); const seed = Number($("seed").value || 0); if (Number.isSafeInteger(seed)) wall.goTo(seed); });
   on("play", "click", () => pins.toggle());
-  on("clear", "click", () => { pins.clear(); showPinCorners(); sync(); });
+  on("clear", "click", () => { pins.clear(); sync(); });
   takeAlong(source, pins, wall);
 
   const take = async file => {
@@ -194,7 +193,6 @@ function start() {
   narrow.addEventListener("change", foldTools);
   foldTools();
   pins.show();
-  showPinCorners();
   show(recipe, false);
   commit();
   $("undo").disabled = $("redo").disabled = true;

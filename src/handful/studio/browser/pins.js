@@ -42,6 +42,7 @@ export class Pins {
     const enough = this.recipes.length > 1;
     $("walk").hidden = !this.recipes.length;
     for (const id of ["play", "film", "compare"]) $(id).disabled = !enough;
+    $("pinned-corners").hidden = !enough;
     if (!enough) this.stop();
     write($("pins-words"), enough ? plural(this.recipes.length, "picture") : this.recipes.length ? "Pin one more to walk between them." : "Pin pictures to walk from one to the next.");
     refill($("pins"), this.recipes.map((recipe, index) => {

@@ -84,14 +84,16 @@ function progress(run) {
 }
 
 async function pairs(run) {
-  const { pairs: all } = await get("/api/run/pairs", { name });
+  const { pairs: all, unseen } = await get("/api/run/pairs", { name });
   $("copies").hidden = false;
   $("pairs").style.setProperty("--shape", (run.size.match(/\d+/g) ?? [1, 1]).join(" / "));
   $("no-pairs").hidden = all.length > 0;
+  $("unseen").hidden = !unseen || !all.length;
+  write($("unseen"), `The training images cannot be shown. ${unseen}.`);
   $("pairs").replaceChildren(...all.slice(0, 12).map(pair => {
     const recipe = JSON.stringify({ corners: [String(pair.seed)], class_name: pair.class ?? null });
     const mirrored = pair.mirrored ? 1 : null;
-    const near = h("img", { loading: "lazy", alt: `Training image ${pair.training}`, src: address("/api/run/training", { name, file: pair.training, mirrored }) });
+    const near = !unseen && h("img", { loading: "lazy", alt: `Training image ${pair.training}`, src: address("/api/run/training", { name, file: pair.training, mirrored }) });
     const drawn = h("img", { loading: "lazy", alt: `Generated picture, seed ${pair.seed}`, src: address("/api/picture", { source: name, picture: recipe }) });
     return h("li", { class: pair.copy ? "copied" : "" }, h("div", { class: "pair" }, drawn, near),
       h("p", { class: "reading" }, h("b", {}, pair.ratio.toFixed(2) + (pair.copy ? " copy" : "")), h("span", { title: pair.training }, pair.training)));
