@@ -13,7 +13,7 @@ test: .venv/installed
 
 # What make test leaves out: slow tests, and those that compile networks, start several processes or open a browser.
 test-more: .venv/installed
-	$(BIN)/pytest -n auto -m 'compile or processes or slow or web'
+	$(BIN)/pytest -n auto --dist loadgroup -m 'compile or processes or slow or web'
 
 # Kills, full disks, damaged and strangers' files: over an hour on two idle cores. A sample of it is in make test.
 campaign: .venv/installed

@@ -87,7 +87,7 @@ def build(folder: Path, photos: Path, short: bool) -> Bench:
 
 def kills(bench: Bench) -> Iterator[Result]:
     """Kill a run at every file operation, and resume it."""
-    for number in bench.sample(len(bench.operations), 3):
+    for number in bench.sample(len(bench.operations), 2):
         run = bench.fresh()
         what = f"killed at {bench.operations[number - 1]}"
         died = attempt(train(bench.photos, run), Fault(run, number).install)
@@ -105,7 +105,7 @@ def resumed(bench: Bench, run: Path) -> str | None:
 
 def errors(bench: Bench) -> Iterator[Result]:
     """Let every file operation fail with every errno, by turns once and from then on; then resume."""
-    for number in bench.sample(len(bench.operations), 3):
+    for number in bench.sample(len(bench.operations), 2):
         for index in [number % len(ERRORS)] if bench.short else range(len(ERRORS)):
             error, lasting = ERRORS[index], bool((number // len(ERRORS) + index) % 2)
             run = bench.fresh()
@@ -131,7 +131,7 @@ def completed(bench: Bench, run: Path) -> str | None:
 
 def signals(bench: Bench) -> Iterator[Result]:
     """Send every signal at some moment after the first checkpoint, and resume."""
-    for index, name in enumerate(SIGNALS[:: 3 if bench.short else 1]):
+    for index, name in enumerate(SIGNALS[:: 4 if bench.short else 1]):
         run = bench.fresh()
 
         def send(child: int, run: Path = run, name: str = name, index: int = index) -> None:
@@ -177,7 +177,7 @@ def damages(bench: Bench) -> Iterator[Result]:
     """Damage every file of a run, and resume it, draw from it, report and evaluate it."""
     files = sorted(str(path.relative_to(bench.whole)) for path in bench.whole.rglob("*") if path.is_file())
     cases = [(name, how) for name in files if not name.startswith(".") for how in DAMAGES]
-    for name, how in random.Random(1).sample(cases, 3) if bench.short else cases:
+    for name, how in random.Random(1).sample(cases, 2) if bench.short else cases:
         out = bench.folder / "out"
         for command in ("train", "generate", "report", "evaluate"):
             # Nothing but training reads a checkpoint or a grid.
