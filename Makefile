@@ -12,8 +12,9 @@ test: .venv/installed
 	$(BIN)/pytest -n auto
 
 # What make test leaves out: slow tests, and those that compile networks, start several processes or open a browser.
+# One worker runs all tests of a file, so that their fixtures, which take up to a minute, are made once.
 test-more: .venv/installed
-	$(BIN)/pytest -n auto --dist loadgroup -m 'compile or processes or slow or web'
+	$(BIN)/pytest -n auto --dist loadfile -m 'compile or processes or slow or web'
 
 # Kills, full disks, damaged and strangers' files: over an hour on two idle cores. A sample of it is in make test.
 campaign: .venv/installed

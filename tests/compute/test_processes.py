@@ -43,9 +43,6 @@ KINKS = 2e-2
 """Largest difference of any kind of tensor. A LeakyReLU that changes sign alters what follows by up to 7e-3
 (dev/log-2026-11.md, 2026-11-24), and so does changing one process's weights by 1e-7 of themselves. Adam moves a weight
 whose gradient is only rounding by a whole step, either way."""
-pytestmark = pytest.mark.xdist_group("two processes")
-"""Their fixtures take a minute, so one worker runs all of them."""
-
 RECIPE = EVERY_PART | {"augment_target": -0.99}
 
 

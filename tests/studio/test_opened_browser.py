@@ -82,8 +82,15 @@ def keep(page: Page, latents: Path) -> None:
     page.wait_for_selector("#pins:empty", state="attached")
     page.set_input_files("#load", latents)
     page.wait_for_selector("#pins li:nth-child(2)")
+    label = page.get_attribute("#pins li:nth-child(2) button", "aria-label")
+    second = label.removeprefix("Pin 2, ").removesuffix(": show it").lower()
+    before = page.url
     press(page, "#pinned-corners")
-    page.get_by_text("Pins as corners").wait_for()
+    page.wait_for_function("before => location.href !== before", arg=before)
+    reach(page, "#pad")
+    page.keyboard.press("ArrowRight")
+    shown = "second => document.getElementById('name').textContent.toLowerCase().endsWith(` and ${second}`)"
+    page.wait_for_function(shown, arg=second)
 
 
 def share(page: Page) -> None:

@@ -37,8 +37,10 @@ def training_images(places: Places, engine: Engine) -> Path | None:
     run = engine.model.run
     if run is None:
         return None
-    images = run.config.images.absolute()
-    return images if images.exists() and places.allowed(images) else None
+    try:
+        return places.training_images(run)
+    except UsageError:
+        return None
 
 
 def geometry_of(engine: Engine) -> Geometry:

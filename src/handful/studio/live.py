@@ -74,22 +74,13 @@ def pairs(run: RunFolder) -> list[dict[str, Any]]:
     return sorted(pairs, key=lambda pair: float(pair["ratio"]))[:PAIRS]
 
 
-def training_images(places: Places, run: RunFolder) -> Path:
-    """Return where the training images of a run lie.
-
-    Raises:
-        UsageError: They are gone, or lie outside of the allowed folders.
-    """
-    return places.path(str(run.config.images.absolute()))
-
-
 def training_image(places: Places, run: RunFolder, name: str, mirrored: bool = False) -> bytes:
     """Return a training image as the run saw it, as PNG.
 
     Raises:
         UsageError: It is gone, or lies outside of the allowed folders.
     """
-    source = training_images(places, run)
+    source = places.training_images(run)
     if source.is_dir():
         places.path(str(source / name))
     photos = open_photos(source)

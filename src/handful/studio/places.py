@@ -82,6 +82,14 @@ class Places:
             raise UsageError(f"{printable(name)}: there is no such run; it may have been deleted or renamed")
         return RunFolder(path)
 
+    def training_images(self, run: RunFolder) -> Path:
+        """Return where the training images of a run lie.
+
+        Raises:
+            UsageError: They are gone, or lie outside of the allowed folders.
+        """
+        return self.path(str(run.config.images.absolute()))
+
     def name_of(self, run: Path) -> str:
         """Return the name of a run: its path below the folder of runs, with slashes."""
         return run.relative_to(self.runs).as_posix()

@@ -26,7 +26,7 @@ def pairs(request: Request) -> Response:
     run = places.run(asked(request, "name"))
     unseen = ""
     try:
-        live.training_images(places, run)
+        places.training_images(run)
     except UsageError as error:
         unseen = error.on_command_line
     return JSONResponse({"pairs": live.pairs(run), "unseen": unseen})
