@@ -28,6 +28,7 @@ from handful.data.dataset import load_folder
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained import lpips
+from handful.networks.pretrained.likeness import FeatureDistance
 from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
 from handful.training.checkpoint import every, restore
@@ -105,6 +106,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "recipe": small(photos, folder / "recipe", **RECIPE),
         "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
+        "features": small(photos, folder / "features", steps=1, perceptual="efficientnet", score_every=0),
         "micro-batches": small(photos, folder / "micro-batches", micro_batch=2, augment_schedule="constant", steps=2),
         "half": small(photos, folder / "half", precision="bf16", recompute=True, steps=2),
         "resumed": small(photos, folder / "resumed"),
@@ -142,7 +144,9 @@ def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor]
     if done:
         restore(state, config.folder / "checkpoints" / f"step-{done:08d}")
     images = load_folder(config.images, config.geometry).images
-    distance = two_processes.lpips() if config.perceptual == "vgg16" else absolute_difference
+    distance = {"vgg16": two_processes.lpips, "efficientnet": lambda: FeatureDistance(two_processes.backbone())}.get(
+        config.perceptual, lambda: absolute_difference
+    )()
     losses = Step(config, state, images, distance)()
     calibrate(state.average)
     return losses, state.tensors()
@@ -170,7 +174,9 @@ def relative(squares: torch.Tensor) -> float:
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "micro-batches"])
+@pytest.mark.parametrize(
+    "name", ["adaptive", "plain", "recipe", "projected", "perceptual", "features", "micro-batches"]
+)
 def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypatch):
     monkeypatch.setattr(lpips, "BLOCKS", two_processes.THIN)
     config = scenarios[name]
@@ -184,7 +190,9 @@ def test_two_processes_compute_what_one_computes(name, scenarios, two, monkeypat
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("name", ["adaptive", "plain", "recipe", "projected", "perceptual", "micro-batches", "half"])
+@pytest.mark.parametrize(
+    "name", ["adaptive", "plain", "recipe", "projected", "perceptual", "features", "micro-batches", "half"]
+)
 def test_all_processes_hold_the_same_bits(name, scenarios, two):
     main, other = ended(two, name)
     assert main["step"] == other["step"] == scenarios[name].steps

@@ -81,9 +81,10 @@ class RecipeOptions:
     from_: Path | None = None
     """Trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
     which have no discriminator. Width, channels and proportions must be the same; the size may differ."""
-    perceptual: Literal["auto", "vgg16", "none"] = "auto"
-    """Reconstruction loss. vgg16: LPIPS, as in the paper; needs weight files. none: mean absolute difference. auto:
-    vgg16 if its files are found or can be downloaded, otherwise none."""
+    perceptual: Literal["auto", "vgg16", "efficientnet", "none"] = "auto"
+    """Reconstruction loss. vgg16: LPIPS, as in the paper; needs weight files. efficientnet: mean absolute difference of
+    pixels and of a small network's features, which come with handful. none: of pixels alone. auto: vgg16 if its files
+    are found or can be downloaded, otherwise efficientnet."""
     discriminator: Advanced[Literal["fastgan", "projected"]] = "fastgan"
     """fastgan: the paper's. projected: small networks on the features of a frozen EfficientNet-Lite0. It was trained on
     photos, so scores by such features flatter it."""

@@ -22,10 +22,11 @@ from handful.objective.controls import Controls
 MIN_MARGIN = 0.8
 """The margins of the hinge loss are drawn from U(0.8, 1)."""
 
-Distance = Callable[[Tensor, Tensor], Tensor]
+Distance = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """Map images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to ``[m]`` distances, of image i from target i mod n.
 
 m is a multiple of n or less, so a target that several images share is encoded once. Gradients reach the images only.
+The generator is for a distance that looks at some of the images.
 """
 
 Losses = dict[str, Float[Tensor, ""]]
@@ -90,7 +91,7 @@ class Objective:
         reconstruction = torch.zeros((), device=real.images.device)
         if network.decoders is not None:
             corner = torch.randint(4, (), device=real.images.device, generator=random)
-            reconstruction = reconstruction_loss(network.decoders, output, real, corner, self.distance)
+            reconstruction = reconstruction_loss(network.decoders, output, real, corner, self.distance, random)
         fake, fake_output = judged_fake()
         adversarial = discriminator_loss(output.logits, fake_output.logits, random)
         parts = {"discriminator": adversarial, "reconstruction": reconstruction}
@@ -146,6 +147,7 @@ def reconstruction_loss(
     real: AugmentedBatch,
     corner: Int64[Tensor, ""],
     distance: Distance,
+    random: torch.Generator,
 ) -> Float[Tensor, ""]:
     """Return the distance of the three reconstructions from what the discriminator saw, summed; mean over images.
 
@@ -157,12 +159,14 @@ def reconstruction_loss(
     whole, quarter, small = decoders(output, corner)
     part = shrink(quadrant(real.images, corner), (real.small.shape[2], real.small.shape[3]))
     # The image and the small image share the first target.
-    distances = distance(torch.cat([whole, quarter, small]), torch.cat([real.small, part]))
+    distances = distance(torch.cat([whole, quarter, small]), torch.cat([real.small, part]), random)
     return distances.sum() / len(real.images)
 
 
-def absolute_difference(images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, " m"]:
-    """Return each image's mean absolute difference from its target: the ``Distance`` without LPIPS."""
+def absolute_difference(
+    images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"], random: torch.Generator | None = None
+) -> Float[Tensor, " m"]:
+    """Return each image's mean absolute difference from its target: the ``Distance`` without a network."""
     parts = torch.split(images, len(targets))
     return torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from handful.compute.compiling import keep_compile_cache
+from handful.networks.pretrained.lpips import Perceptual
 from handful.networks.projected import ProjectedDiscriminator
 from handful.objective.losses import Distance
 from handful.training.state import State
@@ -32,7 +33,8 @@ def compile_networks(state: State, distance: Distance) -> None:
     if state.discriminator.decoders is not None:
         for decoder in state.discriminator.decoders.children():
             decoder.compile(dynamic=False)
-    if isinstance(distance, nn.Module):
+    # EfficientNet is left alone: on a CPU it would be half as slow again, after a minute and a half of compiling.
+    if isinstance(distance, Perceptual):
         distance.compile(dynamic=False)
     if next(state.generator.parameters()).device.type == "cuda":
         state.generator_optimizer.compile()

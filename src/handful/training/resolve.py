@@ -18,6 +18,7 @@ from handful.data.survey import resolve_geometry
 from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.metrics.features import Extractor, load_extractor, load_second, vgg16
 from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.likeness import FeatureDistance
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
 from handful.progress import note
@@ -40,6 +41,10 @@ class FrozenNetworks:
     """Another network that scores compare features of, if its weight file is there."""
     backbone: EfficientNet | None
     """What a projected discriminator looks through."""
+
+
+NETWORKS = ("vgg16", "efficientnet")
+"""That a reconstruction can be judged by."""
 
 
 def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainConfig, FrozenNetworks]:
@@ -66,9 +71,11 @@ def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainCon
     if network is not None:
         distance = network.for_training(PRECISIONS[precision], config.recompute)
     backbone = EfficientNet.pretrained(config.weights) if config.discriminator == "projected" else None
-    # A run without reconstruction keeps vgg16 in its options if it was asked for, as a resume compares them.
-    named = config.perceptual == "vgg16" and not reconstructs(config)
-    perceptual: Literal["vgg16", "none"] = "vgg16" if network is not None or named else "none"
+    perceptual: Literal["vgg16", "efficientnet", "none"] = "none"
+    if not reconstructs(config) and config.perceptual != "auto":
+        perceptual = config.perceptual  # what was asked for stays in the options, as a resume compares them
+    elif network is not None:
+        perceptual = "vgg16" if isinstance(network, Perceptual) else "efficientnet"
     config = dataclasses.replace(config, perceptual=perceptual, score_features=features, learning_rate=config.step_size)
     config = dataclasses.replace(config, reconstruction_weight=config.weight_of_reconstruction)
     return config, FrozenNetworks(distance, extractor, second, backbone)
@@ -90,25 +97,35 @@ def reconstructs(config: TrainConfig) -> bool:
     return config.reconstruction and config.discriminator != "projected"
 
 
-def load_perceptual(config: TrainConfig, device: torch.device) -> Perceptual | None:
+def load_perceptual(config: TrainConfig, device: torch.device) -> Perceptual | FeatureDistance | None:
     """Load the network of the perceptual loss; None if the run has none.
 
     Raises:
-        WeightsError: ``--perceptual vgg16`` was asked for, and its weights cannot be had.
+        WeightsError: A network was asked for by name, and its weights cannot be had.
     """
     if config.perceptual == "none" or not reconstructs(config):
         return None
+    if config.perceptual != "efficientnet":
+        try:
+            return Perceptual.pretrained(config.weights).to(device)
+        except WeightsError as error:
+            if config.perceptual == "vgg16":
+                raise
+            missing = error.on_command_line
     try:
-        return Perceptual.pretrained(config.weights).to(device)
+        distance = FeatureDistance(EfficientNet.pretrained(config.weights)).to(device)
     except WeightsError as error:
-        if config.perceptual == "vgg16":
+        if config.perceptual == "efficientnet":
             raise
         note(f"--perceptual auto: using none, the mean absolute difference, because {error.on_command_line}")
         return None
+    if config.perceptual == "auto":
+        note(f"--perceptual auto: using efficientnet, because {missing}")
+    return distance
 
 
 def choose_features(
-    config: TrainConfig, network: Perceptual | None, device: torch.device
+    config: TrainConfig, network: Perceptual | FeatureDistance | None, device: torch.device
 ) -> tuple[FeatureName, Extractor]:
     """Choose and load the network that scores compare features of.
 
@@ -116,7 +133,7 @@ def choose_features(
         WeightsError: It was asked for by name, and cannot be had.
     """
     named = config.score_features
-    if network is not None and named in ("auto", "vgg16"):
+    if isinstance(network, Perceptual) and named in ("auto", "vgg16"):
         return "vgg16", vgg16(network, device)
     if named != "auto":
         return named, load_extractor(named, device, config.weights)
@@ -134,7 +151,7 @@ def options_without_effect(config: TrainConfig) -> list[str]:
     if config.discriminator == "projected":
         idle = ["--reconstruction"] * config.reconstruction
         idle += ["--sharpen"] * (config.sharpen not in (0, TrainConfig.sharpen))
-        idle += ["--perceptual vgg16"] * (config.perceptual == "vgg16")
+        idle += [f"--perceptual {config.perceptual}"] * (config.perceptual in NETWORKS)
         if idle:
             lines.append(f"no effect with --discriminator projected: {', '.join(idle)}")
         if config.score_features in ("efficientnet", "squeezenet", "inception", "vgg16"):
@@ -142,8 +159,8 @@ def options_without_effect(config: TrainConfig) -> list[str]:
                 f"--score-features {config.score_features} and --discriminator projected were both trained on "
                 "ImageNet, so scores flatter the run; use random or dino to compare it with others"
             )
-    elif config.perceptual == "vgg16" and not config.reconstruction:
-        lines.append("--perceptual vgg16 has no effect with --no-reconstruction")
+    elif config.perceptual in NETWORKS and not config.reconstruction:
+        lines.append(f"--perceptual {config.perceptual} has no effect with --no-reconstruction")
     return lines
 
 

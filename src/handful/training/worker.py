@@ -18,6 +18,7 @@ from handful.data.cache import map_images, mapped_file
 from handful.data.training_set import TrainingSet
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.networks.pretrained.likeness import FeatureDistance
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, Losses, absolute_difference
 from handful.sampling.model import Model
@@ -85,8 +86,9 @@ def receive(processes: Processes) -> Setup:
     device = processes.local_device(config.device)
     prepare_device(device)
     distance: Distance = absolute_difference
-    if config.perceptual == "vgg16" and reconstructs(config):
-        distance = Perceptual().to(device).for_training(PRECISIONS[config.precision], config.recompute)
+    if config.perceptual != "none" and reconstructs(config):
+        network = Perceptual() if config.perceptual == "vgg16" else FeatureDistance(EfficientNet())
+        distance = network.to(device).for_training(PRECISIONS[config.precision], config.recompute)
     images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
     backbone = EfficientNet() if config.discriminator == "projected" else None
     processes.broadcast([*([] if file else [images]), *weights_of(distance), *weights_of(backbone)])
