@@ -88,6 +88,9 @@ class RecipeOptions:
     discriminator: Advanced[Literal["fastgan", "projected"]] = "fastgan"
     """fastgan: the paper's. projected: small networks on the features of a frozen EfficientNet-Lite0. It was trained on
     photos, so scores by such features flatter it."""
+    projected_weight: Advanced[Weight] = 0.5
+    """Weight of small heads beside the discriminator, which judge images by the features of a frozen
+    EfficientNet-Lite0. It was trained on photos. 0: none."""
     sle: Advanced[bool] = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: Advanced[bool] = True

@@ -26,6 +26,7 @@ PUBLISHED: dict[str, Any] = {
     "augment_probability": 1.0,
     "smooth_discriminator": False,
     "sharpen": 0.0,
+    "projected_weight": 0.0,
     "spectrum_penalty": 0.0,
     "lattice_penalty": 0.0,
     "learning_rate": 2e-4,

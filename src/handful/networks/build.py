@@ -7,6 +7,7 @@ import torch
 from handful.compute.precision import PRECISIONS
 from handful.config.train import TrainConfig
 from handful.networks.discriminator import Discriminator
+from handful.networks.heads import Look, ProjectedHeads
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.projected import Features, ProjectedDiscriminator
 from handful.seeds import Purpose, fold
@@ -30,4 +31,9 @@ def build_discriminator(
         random = torch.Generator().manual_seed(fold(Purpose.PROJECTION, config.seed))
         features = Features(backbone, random, device, PRECISIONS[config.precision], config.recompute)
         return ProjectedDiscriminator(config.generator, features)
-    return Discriminator.of(config, classes)
+    network = Discriminator.of(config, classes)
+    if config.projected_weight:
+        assert backbone is not None
+        look = Look(config.generator, backbone, device, PRECISIONS[config.precision], config.recompute)
+        network.projected = ProjectedHeads(look)
+    return network

@@ -132,3 +132,10 @@ def upsample_bilinear(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 2*h 2*w
 def shrink(x: Float[Tensor, "b c h w"], shape: Shape) -> Float[Tensor, "b c _ _"]:
     """Average square areas down to ``shape``, which has the same proportions and divides the sides."""
     return F.avg_pool2d(x, x.shape[-1] // shape[1])
+
+
+def resize(images: Float[Tensor, "b 3 h w"], shape: Shape) -> Float[Tensor, "b 3 _ _"]:
+    """Upsample or average images to a shape of the same proportions."""
+    while images.shape[-1] < shape[1]:
+        images = upsample_bilinear(images)
+    return shrink(images, shape) if images.shape[-1] > shape[1] else images

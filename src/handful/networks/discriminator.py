@@ -19,6 +19,7 @@ from handful.config.generator import GeneratorConfig
 from handful.config.train import TrainConfig
 from handful.networks.conv import conv, down_conv
 from handful.networks.generator import small_size
+from handful.networks.heads import ProjectedHeads
 from handful.networks.layers import LEAKY_SLOPE, Decoder, DownBlock, Excitation, batch_norm, leaky_relu
 
 BODY_SIZE = 256
@@ -55,6 +56,8 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.sharpen = sharpen
+        self.projected: ProjectedHeads | None = None
+        """Heads that judge what a frozen network sees."""
         width, nominal = config.width, config.nominal
         channels = {size: width * 64 // size for size in (8, 16, 32, 64, 128, BODY_SIZE) if size <= nominal}
         sizes = sorted(channels, reverse=True)

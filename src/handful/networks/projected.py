@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from handful.compute.precision import memory_format
 from handful.config.generator import GeneratorConfig
-from handful.config.sizes import Shape, map_shape
+from handful.config.sizes import map_shape
 from handful.images.channels import rgb_views
-from handful.networks.conv import conv, shrink, upsample_bilinear
+from handful.networks.conv import conv, resize, upsample_bilinear
 from handful.networks.discriminator import DiscriminatorOutput
 from handful.networks.layers import DownBlock, batch_norm, leaky_relu
 from handful.networks.pretrained.efficientnet import TAP_CHANNELS, EfficientNet
@@ -87,7 +87,7 @@ class ProjectedDiscriminator(nn.Module):
     def __init__(self, config: GeneratorConfig, features: Features) -> None:
         super().__init__()
         self.shape, self.features = config.shape, features
-        self.decoders = None
+        self.decoders = self.projected = None
         size = min(max(config.nominal, MIN_SIZE), MAX_SIZE)
         self.whole_shape = map_shape(config.base, size)
         views = ("whole", "window") if config.nominal > MAX_SIZE else ("whole",)
@@ -140,13 +140,6 @@ def head(inputs: int, side: int, width: int) -> nn.Sequential:
     layers: list[nn.Module] = [conv(inputs, outputs[0], 1), batch_norm(outputs[0]), leaky_relu()]
     layers += [DownBlock(before, after) for before, after in pairwise(outputs)]
     return nn.Sequential(*layers, conv(outputs[-1], 1, 4))
-
-
-def resize(images: Float[Tensor, "b 3 h w"], shape: Shape) -> Float[Tensor, "b 3 _ _"]:
-    """Upsample or average images to a shape of the same proportions."""
-    while images.shape[-1] < shape[1]:
-        images = upsample_bilinear(images)
-    return shrink(images, shape) if images.shape[-1] > shape[1] else images
 
 
 def crop(images: Float[Tensor, "b 3 h w"], window: Int64[Tensor, " 2"]) -> Float[Tensor, "b 3 256 256"]:

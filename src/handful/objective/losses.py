@@ -16,6 +16,7 @@ from handful.config.train import TrainConfig
 from handful.networks.build import AnyDiscriminator
 from handful.networks.conv import shrink
 from handful.networks.discriminator import Decoders, DiscriminatorOutput, quadrant
+from handful.networks.heads import Maps
 from handful.objective import lattice, spectrum
 from handful.objective.controls import Controls
 
@@ -42,10 +43,13 @@ class AugmentedBatch(NamedTuple):
     """Before augmentation."""
     labels: Int64[Tensor, " b"] | None = None
     """Class numbers, where there are classes."""
+    maps: Maps | None = None
+    """What a frozen network sees in ``images``, where there are projected heads."""
 
     def detach(self) -> AugmentedBatch:
         """Return the same batch, through which no gradient flows."""
-        return self._replace(images=self.images.detach(), small=self.small.detach(), plain=self.plain.detach())
+        tensors = {"images": self.images.detach(), "small": self.small.detach(), "plain": self.plain.detach()}
+        return self._replace(**tensors, maps=self.maps and (self.maps[0].detach(), self.maps[1].detach()))
 
 
 @final
@@ -95,13 +99,17 @@ class Objective:
         fake, fake_output = judged_fake()
         adversarial = discriminator_loss(output.logits, fake_output.logits, random)
         parts = {"discriminator": adversarial, "reconstruction": reconstruction}
+        loss = adversarial + self.config.weight_of_reconstruction * reconstruction
+        if network.projected is not None:
+            parts["projected"] = discriminator_loss(network.projected(real.maps), network.projected(fake.maps), random)
+            loss = loss + parts["projected"]
         if "power" in self.targets:
             parts["spectrum"] = spectrum.decibels(self.controls.means["power"], self.targets["power"])
         if "detail" in self.targets:
             parts["lattice"] = lattice.decibels(self.controls.means["detail"], self.targets["detail"])
         parts |= accuracy(output.logits, fake_output.logits) | self.controls.log_values()
         self.controls.observe(output.logits, fake.plain)
-        return adversarial + self.config.weight_of_reconstruction * reconstruction, parts
+        return loss, parts
 
     def generator(self, network: AnyDiscriminator, fake: AugmentedBatch, random: torch.Generator) -> Float[Tensor, ""]:
         """Return the generator's loss: raise the logits of its images and match statistics of the training images.
@@ -110,6 +118,8 @@ class Objective:
         """
         output = network(fake.images, fake.small, fake.labels, network.draw_window(random))
         loss = generator_loss(output.logits)
+        if network.projected is not None:
+            loss = loss + self.config.projected_weight * generator_loss(network.projected(fake.maps))
         if "power" in self.targets:
             penalty = spectrum.penalty(fake.plain, self.controls.means["power"], self.targets["power"])
             loss = loss + self.config.spectrum_penalty * penalty

@@ -70,7 +70,7 @@ def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainCon
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.for_training(PRECISIONS[precision], config.recompute)
-    backbone = EfficientNet.pretrained(config.weights) if config.discriminator == "projected" else None
+    backbone = EfficientNet.pretrained(config.weights) if looks_through_backbone(config) else None
     perceptual: Literal["vgg16", "efficientnet", "none"] = "none"
     if not reconstructs(config) and config.perceptual != "auto":
         perceptual = config.perceptual  # what was asked for stays in the options, as a resume compares them
@@ -90,6 +90,11 @@ def describe_machine(config: TrainConfig, processes: Processes) -> None:
         note(f"{processes.count} processes, each with {share} of the {config.whole_batch} images of a batch")
     elif config.compile == "on":
         note("the first step compiles the networks, which takes a minute or two")
+
+
+def looks_through_backbone(config: TrainConfig) -> bool:
+    """Return whether the discriminator judges what a frozen network sees."""
+    return config.discriminator == "projected" or config.projected_weight > 0
 
 
 def reconstructs(config: TrainConfig) -> bool:

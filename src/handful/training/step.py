@@ -21,6 +21,7 @@ from handful.images.grid import from_bytes
 from handful.networks import latent
 from handful.networks.conv import shrink
 from handful.networks.generator import small_shape
+from handful.networks.heads import Maps
 from handful.objective import augment, lattice, spectrum
 from handful.objective.losses import AugmentedBatch, Distance, Losses, Objective
 from handful.optim.average import blend, decay
@@ -166,7 +167,12 @@ class Step:
         policy, labels = self.config.augment, inputs.real.labels
         images, small = self.state.generator(inputs.z, inputs.noise, labels)
         augmented, small = self.apply(images, policy, inputs.changes), self.apply(small, policy, inputs.small_changes)
-        return AugmentedBatch(augmented, small, images, labels)
+        return AugmentedBatch(augmented, small, images, labels, self.look(augmented))
+
+    def look(self, images: Float[Tensor, "b c h w"]) -> Maps | None:
+        """Return what the frozen network of projected heads sees; None if there are none."""
+        heads = self.state.discriminator.projected
+        return None if heads is None else heads.look(images)
 
     def discriminator_loss(self, inputs: StepInputs) -> tuple[Float[Tensor, ""], Losses]:
         """Return the discriminator's loss, and its parts for the log."""
@@ -177,7 +183,8 @@ class Step:
             self.fake = fake if self.accumulate.count == 1 else None
             return fake
 
-        return self.objective.discriminator(self.state.discriminator, inputs.real, generate, self.random)
+        real = inputs.real._replace(maps=self.look(inputs.real.images))
+        return self.objective.discriminator(self.state.discriminator, real, generate, self.random)
 
     def generator_loss(self, inputs: StepInputs) -> tuple[Float[Tensor, ""], Losses]:
         """Return the generator's loss."""

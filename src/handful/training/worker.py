@@ -22,7 +22,7 @@ from handful.networks.pretrained.likeness import FeatureDistance
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, Losses, absolute_difference
 from handful.sampling.model import Model
-from handful.training.resolve import reconstructs
+from handful.training.resolve import looks_through_backbone, reconstructs
 from handful.training.run import Run, open_run
 from handful.training.setup import Setup
 from handful.training.state import State
@@ -90,7 +90,7 @@ def receive(processes: Processes) -> Setup:
         network = Perceptual() if config.perceptual == "vgg16" else FeatureDistance(EfficientNet())
         distance = network.to(device).for_training(PRECISIONS[config.precision], config.recompute)
     images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
-    backbone = EfficientNet() if config.discriminator == "projected" else None
+    backbone = EfficientNet() if looks_through_backbone(config) else None
     processes.broadcast([*([] if file else [images]), *weights_of(distance), *weights_of(backbone)])
     training_set = TrainingSet(images, labels, images[:0], (), classes)
     return Setup(config, device, training_set, place_images(images, device), distance, backbone)
