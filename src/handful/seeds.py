@@ -16,7 +16,6 @@ class Purpose(IntEnum):
     ORDER = 4
     HOLD_BACK = 5
     SCORE = 6
-    PROJECTION = 7
     CLASS = 8
     WALK = 9
     INVERSION = 10

@@ -54,7 +54,7 @@ def test_a_variant_of_an_experiment_table_is_a_file_of_options(table):
         ("size = ", "is neither TOML nor the config.json of a run"),
         ("steps = 2.5", "steps 2.5: must be a whole number"),
         ('fit = "stretch"', "fit stretch: must be crop or squash"),
-        ('recipe = "publshed"', "recipe publshed: must be default or published; did you mean published?"),
+        ('recipe = "publshed"', "recipe publshed: must be default, scratch or published; did you mean published?"),
     ],
 )
 def test_a_file_with_a_mistake_is_refused_by_name(text, message, tmp_path):
@@ -72,6 +72,7 @@ def test_a_file_that_is_not_there_is_refused():
 
 def test_a_recipe_goes_with_any_preset_and_the_paper_has_the_published_one():
     published = RECIPES["published"]
+    assert default("photos", recipe="scratch") == default("photos", projected_weight=0.0)
     for config in (
         asked("--preset", "paper"),
         asked("--preset", "tiny", "--recipe", "published"),

@@ -107,7 +107,9 @@ def test_the_help_of_train_shows_two_dozen_options_in_boxes_and_all_on_demand(ca
     assert "--spectrum-penalty" in shown["--help-all"] - shown["--help"]
 
 
-@pytest.mark.parametrize(("options", "values"), [("--preset tiny", ["64", "10000"]), ("--recipe published", ["8.0"])])
+@pytest.mark.parametrize(
+    ("options", "values"), [("--preset tiny", ["64", "10000"]), ("--recipe published", ["0.0002", "constant"])]
+)
 def test_the_help_of_train_has_the_defaults_of_what_is_asked_for(options, values, capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", *options.split(), "--help-all"])

@@ -12,11 +12,8 @@ CPU = torch.device("cpu")
 
 
 def config(**options) -> TrainConfig:
-    return tiny(
-        "-",
-        **{"size": 32, "channels": 3, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"}
-        | options,
-    )
+    usual = {"size": 32, "channels": 3, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32", "compile": "off"}
+    return tiny("-", **usual | {"projected_weight": 0.0} | options)
 
 
 def images(count: int = 8, size: int = 32) -> torch.Tensor:

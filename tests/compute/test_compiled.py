@@ -18,7 +18,7 @@ IMAGES = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=torc
 
 def step_of(compile):
     options = {"size": 32, "channels": 3, "width": 8, "batch": 4, "device": "cpu", "precision": "fp32"}
-    config = tiny("-", compile=compile, **options)
+    config = tiny("-", compile=compile, projected_weight=0.0, **options)
     return Step(config, State.fresh(config, torch.device("cpu")), IMAGES, absolute_difference)
 
 def copied(step):

@@ -58,7 +58,7 @@ def small(photos: Path, run: Path, **options) -> TrainConfig:
         "keep": 9,
         "sample_every": 100,
     }
-    short |= {"device": "cpu", "precision": "fp32", "compile": "off", "report": False}
+    short |= {"device": "cpu", "precision": "fp32", "compile": "off", "report": False, "projected_weight": 0.0}
     return tiny(photos, run=run, **short | options)
 
 
@@ -104,7 +104,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
         "adaptive": small(photos, folder / "adaptive", seed=2),
         "plain": small(photos, folder / "plain", **PUBLISHED),
         "recipe": small(photos, folder / "recipe", **RECIPE),
-        "projected": small(photos, folder / "projected", discriminator="projected", steps=2, score_every=0),
+        "projected": small(photos, folder / "projected", projected_weight=0.5, steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),
         "features": small(photos, folder / "features", steps=1, perceptual="efficientnet", score_every=0),
         "micro-batches": small(photos, folder / "micro-batches", micro_batch=2, augment_schedule="constant", steps=2),
@@ -139,7 +139,7 @@ def saved(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 def step_of_one(config: TrainConfig, done: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Take a step in this process from where two were after ``done``: its losses, and the state after it."""
-    backbone = two_processes.backbone() if config.discriminator == "projected" else None
+    backbone = two_processes.backbone() if config.projected_weight else None
     state = State.fresh(config, torch.device("cpu"), backbone)
     if done:
         restore(state, config.folder / "checkpoints" / f"step-{done:08d}")

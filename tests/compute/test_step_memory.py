@@ -67,7 +67,8 @@ from handful.objective.losses import absolute_difference
 from handful.training.step import Step
 from pathlib import Path
 keep_freed_memory()
-config = tiny("-", size=32, channels=3, batch=4, device="cpu", precision="{precision}", compile="off")
+options = {{"size": 32, "channels": 3, "batch": 4, "device": "cpu", "compile": "off", "projected_weight": 0.0}}
+config = tiny("-", precision="{precision}", **options)
 images = torch.zeros(8, 3, 32, 32, dtype=torch.uint8)
 step = Step(config, State.fresh(config, torch.device("cpu")), images, absolute_difference)
 def steps(count):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -56,8 +57,6 @@ def test_an_unknown_option_is_refused_with_the_nearest():
         ({"augment_target": 1}, "augment_target 1: must be above -1 and below 1"),
         ({"weights": 3}, "weights 3: must be a path"),
         ({"width": 12}, "width 12: must be at least 8, at most 4096 and a multiple of 8"),
-        ({"discriminator": "projected", "channels": 4}, "its network takes RGB; add channels 3"),
-        ({"discriminator": "projected", "labels": "folders"}, "has no classes; leave labels out"),
     ],
 )
 def test_a_value_of_the_wrong_type_or_out_of_range_is_refused_by_its_argument(options, message):
@@ -77,7 +76,9 @@ def test_the_paper_preset_is_the_published_recipe():
     assert recipe == (2e-4, (0.5, 0.999), 8, 50_000, 0.999, 64)
     assert config.augment == ("color", "translation")
     assert (config.augment_schedule, config.augment_probability) == ("constant", 1)
-    assert config.weight_of_reconstruction == config.reconstruction_weight == config.batch
+    assert config.perceptual == "auto"
+    assert dataclasses.replace(config, perceptual="vgg16").weight_of_reconstruction == config.batch
+    assert config.projected_weight == 0
     assert not config.smooth_discriminator
     assert config.sle
     assert config.reconstruction
@@ -85,8 +86,9 @@ def test_the_paper_preset_is_the_published_recipe():
 
 
 def test_reconstructions_weigh_what_suits_how_they_are_judged():
-    judged = {judge: TrainConfig("photos", perceptual=judge) for judge in ("vgg16", "none")}
-    assert {judge: config.weight_of_reconstruction for judge, config in judged.items()} == {"vgg16": 8, "none": 2}
+    judged = {judge: TrainConfig("photos", perceptual=judge) for judge in ("vgg16", "efficientnet", "none")}
+    weights = {judge: config.weight_of_reconstruction for judge, config in judged.items()}
+    assert weights == {"vgg16": 8, "efficientnet": 2, "none": 2}
     assert TrainConfig("photos", perceptual="none", reconstruction_weight=3.0).weight_of_reconstruction == 3
 
 

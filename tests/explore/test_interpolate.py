@@ -281,7 +281,7 @@ def test_a_film_that_fails_on_its_way_leaves_the_old_one(tmp_path):
 def run(tmp_path_factory):
     """A run folder with checkpoints of two steps, as training leaves it."""
     folder = tmp_path_factory.mktemp("run")
-    state = at_state.State.fresh(tiny("-", size=32, width=8, channels=3, precision="fp32"), CPU)
+    state = at_state.State.fresh(tiny("-", size=32, width=8, channels=3, precision="fp32", projected_weight=0.0), CPU)
     state.average.to_image.weight.data.mul_(30)
     for step in (10, 20):
         state.step = step

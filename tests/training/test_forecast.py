@@ -30,7 +30,8 @@ def test_a_forecast_extrapolates_the_first_steps(monkeypatch):
     monkeypatch.setattr(forecast_module, "memory_in_use", lambda device: holds[0])
     monkeypatch.setattr(forecast_module, "memory_limit", lambda device: 1000 * MB)
     monkeypatch.setattr(forecast_module, "peak_memory", lambda device: 250.0)
-    config = tiny("-", size=32, channels=3, device="cpu", precision="fp32", steps=1_000, batch=8)
+    usual = {"device": "cpu", "precision": "fp32", "projected_weight": 0.0}
+    config = tiny("-", size=32, channels=3, steps=1_000, batch=8, **usual)
     state = State.fresh(config, CPU)
     learned = [*state.generator_optimizer.learned, *state.discriminator_optimizer.learned]
     watched = Forecaster(config)

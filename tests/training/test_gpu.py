@@ -37,6 +37,7 @@ FIRST = 5
 
 def config(**options) -> TrainConfig:
     usual = {"size": 64, "channels": 3, "width": 16, "batch": 4, "precision": "fp32", "compile": "off"}
+    usual |= {"projected_weight": 0.0}
     return tiny("-", **usual | {"device": "cuda"} | options)
 
 
@@ -139,7 +140,8 @@ from handful.training.step import Step
 GPU = torch.device("cuda")
 
 def run(compile, precision, count):
-    config = tiny("-", size=64, channels=3, width=16, batch=4, device="cuda", precision=precision, compile=compile)
+    usual = {"device": "cuda", "precision": precision, "compile": compile, "projected_weight": 0.0}
+    config = tiny("-", size=64, channels=3, width=16, batch=4, **usual)
     images = torch.randint(0, 256, (8, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     step = Step(config, State.fresh(config, GPU), images.to(GPU), absolute_difference)
     losses = []

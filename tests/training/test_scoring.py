@@ -103,7 +103,7 @@ def test_a_discriminator_that_memorises_its_images_is_found_out(photos, tmp_path
     training, unseen = images[:34], images[34:]
     scorer = RunScorer(config, TrainingSet(training, (0,) * 34, unseen, (0,) * 10), load_extractor("random", CPU))
 
-    def memorised(shown, small, labels, window):
+    def memorised(shown, small, labels):
         known = [(image - other).abs().max() < 0.01 for image in shown for other in training / 127.5 - 1]
         logits = torch.tensor(known).view(len(shown), -1).any(dim=1, keepdim=True).float() - 0.5
         maps = torch.zeros(len(shown), 1, 16, 16)

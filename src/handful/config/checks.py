@@ -194,15 +194,3 @@ def check_micro_batch(batch: int, micro_batch: int | Literal["auto"]) -> None:
     if micro_batch != "auto" and batch % micro_batch:
         fitting = [str(count) for count in range(2, batch + 1) if batch % count == 0]
         raise UsageError(f"--micro-batch {micro_batch}: does not divide --batch {batch} evenly; use {listed(fitting)}")
-
-
-def check_projected(discriminator: str, labels: str, channels: int | str) -> None:
-    """Refuse options that the projected discriminator does not have.
-
-    Raises:
-        UsageError: naming the option.
-    """
-    if discriminator == "projected" and labels != "none":
-        raise UsageError("--discriminator projected: has no classes; leave --labels out")
-    if discriminator == "projected" and channels == 4:
-        raise UsageError("--discriminator projected: its network takes RGB; add --channels 3")

@@ -13,7 +13,7 @@ Channels = Literal[1, 3, 4]
 Preset = Literal["default", "paper", "tiny"]
 """How large: sizes, widths and steps."""
 
-Recipe = Literal["default", "published"]
+Recipe = Literal["default", "scratch", "published"]
 """What the networks are trained by, at any size."""
 
 Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]

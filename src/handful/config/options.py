@@ -81,16 +81,13 @@ class RecipeOptions:
     from_: Path | None = None
     """Trained model to start from: a run folder or one of its checkpoints; or a model folder or a .safetensors file,
     which have no discriminator. Width, channels and proportions must be the same; the size may differ."""
-    perceptual: Literal["auto", "vgg16", "efficientnet", "none"] = "auto"
-    """Reconstruction loss. vgg16: LPIPS, as in the paper; needs weight files. efficientnet: mean absolute difference of
-    pixels and of a small network's features, which come with handful. none: of pixels alone. auto: vgg16 if its files
+    perceptual: Literal["auto", "vgg16", "efficientnet", "none"] = "none"
+    """Reconstruction loss. none: mean absolute difference. vgg16: LPIPS, as in the paper; needs weight files.
+    efficientnet: mean absolute difference, and the distance of features of EfficientNet-Lite0. auto: vgg16 if its files
     are found or can be downloaded, otherwise efficientnet."""
-    discriminator: Advanced[Literal["fastgan", "projected"]] = "fastgan"
-    """fastgan: the paper's. projected: small networks on the features of a frozen EfficientNet-Lite0. It was trained on
-    photos, so scores by such features flatter it."""
     projected_weight: Advanced[Weight] = 0.5
-    """Weight of small heads beside the discriminator, which judge images by the features of a frozen
-    EfficientNet-Lite0. It was trained on photos. 0: none."""
+    """Weight of projected heads: small networks beside the discriminator, which judge images by the features of
+    EfficientNet-Lite0, a frozen network trained on photos. 0: none, as in the paper."""
     sle: Advanced[bool] = True
     """Skip-Layer Excitation: low-resolution maps gate the channels of high-resolution ones (paper, section 3.1)."""
     reconstruction: Advanced[bool] = True
@@ -168,8 +165,7 @@ class RecordOptions:
     report: bool = True
     """Write report.html when training ends."""
     score_features: Advanced[Literal["auto", FeatureName]] = "auto"
-    """Feature network of the scores. auto: vgg16 if training uses it anyway, otherwise efficientnet; random, which was
-    never trained, with ``discriminator`` projected."""
+    """Feature network of the scores. auto: vgg16 if training uses it anyway, otherwise efficientnet."""
     log_every: Advanced[Count] = 100
     """Steps between two lines of log.jsonl."""
     checkpoint_every: Advanced[Count] = 1_000

@@ -17,11 +17,11 @@ from handful.errors import UsageError
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {"preset": "paper", "hold_back": 0.0},
-    "tiny": {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000, "perceptual": "none"},
+    "tiny": {"preset": "tiny", "size": 64, "width": 8, "steps": 10_000},
 }
 
 PUBLISHED: dict[str, Any] = {
-    "reconstruction_weight": 8.0,
+    "perceptual": "auto",
     "augment_schedule": "constant",
     "augment_probability": 1.0,
     "smooth_discriminator": False,
@@ -37,7 +37,9 @@ Source: FastGAN (Liu et al. 2021), sections 3 and 4, and the released code for w
 docs/paper.md lists departures.
 """
 
-RECIPES = {"default": {name: getattr(TrainConfig, name) for name in PUBLISHED}, "published": PUBLISHED}
+DEFAULT: dict[str, Any] = {name: getattr(TrainConfig, name) for name in PUBLISHED}
+
+RECIPES = {"default": DEFAULT, "scratch": DEFAULT | {"projected_weight": 0.0}, "published": PUBLISHED}
 
 
 def configure(images: Path | str, preset: str = "default", recipe: str | None = None, **options: Any) -> TrainConfig:
@@ -46,7 +48,8 @@ def configure(images: Path | str, preset: str = "default", recipe: str | None = 
     Args:
         images: The training images, as ``TrainConfig`` takes them.
         preset: default, paper or tiny.
-        recipe: default or published. Default: published with the preset paper, otherwise default.
+        recipe: default; scratch, which is default without a network trained on photos; or published. Default: published
+            with the preset paper, otherwise default.
         **options: Other options of ``TrainConfig``.
 
     Raises:

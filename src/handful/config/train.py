@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from handful.config import sizes
-from handful.config.checks import check_micro_batch, check_paper, check_projected, check_value, plain
+from handful.config.checks import check_micro_batch, check_paper, check_value, plain
 from handful.config.choices import Channels
 from handful.config.generator import GeneratorConfig
 from handful.config.geometry import Geometry
@@ -67,7 +67,6 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
             object.__setattr__(self, "size", int(spelled) if spelled.isdigit() else spelled)
         check_paper(self.preset, self.size)
         check_micro_batch(self.whole_batch, self.micro_batch)
-        check_projected(self.discriminator, self.labels, self.channels)
 
     @property
     def folder(self) -> Path:

@@ -71,7 +71,9 @@ def training_facts(model: Model) -> list[tuple[str, str]]:
         return [("generator", f"{count / 1e6:.3g} M parameters"), ("fingerprint", model.fingerprint)]
     run = model.run
     rows = facts(run.settings, run.log, model)
-    return [*rows, ("discriminator", run.config.discriminator), ("fingerprint", model.fingerprint)]
+    if run.config.projected_weight:
+        rows.append(("projected heads", "looked through EfficientNet-Lite0, which was trained on photos"))
+    return [*rows, ("fingerprint", model.fingerprint)]
 
 
 def dataset_of(run: RunFolder | None) -> str | None:

@@ -9,28 +9,19 @@ from handful.config.train import TrainConfig
 from handful.networks.discriminator import Discriminator
 from handful.networks.heads import Look, ProjectedHeads
 from handful.networks.pretrained.efficientnet import EfficientNet
-from handful.networks.projected import Features, ProjectedDiscriminator
-from handful.seeds import Purpose, fold
-
-AnyDiscriminator = Discriminator | ProjectedDiscriminator
 
 
 def build_discriminator(
     config: TrainConfig, device: torch.device, backbone: EfficientNet | None, classes: tuple[str, ...] = ()
-) -> AnyDiscriminator:
+) -> Discriminator:
     """Build the discriminator of a run; its weights are not initialised.
 
     Args:
         config: The run's options.
-        device: Device of the frozen network of ``--discriminator projected``.
-        backbone: That network; it is copied.
-        classes: Names of the classes; the projected discriminator has none.
+        device: Device of the frozen network of projected heads.
+        backbone: That network; it is copied. Not needed where ``projected_weight`` is 0.
+        classes: Names of the classes.
     """
-    if config.discriminator == "projected":
-        assert backbone is not None
-        random = torch.Generator().manual_seed(fold(Purpose.PROJECTION, config.seed))
-        features = Features(backbone, random, device, PRECISIONS[config.precision], config.recompute)
-        return ProjectedDiscriminator(config.generator, features)
     network = Discriminator.of(config, classes)
     if config.projected_weight:
         assert backbone is not None

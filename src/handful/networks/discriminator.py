@@ -95,16 +95,11 @@ class Discriminator(nn.Module):
             sharpen=config.sharpen,
         )
 
-    def draw_window(self, random: torch.Generator) -> Int64[Tensor, " 2"] | None:
-        """Return None; ``ProjectedDiscriminator`` draws the window of an image that it looks at."""
-        return None
-
     def forward(
         self,
         images: Float[Tensor, "b c h w"],
         small: Float[Tensor, "b c _ _"],
         labels: Int64[Tensor, " b"] | None = None,
-        window: Int64[Tensor, " 2"] | None = None,
     ) -> DiscriminatorOutput:
         """Judge images in [-1, 1] and their small versions.
 
@@ -112,7 +107,6 @@ class Discriminator(nn.Module):
             images: As augmented.
             small: The augmented small images, of shape ``small_shape``.
             labels: Class numbers, if there are classes.
-            window: Must be None: this discriminator sees whole images.
         """
         precision = self.small_head.weight.dtype
         x = self.stem(sharpened(images, self.sharpen).to(precision))

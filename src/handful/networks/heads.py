@@ -22,7 +22,7 @@ MIN_SIZE, MAX_SIZE = 64, 128
 
 HIDDEN = 64
 
-Maps = tuple[Float[Tensor, "b c h w"], Float[Tensor, "b k h//2 w//2"]]
+Maps = tuple[Float[Tensor, "b _ _ _"], Float[Tensor, "b _ _ _"]]
 """Two maps of an image, of 1/8 and 1/16 of its side."""
 
 

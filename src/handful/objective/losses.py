@@ -13,9 +13,8 @@ from torch import Tensor
 from handful.compute import shared_batch
 from handful.compute.streams import run_on_stream
 from handful.config.train import TrainConfig
-from handful.networks.build import AnyDiscriminator
 from handful.networks.conv import shrink
-from handful.networks.discriminator import Decoders, DiscriminatorOutput, quadrant
+from handful.networks.discriminator import Decoders, Discriminator, DiscriminatorOutput, quadrant
 from handful.networks.heads import Maps
 from handful.objective import lattice, spectrum
 from handful.objective.controls import Controls
@@ -23,11 +22,10 @@ from handful.objective.controls import Controls
 MIN_MARGIN = 0.8
 """The margins of the hinge loss are drawn from U(0.8, 1)."""
 
-Distance = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+Distance = Callable[[Tensor, Tensor], Tensor]
 """Map images ``[m c h w]`` and targets ``[n c h w]`` in [-1, 1] to ``[m]`` distances, of image i from target i mod n.
 
 m is a multiple of n or less, so a target that several images share is encoded once. Gradients reach the images only.
-The generator is for a distance that looks at some of the images.
 """
 
 Losses = dict[str, Float[Tensor, ""]]
@@ -71,7 +69,7 @@ class Objective:
 
     def discriminator(
         self,
-        network: AnyDiscriminator,
+        network: Discriminator,
         real: AugmentedBatch,
         generate: Callable[[], AugmentedBatch],
         random: torch.Generator,
@@ -82,20 +80,20 @@ class Objective:
             network: The discriminator.
             real: Training images.
             generate: Returns as many generated images.
-            random: For the margins, the quadrant and the windows.
+            random: For the margins and the quadrant.
 
         Source: FastGAN (Liu et al. 2021), equations 2 and 3.
         """
 
         def judge(batch: AugmentedBatch) -> tuple[AugmentedBatch, DiscriminatorOutput]:
-            return batch, network(batch.images, batch.small, batch.labels, network.draw_window(random))
+            return batch, network(batch.images, batch.small, batch.labels)
 
         judged_fake = run_on_stream(lambda: judge(generate().detach()), 0, real.images.device)
         _, output = judge(real)
         reconstruction = torch.zeros((), device=real.images.device)
         if network.decoders is not None:
             corner = torch.randint(4, (), device=real.images.device, generator=random)
-            reconstruction = reconstruction_loss(network.decoders, output, real, corner, self.distance, random)
+            reconstruction = reconstruction_loss(network.decoders, output, real, corner, self.distance)
         fake, fake_output = judged_fake()
         adversarial = discriminator_loss(output.logits, fake_output.logits, random)
         parts = {"discriminator": adversarial, "reconstruction": reconstruction}
@@ -111,12 +109,12 @@ class Objective:
         self.controls.observe(output.logits, fake.plain)
         return loss, parts
 
-    def generator(self, network: AnyDiscriminator, fake: AugmentedBatch, random: torch.Generator) -> Float[Tensor, ""]:
+    def generator(self, network: Discriminator, fake: AugmentedBatch) -> Float[Tensor, ""]:
         """Return the generator's loss: raise the logits of its images and match statistics of the training images.
 
         Source: FastGAN (Liu et al. 2021), equation 4; the two penalties are ours.
         """
-        output = network(fake.images, fake.small, fake.labels, network.draw_window(random))
+        output = network(fake.images, fake.small, fake.labels)
         loss = generator_loss(output.logits)
         if network.projected is not None:
             loss = loss + self.config.projected_weight * generator_loss(network.projected(fake.maps))
@@ -157,7 +155,6 @@ def reconstruction_loss(
     real: AugmentedBatch,
     corner: Int64[Tensor, ""],
     distance: Distance,
-    random: torch.Generator,
 ) -> Float[Tensor, ""]:
     """Return the distance of the three reconstructions from what the discriminator saw, summed; mean over images.
 
@@ -169,13 +166,11 @@ def reconstruction_loss(
     whole, quarter, small = decoders(output, corner)
     part = shrink(quadrant(real.images, corner), (real.small.shape[2], real.small.shape[3]))
     # The image and the small image share the first target.
-    distances = distance(torch.cat([whole, quarter, small]), torch.cat([real.small, part]), random)
+    distances = distance(torch.cat([whole, quarter, small]), torch.cat([real.small, part]))
     return distances.sum() / len(real.images)
 
 
-def absolute_difference(
-    images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"], random: torch.Generator | None = None
-) -> Float[Tensor, " m"]:
+def absolute_difference(images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, " m"]:
     """Return each image's mean absolute difference from its target: the ``Distance`` without a network."""
     parts = torch.split(images, len(targets))
     return torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])

@@ -66,7 +66,7 @@ LOSSES = (
         "Losses",
         "",
         "They say little about quality, but they should stay bounded.",
-        {"discriminator": "discriminator", "generator": "generator", "reconstruction": "reconstruction"},
+        {name: name for name in ("discriminator", "projected", "generator", "reconstruction")},
     ),
     Plan(
         "Discriminator in training",

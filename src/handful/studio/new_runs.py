@@ -30,7 +30,7 @@ LISTED_FILES = 2_000
 FORECAST_SECONDS = 600
 
 DAILY = ("preset", "size", "labels", "fit", "mirror", "minutes", "steps", "stop_when", "batch", "width", "seed")
-DAILY_TOO = ("channels", "device", "keep", "augment_schedule", "discriminator", "sample_every", "score_every")
+DAILY_TOO = ("channels", "device", "keep", "augment_schedule", "projected_weight", "sample_every", "score_every")
 
 
 def examine(places: Places, source: str, options: dict[str, Any]) -> dict[str, Any]:

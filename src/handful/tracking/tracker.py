@@ -23,7 +23,7 @@ PROJECT = "handful"
 """What runs are filed under, unless the tracker's own settings say otherwise."""
 
 GROUPS = {
-    "losses": ("discriminator", "generator", "reconstruction"),
+    "losses": ("discriminator", "generator", "reconstruction", "projected"),
     "accuracy": ("accuracy_real", "accuracy_fake", "accuracy_seen", "accuracy_unseen"),
     "run": ("seconds", "images_per_second", "peak_memory_mb", "score_seconds"),
 }

@@ -33,6 +33,7 @@ from handful.config.train import TrainConfig
 from handful.errors import UsageError
 from handful.networks import latent
 from handful.networks.calibrate import calibrate
+from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, absolute_difference
 from handful.progress import Progress, advance, note, shown_on
@@ -129,7 +130,7 @@ class Bench:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         start = time.perf_counter()
-        self.state = State.fresh(config, device)
+        self.state = fresh_state(config, device)
         self.step = Step(config, self.state, self.images, self.distance)
         build_seconds = time.perf_counter() - start
         self.first_step_seconds = build_seconds + seconds(self.train)
@@ -241,11 +242,16 @@ def count_flop(config: TrainConfig, device: torch.device, images: UInt8[Tensor, 
     for batch in (2, 3):
         # In float32 no layer uses pixel blocks, whose zeros would count.
         plain = dataclasses.replace(config, batch=batch, precision="fp32", compile="off", recompute=False)
-        step = Step(plain, State.fresh(plain, device), images, distance)
+        step = Step(plain, fresh_state(plain, device), images, distance)
         with FlopCounterMode(display=False) as counter:
             step.take()
         counts.append(int(counter.get_total_flops()))
     return counts[0] + (config.whole_batch - 2) * (counts[1] - counts[0])
+
+
+def fresh_state(config: TrainConfig, device: torch.device) -> State:
+    """Build a run's state; projected heads look through a network with random weights, which takes as long."""
+    return State.fresh(config, device, EfficientNet() if config.projected_weight else None)
 
 
 def mean_seconds(function: Callable[[], object], times: int) -> float:

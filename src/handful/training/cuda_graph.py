@@ -11,7 +11,6 @@ from torch import Tensor
 
 from handful.compute.compiling import keep_compile_cache
 from handful.networks.pretrained.lpips import Perceptual
-from handful.networks.projected import ProjectedDiscriminator
 from handful.objective.losses import Distance
 from handful.training.state import State
 
@@ -26,10 +25,7 @@ def compile_networks(state: State, distance: Distance) -> None:
     """
     keep_compile_cache()
     state.generator.compile(dynamic=False)
-    # PyTorch 2.13 compiles the gradient of a projected one wrongly on the CPU, and no loss shows it (dev/LOG.md,
-    # 2026-11-24). Plain convolutions take nearly all of its time anyway.
-    if not isinstance(state.discriminator, ProjectedDiscriminator):
-        state.discriminator.compile(dynamic=False)
+    state.discriminator.compile(dynamic=False)
     if state.discriminator.decoders is not None:
         for decoder in state.discriminator.decoders.children():
             decoder.compile(dynamic=False)

@@ -40,7 +40,7 @@ class FrozenNetworks:
     second: Extractor | None
     """Another network that scores compare features of, if its weight file is there."""
     backbone: EfficientNet | None
-    """What a projected discriminator looks through."""
+    """What projected heads look through."""
 
 
 NETWORKS = ("vgg16", "efficientnet")
@@ -62,17 +62,19 @@ def resolve(config: TrainConfig, processes: Processes = ALONE) -> tuple[TrainCon
     config = resolve_geometry(config, device)
     config = dataclasses.replace(config, device=str(device), precision=precision, compile=compile)
     describe_machine(config, processes)
-    for line in options_without_effect(config):
-        note(line)
+    if config.perceptual in NETWORKS and not config.reconstruction:
+        note(f"--perceptual {config.perceptual} has no effect with --no-reconstruction")
     network = load_perceptual(config, device)
     features, extractor = choose_features(config, network, device)
-    second = None if features == "random" else load_second(features, device, config.weights)[0]
+    second, why_none = (None, "") if features == "random" else load_second(features, device, config.weights)
+    if config.projected_weight and features == "efficientnet" and second is None:
+        note(f"scores by efficientnet flatter a run whose projected heads look through it too; {why_none}")
     distance: Distance = absolute_difference
     if network is not None:
         distance = network.for_training(PRECISIONS[precision], config.recompute)
-    backbone = EfficientNet.pretrained(config.weights) if looks_through_backbone(config) else None
+    backbone = EfficientNet.pretrained(config.weights) if config.projected_weight else None
     perceptual: Literal["vgg16", "efficientnet", "none"] = "none"
-    if not reconstructs(config) and config.perceptual != "auto":
+    if not config.reconstruction and config.perceptual != "auto":
         perceptual = config.perceptual  # what was asked for stays in the options, as a resume compares them
     elif network is not None:
         perceptual = "vgg16" if isinstance(network, Perceptual) else "efficientnet"
@@ -92,23 +94,13 @@ def describe_machine(config: TrainConfig, processes: Processes) -> None:
         note("the first step compiles the networks, which takes a minute or two")
 
 
-def looks_through_backbone(config: TrainConfig) -> bool:
-    """Return whether the discriminator judges what a frozen network sees."""
-    return config.discriminator == "projected" or config.projected_weight > 0
-
-
-def reconstructs(config: TrainConfig) -> bool:
-    """Return whether the discriminator reconstructs real images."""
-    return config.reconstruction and config.discriminator != "projected"
-
-
 def load_perceptual(config: TrainConfig, device: torch.device) -> Perceptual | FeatureDistance | None:
     """Load the network of the perceptual loss; None if the run has none.
 
     Raises:
         WeightsError: A network was asked for by name, and its weights cannot be had.
     """
-    if config.perceptual == "none" or not reconstructs(config):
+    if config.perceptual == "none" or not config.reconstruction:
         return None
     if config.perceptual != "efficientnet":
         try:
@@ -142,31 +134,11 @@ def choose_features(
         return "vgg16", vgg16(network, device)
     if named != "auto":
         return named, load_extractor(named, device, config.weights)
-    if config.discriminator != "projected":  # a discriminator that has seen ImageNet would flatter such scores
-        try:
-            return "efficientnet", load_extractor("efficientnet", device, config.weights)
-        except MissingWeightsError as error:
-            note(f"--score-features auto: using random, an untrained network, because {error.on_command_line}")
-    return "random", load_extractor("random", device)
-
-
-def options_without_effect(config: TrainConfig) -> list[str]:
-    """Return messages about options that have no effect, or not the expected one, beside the others."""
-    lines = []
-    if config.discriminator == "projected":
-        idle = ["--reconstruction"] * config.reconstruction
-        idle += ["--sharpen"] * (config.sharpen not in (0, TrainConfig.sharpen))
-        idle += [f"--perceptual {config.perceptual}"] * (config.perceptual in NETWORKS)
-        if idle:
-            lines.append(f"no effect with --discriminator projected: {', '.join(idle)}")
-        if config.score_features in ("efficientnet", "squeezenet", "inception", "vgg16"):
-            lines.append(
-                f"--score-features {config.score_features} and --discriminator projected were both trained on "
-                "ImageNet, so scores flatter the run; use random or dino to compare it with others"
-            )
-    elif config.perceptual in NETWORKS and not config.reconstruction:
-        lines.append(f"--perceptual {config.perceptual} has no effect with --no-reconstruction")
-    return lines
+    try:
+        return "efficientnet", load_extractor("efficientnet", device, config.weights)
+    except MissingWeightsError as error:
+        note(f"--score-features auto: using random, an untrained network, because {error.on_command_line}")
+        return "random", load_extractor("random", device)
 
 
 def choose_precision(config: TrainConfig, device: torch.device) -> Precision:

@@ -20,8 +20,8 @@ from handful.metrics.features import Extractor
 from handful.metrics.gather import batches, in_batches
 from handful.metrics.measure import SECOND, compare
 from handful.metrics.reference import Reference
-from handful.networks.build import AnyDiscriminator
 from handful.networks.conv import shrink
+from handful.networks.discriminator import Discriminator
 from handful.networks.generator import small_shape
 from handful.objective.augment import augment
 from handful.progress import advance, note
@@ -62,7 +62,7 @@ class RunScorer:
     def score(
         self,
         model: Model,
-        discriminator: AnyDiscriminator,
+        discriminator: Discriminator,
         step: int,
         since: float,
         probability: Float[Tensor, ""] | None = None,
@@ -118,7 +118,7 @@ class RunScorer:
 
     @torch.no_grad()
     def accuracies(
-        self, discriminator: AnyDiscriminator, step: int, probability: Float[Tensor, ""] | None = None
+        self, discriminator: Discriminator, step: int, probability: Float[Tensor, ""] | None = None
     ) -> tuple[float | None, float | None]:
         """Return the shares of patches of training images and of held-out images that the discriminator calls real.
 
@@ -147,7 +147,7 @@ class RunScorer:
 
     def call_real(
         self,
-        discriminator: AnyDiscriminator,
+        discriminator: Discriminator,
         images: UInt8[Tensor, "n c h w"],
         labels: Int64[Tensor, " n"],
         random: torch.Generator,
@@ -159,9 +159,8 @@ class RunScorer:
         for batch, numbers in zip(batches(images, size), torch.split(labels, size), strict=True):
             shown = augment(from_bytes(batch.to(random.device)), self.config.augment, random, probability)
             small = shrink(shown, small_shape(self.config.generator))
-            window = discriminator.draw_window(random)
             # ``forward``, as calling the module would compile it again for each size of batch, a minute each.
             own = numbers.to(random.device) if self.training_set.classes else None
-            logits = discriminator.forward(shown, small, own, window).logits
+            logits = discriminator.forward(shown, small, own).logits
             called_real.append((logits > 0).double().flatten().cpu())
         return called_real

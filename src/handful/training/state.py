@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from handful.compute.precision import PRECISIONS
 from handful.compute.processes import Processes
 from handful.config.train import TrainConfig
-from handful.networks.build import AnyDiscriminator, build_discriminator
-from handful.networks.discriminator import ResidualDownBlock
+from handful.networks.build import build_discriminator
+from handful.networks.discriminator import Discriminator, ResidualDownBlock
 from handful.networks.generator import Generator, initialise
 from handful.networks.layers import NoisyUpBlock, UpBlock
 from handful.networks.pretrained.efficientnet import EfficientNet
@@ -30,7 +30,7 @@ class State:
     generator: Generator
     average: Generator
     """The averaged generator, which draws the pictures that a user sees."""
-    discriminator: AnyDiscriminator
+    discriminator: Discriminator
     generator_optimizer: SpectralAdam
     discriminator_optimizer: SpectralAdam
     controls: Controls
@@ -53,7 +53,7 @@ class State:
         Args:
             config: The run's options.
             device: Where the networks compute.
-            backbone: The network that a projected discriminator looks through; it is copied.
+            backbone: The network that projected heads look through; it is copied.
             classes: Names of the classes; empty without classes.
         """
         random = torch.Generator().manual_seed(fold(Purpose.WEIGHTS, config.seed))

@@ -190,7 +190,7 @@ class Step:
         """Return the generator's loss."""
         whole = self.accumulate.count == 1
         fake = self.fake if whole and self.fake is not None else self.generate(inputs)
-        loss = self.objective.generator(self.state.discriminator, fake, self.random)
+        loss = self.objective.generator(self.state.discriminator, fake)
         return loss, {"generator": loss}
 
 

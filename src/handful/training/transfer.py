@@ -34,7 +34,7 @@ from handful.training.state import State
 MIN_SHARE = 0.5
 """Minimum share of the generator's parameters to take over."""
 
-BLOCK = re.compile(r"((?:decoders\.\w+\.)?(?:(?:blocks|classes|gates|small|heads)\.)?\w+)\.(.+)")
+BLOCK = re.compile(r"((?:decoders\.\w+\.)?(?:(?:blocks|classes|gates|small)\.)?\w+)\.(.+)")
 """A block's name, and the name of a tensor within it."""
 
 Tensors = Mapping[str, Tensor]

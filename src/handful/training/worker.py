@@ -22,7 +22,6 @@ from handful.networks.pretrained.likeness import FeatureDistance
 from handful.networks.pretrained.lpips import Perceptual
 from handful.objective.losses import Distance, Losses, absolute_difference
 from handful.sampling.model import Model
-from handful.training.resolve import looks_through_backbone, reconstructs
 from handful.training.run import Run, open_run
 from handful.training.setup import Setup
 from handful.training.state import State
@@ -86,11 +85,11 @@ def receive(processes: Processes) -> Setup:
     device = processes.local_device(config.device)
     prepare_device(device)
     distance: Distance = absolute_difference
-    if config.perceptual != "none" and reconstructs(config):
+    if config.perceptual != "none" and config.reconstruction:
         network = Perceptual() if config.perceptual == "vgg16" else FeatureDistance(EfficientNet())
         distance = network.to(device).for_training(PRECISIONS[config.precision], config.recompute)
     images = map_images(file, shape) if file else torch.empty(shape, dtype=torch.uint8)
-    backbone = EfficientNet() if looks_through_backbone(config) else None
+    backbone = EfficientNet() if config.projected_weight else None
     processes.broadcast([*([] if file else [images]), *weights_of(distance), *weights_of(backbone)])
     training_set = TrainingSet(images, labels, images[:0], (), classes)
     return Setup(config, device, training_set, place_images(images, device), distance, backbone)

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from handful.compute import shared_batch
 from handful.compute.precision import memory_format
 from handful.images.channels import rgb_views
 from handful.networks.conv import upsample_bilinear
@@ -17,9 +16,6 @@ from handful.networks.pretrained.efficientnet import EfficientNet
 
 SMALLEST_SIDE = 64
 """Images with a shorter side are enlarged; the deepest map of one of this side has 4 x 4 places."""
-
-SHARE = 3
-"""One image of this many is looked at in each step: the three reconstructions of an image take turns."""
 
 EPSILON = 1e-10
 
@@ -44,32 +40,24 @@ class FeatureDistance(nn.Module):
         backbone.recompute = recompute
         return FeatureDistance(backbone)
 
-    def forward(
-        self, images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"], random: torch.Generator
-    ) -> Float[Tensor, " m"]:
+    def forward(self, images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, " m"]:
         """Return the distance of each image in [-1, 1] from its target, image i from target i modulo n.
 
-        Features are compared of one image in ``SHARE``, drawn at random, and count as often. So the mean over draws is
-        that of all images, in a third of the time. Gradients reach ``images`` only.
+        Images that are not RGB are compared in each of their views. Gradients reach ``images`` only.
         """
+        targets = targets.detach()
         parts = torch.split(images, len(targets))
-        plain = torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
-        count = len(images) // SHARE
-        turn = (SHARE * shared_batch.uniform((count,), random)).long().clamp(max=SHARE - 1)
-        rows = turn * count + torch.arange(count, device=images.device)
-        return plain.index_add(0, rows, SHARE * self.compare(images[rows], targets[rows % len(targets)]))
+        pixels = torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
+        views = [self.compare(*view) for view in zip(rgb_views(images), rgb_views(targets), strict=True)]
+        return pixels + torch.stack(views).mean(dim=0)
 
-    def compare(self, images: Float[Tensor, "b c h w"], targets: Float[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
-        """Return the part of the features. Images that are not RGB are compared in each of their views."""
-        views = list(zip(rgb_views(images), rgb_views(targets), strict=True))
-        return torch.stack([self.compare_rgb(*view) for view in views]).mean(dim=0)
-
-    def compare_rgb(self, images: Float[Tensor, "b 3 h w"], targets: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
-        """Return the part of the features of RGB images."""
-        with torch.no_grad():
-            aims = self.features(targets)
-        taps = zip(self.features(images), aims, strict=True)
-        return torch.stack([(tap - aim).square().sum(1).mean(dim=(1, 2)) for tap, aim in taps]).mean(dim=0)
+    def compare(self, images: Float[Tensor, "m 3 h w"], targets: Float[Tensor, "n 3 h w"]) -> Float[Tensor, " m"]:
+        """Return the part of the features."""
+        terms = []
+        for tap, aim in zip(self.features(images), self.features(targets), strict=True):
+            parts = [(part - aim[: len(part)]).square().sum(1).mean(dim=(1, 2)) for part in torch.split(tap, len(aim))]
+            terms.append(torch.cat(parts))
+        return torch.stack(terms).mean(dim=0)
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         """Return four maps in float32, with each feature vector scaled to length 1 (0 stays 0)."""

