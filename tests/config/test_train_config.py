@@ -71,7 +71,7 @@ def test_a_whole_number_is_a_number(options):
 
 
 def test_the_paper_preset_is_the_published_recipe():
-    config = paper("photos")
+    config = paper("photos", channels=3)
     recipe = (config.learning_rate, config.betas, config.batch, config.steps, config.average_decay, config.width)
     assert recipe == (2e-4, (0.5, 0.999), 8, 50_000, 0.999, 64)
     assert config.augment == ("color", "translation")
@@ -79,6 +79,7 @@ def test_the_paper_preset_is_the_published_recipe():
     assert config.perceptual == "auto"
     assert dataclasses.replace(config, perceptual="vgg16").weight_of_reconstruction == config.batch
     assert config.projected_weight == 0
+    assert (config.geometry.filter, tiny("photos", channels=3).geometry.filter) == ("bilinear", "lanczos")
     assert not config.smooth_discriminator
     assert config.sle
     assert config.reconstruction

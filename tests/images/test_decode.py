@@ -204,6 +204,16 @@ def test_a_fine_checkerboard_becomes_flat_grey(folder, fit):
     assert (grey - 127.5).abs().max() <= 2
 
 
+@pytest.mark.parametrize("filter", ["lanczos", "bilinear"])
+def test_pictures_are_resized_by_the_filter_that_was_asked_for(folder, filter):
+    image = noise(64, 64)
+    image.save(folder / "m.png")
+    dataset = load_folder(folder, Geometry((16, 16), filter=filter))
+    expected = image.resize((16, 16), Image.Resampling[filter.upper()])
+    made = dataset.images[dataset.names.index("m.png")].permute(1, 2, 0)
+    assert np.array_equal(made, np.asarray(expected))
+
+
 @pytest.mark.parametrize("fit", ["crop", "squash"])
 def test_a_strip_is_usable_and_reported_as_small(folder, fit):
     paint(folder / "strip.png", GREEN, (3, 5000))

@@ -8,6 +8,8 @@ Augmentation = Literal["color", "translation"]
 
 Fit = Literal["crop", "squash"]
 
+Filter = Literal["lanczos", "bilinear"]
+
 Channels = Literal[1, 3, 4]
 
 Preset = Literal["default", "paper", "tiny"]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from handful.config.choices import Channels, Fit
+from handful.config.choices import Channels, Filter, Fit
 from handful.config.sizes import Shape
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Height and width in pixels, channels, and what happens to images of other proportions."""
+    """Height and width in pixels, channels, what happens to images of other proportions, and how pixels are resized."""
 
     shape: Shape
     channels: Channels = 3
     """1: grey. 3: RGB, over white where an image is transparent. 4: premultiplied RGBA."""
     fit: Fit = "crop"
     """crop keeps the middle of an image; squash keeps all of it and changes its proportions."""
+    filter: Filter = "lanczos"
+    """What they are resized with, antialiased; bilinear is softer."""
 
     @property
     def bytes_per_image(self) -> int:

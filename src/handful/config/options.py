@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from handful.config.checks import Range
-from handful.config.choices import Augmentation, Channels, FeatureName, Fit, Precision, Preset, TrackerName
+from handful.config.choices import Augmentation, Channels, FeatureName, Filter, Fit, Precision, Preset, TrackerName
 from handful.config.generator import Width
 
 RECIPE_BATCH = 8
@@ -50,6 +50,8 @@ class DataOptions:
     RGB."""
     fit: Fit = "crop"
     """How images get the proportions of ``size``. crop: keep the centre. squash: scale the sides separately."""
+    resize_filter: Advanced[Filter] = "lanczos"
+    """How images are resized for training, antialiased. bilinear: as in the published code, softer."""
     labels: Literal["none", "folders"] = "none"
     """folders: sub-folders are classes, and pictures of one class can be drawn by its name."""
     mirror: bool = True

@@ -21,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 PUBLISHED: dict[str, Any] = {
+    "resize_filter": "bilinear",
     "perceptual": "auto",
     "augment_schedule": "constant",
     "augment_probability": 1.0,

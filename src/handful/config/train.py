@@ -98,7 +98,7 @@ class TrainConfig(RecordOptions, MachineOptions, RecipeOptions, DataOptions):
     @property
     def geometry(self) -> Geometry:
         """What images are brought to; automatic size and channels must be settled."""
-        return Geometry(self.shape, cast(Channels, self.channels), self.fit)
+        return Geometry(self.shape, cast(Channels, self.channels), self.fit, self.resize_filter)
 
     @property
     def generator(self) -> GeneratorConfig:

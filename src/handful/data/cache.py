@@ -65,7 +65,7 @@ def load(config: TrainConfig) -> Dataset:
     photos = open_photos(config.images)
     # All that the pixels and their order depend on.
     origin = {"images": photos.stamp(), "shape": list(config.shape), "channels": config.geometry.channels}
-    origin |= {name: getattr(config, name) for name in ("fit", "seed", "hold_back", "labels")}
+    origin |= {name: getattr(config, name) for name in ("fit", "resize_filter", "seed", "hold_back", "labels")}
     dataset = reopen(folder, origin, config)
     if dataset is None:
         remove(folder)

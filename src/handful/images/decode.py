@@ -22,6 +22,8 @@ from handful.images.tiff import DECLARED_BITS, open_tiff
 
 # The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
 # an unrelated tag is corrupt.
+FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -120,11 +122,11 @@ def header(data: bytes) -> Header:
 
 
 def resize(image: Image.Image, geometry: Geometry) -> UInt8[np.ndarray, "c h w"]:
-    """Fit an L, RGB or RGBA image into a geometry, antialiased (Lanczos). RGBA comes out premultiplied."""
+    """Fit an L, RGB or RGBA image into a geometry, antialiased. RGBA comes out premultiplied."""
     if image.mode == "RGBA":
         image = image.convert("RGBa")
     height, width = geometry.shape
-    resized = image.resize((width, height), Image.Resampling.LANCZOS, box=geometry.crop_box(image.size))
+    resized = image.resize((width, height), FILTERS[geometry.filter], box=geometry.crop_box(image.size))
     pixels = np.asarray(resized)
     if image.mode == "RGBa":
         pixels = np.minimum(pixels, pixels[..., 3:])  # Lanczos overshoots, also beyond alpha
