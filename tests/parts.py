@@ -5,7 +5,6 @@ EVERY_PART = {
     "augment_probability": 0.8,
     "augment_ramp": 10,
     "smooth_discriminator": True,
-    "sharpen": 2.0,
     "spectrum_penalty": 1.0,
     "lattice_penalty": 1.0,
 }

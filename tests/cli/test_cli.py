@@ -59,7 +59,7 @@ WRONG = [
     ("train . --learning-rate 0", "--learning-rate 0.0: must be above 0"),
     ("train . --learning-rate nan", "--learning-rate nan: must be a number or auto"),
     ("train . --betas 0.5 1", "--betas 0.5 1.0: must be at least 0 and below 1"),
-    ("train . --sharpen -1", "--sharpen -1.0: must be at least 0"),
+    ("train . --projected-weight -1", "--projected-weight -1.0: must be at least 0"),
     ("train . --augment-probability 0", "--augment-probability 0.0: must be above 0 and at most 1"),
     ("train . --width 12", "--width 12: must be at least 8, at most 4096 and a multiple of 8"),
     ("train . --seed -1", "--seed -1: must be at least 0"),

@@ -81,7 +81,7 @@ def test_a_recipe_goes_with_any_preset_and_the_paper_has_the_published_one():
         assert {name: getattr(config, name) for name in published} == published
     assert asked("--preset", "paper") == paper("photos")
     assert asked("--preset", "paper", "--recipe", "default") == paper("photos", recipe="default")
-    assert paper("photos", recipe="default").sharpen == default("photos").sharpen > 0
+    assert paper("photos", recipe="default").projected_weight == default("photos").projected_weight > 0
 
 
 def test_a_run_that_exists_keeps_its_recipe(tmp_path):
@@ -92,5 +92,5 @@ def test_a_run_that_exists_keeps_its_recipe(tmp_path):
     (run / "config.json").write_text(json.dumps(saved))
     assert asked("--run", run) == config
     assert asked("--run", run, "--recipe", "published") == config
-    with pytest.raises(UsageError, match=r"sharpen was 0\.0 and is now 2\.0"):
+    with pytest.raises(UsageError, match=r"lattice_penalty was 0\.0 and is now 1\.0"):
         reconcile(asked("--run", run, "--recipe", "default"), config)

@@ -65,7 +65,7 @@ def test_a_value_of_the_wrong_type_or_out_of_range_is_refused_by_its_argument(op
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("options", [{"minutes": 1}, {"sharpen": 0}, {"score_every": 0}])
+@pytest.mark.parametrize("options", [{"minutes": 1}, {"spectrum_penalty": 0}, {"score_every": 0}])
 def test_a_whole_number_is_a_number(options):
     assert TrainConfig("photos", **options)
 

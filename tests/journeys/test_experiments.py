@@ -32,7 +32,7 @@ augment = ["color"]
 [variants.plain]
 
 [variants.held]
-sharpen = 0.3
+lattice_penalty = 0.3
 """
 
 
@@ -59,7 +59,7 @@ def test_all_of_one_seed_comes_before_the_next(table, tmp_path):
         (1, "a", "plain"),
     ]
     config = cells[1].config()
-    assert (config.sharpen, config.augment, config.width, config.seed) == (0.3, ("color",), 8, 0)
+    assert (config.lattice_penalty, config.augment, config.width, config.seed) == (0.3, ("color",), 8, 0)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(table, tmp_path,
 
 
 def test_common_options_can_be_changed_and_those_of_a_variant_stay(table, tmp_path):
-    changes = ["steps=3", "precision=bf16", 'augment=["translation"]', "sharpen=0.1"]
+    changes = ["steps=3", "precision=bf16", 'augment=["translation"]', "lattice_penalty=0.1"]
     plain, held = (cell.config() for cell in planned(table, tmp_path, changes=changes)[:2])
     assert (plain.steps, plain.precision, plain.augment, plain.width) == (3, "bf16", ("translation",), 8)
-    assert (plain.sharpen, held.sharpen) == (0.1, 0.3)
+    assert (plain.lattice_penalty, held.lattice_penalty) == (0.1, 0.3)
 
 
 def test_every_table_in_the_repository_can_be_planned(tmp_path):
@@ -101,7 +101,7 @@ def test_a_run_is_done_once_and_only_for_its_own_options(table, tmp_path, monkey
     assert set(experiments.SCORES) <= first.keys()
     monkeypatch.setattr("handful.train", lambda *_: pytest.fail("trained again"), raising=False)
     assert experiments.run(cell) == first
-    cell.options["sharpen"] = 0.1
+    cell.options["lattice_penalty"] = 0.1
     with pytest.raises(ValueError, match=r"result\.json is of other options"):
         experiments.run(cell)
 

@@ -9,9 +9,8 @@ from torch import nn
 from handful.cli import main as cli
 from handful.config.generator import GeneratorConfig
 from handful.config.presets import default, paper
-from handful.networks.conv import shrink
 from handful.networks.describe import describe
-from handful.networks.discriminator import Discriminator, quadrant, sharpened
+from handful.networks.discriminator import Discriminator, quadrant
 from handful.networks.generator import Generator, initialise, small_size
 from handful.networks.latent import draw
 
@@ -178,32 +177,3 @@ def test_a_quadrant_is_cut_where_its_number_says(corner):
     x = torch.arange(2 * 3 * 4 * 6.0).view(2, 3, 4, 6)
     top, left = 2 * (corner // 2), 3 * (corner % 2)
     assert torch.equal(quadrant(x, torch.tensor(corner)), x[:, :, top : top + 2, left : left + 3])
-
-
-def test_sharpen_makes_more_of_what_is_fine_and_nothing_else():
-    flat = torch.full((1, 3, 8, 8), 0.3)
-    assert torch.allclose(sharpened(flat, 4.0), flat)
-    columns = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 3, 8, 8)
-    # The mean of three columns that alternate is a third of the other sign; at a border it is of two, and 0.
-    factors = sharpened(columns, 4.0) / columns
-    assert torch.allclose(factors[..., 1:-1], torch.full((1, 3, 8, 6), 1 + 4 * 4 / 3))
-    assert torch.allclose(factors[..., [0, -1]], torch.full((1, 3, 8, 2), 5.0))
-    assert sharpened(columns, 0.0) is columns
-
-
-@torch.no_grad()
-def test_a_discriminator_with_sharpen_heeds_a_faint_grid_more():
-    config = GeneratorConfig(size=64, width=8)
-    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).mul(2).sub(1)
-    images = torch.nn.functional.interpolate(images, size=64, mode="bicubic").clamp(-1, 1)
-    grid = 0.02 * torch.tensor([1.0, -1.0]).repeat(32)
-    heeded = []
-    for strength in (0.0, 4.0):
-        discriminator = Discriminator(config, sharpen=strength)
-        initialise(discriminator, torch.Generator().manual_seed(1))
-        maps: list[torch.Tensor] = []
-        discriminator.blocks["32"].register_forward_hook(lambda *call, maps=maps: maps.append(call[2]))
-        for shown in (images, images + grid):
-            discriminator(shown, shrink(shown, (32, 32)))
-        heeded.append(float((maps[1] - maps[0]).norm() / maps[0].norm()))
-    assert heeded[1] > 2 * heeded[0]

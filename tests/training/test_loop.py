@@ -92,7 +92,7 @@ def test_weights_that_are_not_finite_never_reach_a_checkpoint(photos, tmp_path, 
         {"mirror": False},
         {"augment_schedule": "constant", "augment_probability": 1.0},
         {"augment": ("translation",), "augment_probability": 0.5},
-        {"smooth_discriminator": False, "sharpen": 0.0},
+        {"smooth_discriminator": False},
         {"spectrum_penalty": 0.0, "lattice_penalty": 0.0},
     ],
 )

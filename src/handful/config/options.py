@@ -117,9 +117,6 @@ class RecipeOptions:
     upsampling). 0 disables it, as in the paper."""
     smooth_discriminator: Advanced[bool] = True
     """Halve the discriminator's maps by averaging. The paper uses strided convolutions, which cost the same."""
-    sharpen: Advanced[Weight] = 2.0
-    """Sharpens the discriminator's input: x + strength * (x - blur(x)). Spectral norm makes it insensitive to fine
-    detail otherwise. 0 disables it, as in the paper."""
     learning_rate: Advanced[Annotated[float, Range(above=0)] | Literal["auto"]] = "auto"
     """Learning rate of Adam, for both networks. auto: the paper's 2e-4 at its width of 64, higher in narrower networks
     (8e-4 at width 8)."""

@@ -26,7 +26,6 @@ PUBLISHED: dict[str, Any] = {
     "augment_schedule": "constant",
     "augment_probability": 1.0,
     "smooth_discriminator": False,
-    "sharpen": 0.0,
     "projected_weight": 0.0,
     "spectrum_penalty": 0.0,
     "lattice_penalty": 0.0,

@@ -47,15 +47,12 @@ class Discriminator(nn.Module):
 
     Source: FastGAN (Liu et al. 2021), section 3.2 and figure 4; layer for layer the released network at 256, 512 and
     1024 px, with its excitations, which the paper does not mention. Departures: ``smooth`` averages where the released
-    network strides; ``sharpen`` sharpens the input. With classes, each patch's logit also says how well it fits the
-    image's class, by projection (Miyato and Koyama 2018, equation 3).
+    network strides; projected heads may judge beside it. With classes, each patch's logit also says how well it fits
+    the image's class, by projection (Miyato and Koyama 2018, equation 3).
     """
 
-    def __init__(
-        self, config: GeneratorConfig, *, reconstruction: bool = True, smooth: bool = False, sharpen: float = 0.0
-    ) -> None:
+    def __init__(self, config: GeneratorConfig, *, reconstruction: bool = True, smooth: bool = False) -> None:
         super().__init__()
-        self.sharpen = sharpen
         self.projected: ProjectedHeads | None = None
         """Heads that judge what a frozen network sees."""
         width, nominal = config.width, config.nominal
@@ -92,7 +89,6 @@ class Discriminator(nn.Module):
             dataclasses.replace(config.generator, classes=classes),
             reconstruction=config.reconstruction,
             smooth=config.smooth_discriminator,
-            sharpen=config.sharpen,
         )
 
     def forward(
@@ -109,13 +105,13 @@ class Discriminator(nn.Module):
             labels: Class numbers, if there are classes.
         """
         precision = self.small_head.weight.dtype
-        x = self.stem(sharpened(images, self.sharpen).to(precision))
+        x = self.stem(images.to(precision))
         maps = {2 * int(next(iter(self.blocks))): x}
         for name, block in self.blocks.items():
             size = int(name)
             x = block(maps[2 * size])
             maps[size] = self.gates[name](maps[8 * size], x) if name in self.gates else x
-        small_map = self.small(sharpened(small, self.sharpen).to(precision))
+        small_map = self.small(small.to(precision))
         logits = torch.cat([self.head(maps[8]).flatten(1), self.small_head(small_map).flatten(1)], dim=1)  # [b l]
         if self.classes is not None and self.small_classes is not None:
             assert labels is not None
@@ -178,13 +174,6 @@ def stem(size: int, inputs: int, channels: dict[int, int], down: Callable[[int, 
     for before, after in pairwise(widths):
         layers += [down(before, after), batch_norm(after), leaky_relu()]
     return nn.Sequential(*layers)
-
-
-def sharpened(images: Float[Tensor, "b c h w"], strength: float) -> Float[Tensor, "b c h w"]:
-    """Return ``x + strength * (x - blur(x))`` with a blur over 3x3 pixels."""
-    if not strength:
-        return images
-    return images + strength * (images - F.avg_pool2d(images, 3, 1, 1, count_include_pad=False))
 
 
 def activated(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
