@@ -17,13 +17,13 @@ from handful.networks.conv import conv, down_conv, resize
 from handful.networks.layers import batch_norm, leaky_relu
 from handful.networks.pretrained.efficientnet import TAP_CHANNELS, EfficientNet
 
-MIN_SIZE, MAX_SIZE = 64, 128
-"""Nominal sizes that images are brought to: smaller ones are enlarged, larger ones averaged down."""
+SIZE = 128
+"""Nominal size that images are brought to: smaller ones are enlarged, larger ones averaged down."""
 
 HIDDEN = 64
 
-Maps = tuple[Float[Tensor, "b _ _ _"], Float[Tensor, "b _ _ _"]]
-"""Two maps of an image, of 1/8 and 1/16 of its side."""
+Maps = tuple[Float[Tensor, "n _ _ _"], Float[Tensor, "n _ _ _"]]
+"""Two maps of each image that is looked at, of 1/8 and 1/16 of its side."""
 
 
 @final
@@ -41,14 +41,18 @@ class Look:
         precision: torch.dtype,
         recompute: bool,
     ) -> None:
-        self.shape = map_shape(config.base, min(max(config.nominal, MIN_SIZE), MAX_SIZE))
+        self.shape = map_shape(config.base, SIZE)
         self.backbone = copy.deepcopy(backbone).to(device, precision, memory_format=memory_format(precision))  # type: ignore[call-overload]
         self.backbone.recompute = recompute
         self.backbone.requires_grad_(False)
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Maps:
-        """Return the maps of images in [-1, 1], transparent ones over black; gradients reach the images."""
-        wide, deep = self.backbone.taps(resize(rgb_views(images)[0], self.shape))[2:]
+        """Return the maps of the first half of some images in [-1, 1]; gradients reach these images.
+
+        Half of a batch costs half, and is as good (docs/recipe.md). Transparent images are looked at over black.
+        """
+        half = images[: (len(images) + 1) // 2]
+        wide, deep = self.backbone.taps(resize(rgb_views(half)[0], self.shape))[2:]
         return wide, deep
 
 
@@ -67,7 +71,7 @@ class ProjectedHeads(nn.Module):
         self.wide = nn.Sequential(batch_norm(wide), down_conv(wide, HIDDEN), leaky_relu(), conv(HIDDEN, 1, 4))
         self.deep = nn.Sequential(batch_norm(deep), conv(deep, HIDDEN, 1), leaky_relu(), conv(HIDDEN, 1, 4))
 
-    def forward(self, maps: Maps) -> Float[Tensor, "b l"]:
+    def forward(self, maps: Maps) -> Float[Tensor, "n l"]:
         """Return the logits of images, from their maps."""
         wide, deep = maps
         return torch.cat([self.wide(wide).flatten(1), self.deep(deep).flatten(1)], dim=1).float()
