@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 
-TINY = {"STEPS = 1800": "STEPS = 2", "draw(IMAGES, 100)": "draw(IMAGES, 12, 32)", "size=64": "size=32"}
+TINY = {"STEPS = 1200": "STEPS = 2", "draw(IMAGES, 100)": "draw(IMAGES, 12, 32)", "size=64": "size=32"}
 TINY |= {"channels=3)": "channels=3, size=32, batch=4, compile='off')", "FRAMES = 48": "FRAMES = 6"}
 """What is changed in its code, so that it takes seconds."""
 

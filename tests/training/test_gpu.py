@@ -14,6 +14,7 @@ from handful.compute.compiling import can_compile
 from handful.compute.precision import arithmetic
 from handful.config.presets import tiny
 from handful.config.train import TrainConfig
+from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.objective.losses import absolute_difference
 from handful.sampling.generate import generate
 from handful.sampling.load import load
@@ -49,7 +50,8 @@ def images(count: int = 16, size: int = 64) -> torch.Tensor:
 def step_of(options: TrainConfig, where: torch.device = GPU) -> Step:
     device = torch.device(options.device)
     made = images(size=options.shape[0]).to(where)
-    return Step(options, State.fresh(options, device), made, absolute_difference)
+    backbone = EfficientNet() if options.projected_weight else None
+    return Step(options, State.fresh(options, device, backbone), made, absolute_difference)
 
 
 def steps(step: Step, count: int) -> list[dict[str, float]]:
@@ -89,7 +91,7 @@ def test_a_recorded_step_is_the_plain_one_bit_for_bit(options):
 
 
 def test_every_part_can_be_recorded():
-    options = EVERY_PART | {"precision": "bf16"}
+    options = EVERY_PART | {"precision": "bf16", "projected_weight": 0.5}
     one, other = step_of(config(**options)), plain(step_of(config(**options)))
     count = FIRST + 4
     recorded, taken = steps(one, count), steps(other, count)
@@ -107,7 +109,7 @@ def test_images_in_main_memory_are_fetched_while_a_step_is_recorded():
 
 @pytest.mark.parametrize("recorded", [False, True])
 def test_a_step_never_waits_for_the_device(recorded):
-    step = step_of(config(precision="bf16"))
+    step = step_of(config(precision="bf16", projected_weight=0.5))
     if not recorded:
         plain(step)
     steps(step, FIRST + 1)

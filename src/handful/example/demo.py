@@ -17,7 +17,7 @@ IMAGES = 100
 
 GRID_IMAGES = 49
 
-STEPS = 1_800
+STEPS = 1_200
 """Training steps; five minutes on two CPU cores."""
 
 
