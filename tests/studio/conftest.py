@@ -28,7 +28,7 @@ HOST = "127.0.0.1:8765"
 OURS = {"origin": f"http://{HOST}"}
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def quick_directions() -> Iterator[None]:
     """Find directions by few pictures."""
     with pytest.MonkeyPatch.context() as patch:
