@@ -102,7 +102,7 @@ def scenarios(photos, tmp_path_factory) -> dict[str, TrainConfig]:
     folder = tmp_path_factory.mktemp("two")
     return {
         "adaptive": small(photos, folder / "adaptive", seed=2),
-        "plain": small(photos, folder / "plain", **PUBLISHED),
+        "plain": small(photos, folder / "plain", **PUBLISHED | {"perceptual": "none"}),
         "recipe": small(photos, folder / "recipe", **RECIPE),
         "projected": small(photos, folder / "projected", projected_weight=0.5, steps=2, score_every=0),
         "perceptual": small(photos, folder / "perceptual", steps=1, perceptual="vgg16", score_every=0),

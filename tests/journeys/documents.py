@@ -7,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 TINY = {
-    "train": "--preset tiny --size 32 --steps 2 --batch 4 --device cpu --compile off --no-report --score-every 0",
+    "train": "--preset tiny --size 32 --steps 2 --batch 4 --device cpu --compile off --no-report --score-every 0"
+    " --projected-weight 0",
     "check": "--size 32",
     "generate": "--seeds 0-3 --device cpu",
     "evaluate": "--features random --device cpu",

@@ -179,6 +179,7 @@ def test_the_python_of_the_other_documents_runs(workplace):
 
 
 SMALL = {"size": 32, "steps": 2, "batch": 4, "device": "cpu", "report": False, "score_every": 0}
+SMALL |= {"projected_weight": 0.0}
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_the_frozen_network_sees_half_of_the_images_at_128_pixels_whatever_the_s
     images = pictures(size, count=3)
     wide, deep = heads.look(images)
     assert (wide.shape[-1], deep.shape[-1]) == (16, 8)
-    for mine, theirs in zip((wide, deep), backbone.taps(resize(images[:2], (128, 128)))[2:], strict=True):
+    for mine, theirs in zip((wide, deep), backbone.taps(resize(images[::2], (128, 128)))[2:], strict=True):
         assert torch.equal(mine, theirs)
     logits = heads((wide, deep))
     assert logits.shape == (2, 50)
@@ -109,7 +109,7 @@ def test_gradients_reach_every_image_through_what_is_frozen(backbone):
     images = pictures(32, count=4).requires_grad_()
     (gradient,) = torch.autograd.grad(heads(heads.look(images)).square().sum(), images)
     assert gradient.isfinite().all()
-    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).tolist() == [True, True, False, False]
+    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).tolist() == [True, False, True, False]
 
 
 def test_the_losses_are_the_discriminators_own_and_the_heads_weighted_for_the_generator(backbone):

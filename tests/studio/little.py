@@ -18,6 +18,6 @@ processes.COMMAND = (sys.executable, __file__)
 processes.NICENESS = 0  # or training would wait for other tests
 arguments = sys.argv[1:]
 if arguments[0] == "train":
-    arguments += ["--score-features", "random", "--compile", "off", "--device", "cpu"]
+    arguments += ["--score-features", "random", "--compile", "off", "--device", "cpu", "--projected-weight", "0"]
     arguments += ["--log-every", "1", "--checkpoint-every", "5"]
 sys.exit(main(arguments))

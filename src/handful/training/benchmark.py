@@ -236,17 +236,18 @@ def measure(config: TrainConfig, device: torch.device, perceptual: bool, rounds:
 def count_flop(config: TrainConfig, device: torch.device, images: UInt8[Tensor, "n c h w"], distance: Distance) -> int:
     """Count the floating-point operations of a plain step.
 
-    Counts at the two smallest batches and extrapolates, since a plain step at the run's batch may not fit into memory.
+    Counts at two small batches and extrapolates, since a plain step at the run's batch may not fit into memory. Both
+    are even, as projected heads look at half of a batch.
     """
     counts: list[int] = []
-    for batch in (2, 3):
+    for batch in (2, 4):
         # In float32 no layer uses pixel blocks, whose zeros would count.
         plain = dataclasses.replace(config, batch=batch, precision="fp32", compile="off", recompute=False)
         step = Step(plain, fresh_state(plain, device), images, distance)
         with FlopCounterMode(display=False) as counter:
             step.take()
         counts.append(int(counter.get_total_flops()))
-    return counts[0] + (config.whole_batch - 2) * (counts[1] - counts[0])
+    return counts[0] + (config.whole_batch - 2) * (counts[1] - counts[0]) // 2
 
 
 def fresh_state(config: TrainConfig, device: torch.device) -> State:
