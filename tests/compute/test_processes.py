@@ -28,7 +28,7 @@ from handful.data.dataset import load_folder
 from handful.errors import UsageError
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained import lpips
-from handful.networks.pretrained.likeness import FeatureDistance
+from handful.objective.feature_distance import FeatureDistance
 from handful.objective.losses import absolute_difference
 from handful.progress import Quiet
 from handful.training.checkpoint import every, restore

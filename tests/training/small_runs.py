@@ -67,31 +67,9 @@ def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], kind: st
 def start(config: TrainConfig) -> subprocess.Popen:
     """Train in a process of its own, as a user does."""
     options = ["--preset", "tiny", "--size", 32, "--width", 8, "--channels", 3, "--batch", 4, "--device", "cpu"]
-    options += [
-        "--projected-weight",
-        0,
-        "--precision",
-        "fp32",
-        "--compile",
-        "off",
-        "--no-report",
-        "--sample-every",
-        100,
-        "--score-every",
-        0,
-    ]
-    options += [
-        "--projected-weight",
-        0,
-        "--score-features",
-        "random",
-        "--steps",
-        ENDLESS,
-        "--checkpoint-every",
-        2,
-        "--log-every",
-        1,
-    ]
+    options += ["--precision", "fp32", "--compile", "off", "--no-report", "--sample-every", 100, "--score-every", 0]
+    options += ["--score-features", "random", "--steps", ENDLESS, "--checkpoint-every", 2, "--log-every", 1]
+    options += ["--projected-weight", 0]
     command = [sys.executable, "-m", "handful", "train", config.images, "--run", config.folder, *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen([str(part) for part in command], env=environment, stderr=subprocess.PIPE, text=True)

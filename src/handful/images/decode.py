@@ -20,10 +20,10 @@ from handful.images.png import open_png
 from handful.images.quiet import silence_decoders
 from handful.images.tiff import DECLARED_BITS, open_tiff
 
-# The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
-# an unrelated tag is corrupt.
 FILTERS = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 
+# The operation that undoes each EXIF orientation. ImageOps.exif_transpose also rewrites the EXIF block, and so fails if
+# an unrelated tag is corrupt.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

@@ -18,8 +18,8 @@ from handful.data.survey import resolve_geometry
 from handful.errors import MissingWeightsError, UsageError, WeightsError
 from handful.metrics.features import Extractor, load_extractor, load_second, vgg16
 from handful.networks.pretrained.efficientnet import EfficientNet
-from handful.networks.pretrained.likeness import FeatureDistance
 from handful.networks.pretrained.lpips import Perceptual
+from handful.objective.feature_distance import FeatureDistance
 from handful.objective.losses import Distance, absolute_difference
 from handful.progress import note
 from handful.tracking.tracker import require_tracker

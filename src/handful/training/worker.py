@@ -18,8 +18,8 @@ from handful.data.cache import map_images, mapped_file
 from handful.data.training_set import TrainingSet
 from handful.networks.calibrate import calibrate
 from handful.networks.pretrained.efficientnet import EfficientNet
-from handful.networks.pretrained.likeness import FeatureDistance
 from handful.networks.pretrained.lpips import Perceptual
+from handful.objective.feature_distance import FeatureDistance
 from handful.objective.losses import Distance, Losses, absolute_difference
 from handful.sampling.model import Model
 from handful.training.run import Run, open_run

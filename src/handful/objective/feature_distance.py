@@ -13,6 +13,7 @@ from handful.compute.precision import memory_format
 from handful.images.channels import rgb_views
 from handful.networks.conv import upsample_bilinear
 from handful.networks.pretrained.efficientnet import EfficientNet
+from handful.objective.losses import absolute_difference
 
 SMALLEST_SIDE = 64
 """Images with a shorter side are enlarged; the deepest map of one of this side has 4 x 4 places."""
@@ -46,10 +47,8 @@ class FeatureDistance(nn.Module):
         Images that are not RGB are compared in each of their views. Gradients reach ``images`` only.
         """
         targets = targets.detach()
-        parts = torch.split(images, len(targets))
-        pixels = torch.cat([(part - targets[: len(part)]).abs().mean(dim=(1, 2, 3)) for part in parts])
         views = [self.compare(*view) for view in zip(rgb_views(images), rgb_views(targets), strict=True)]
-        return pixels + torch.stack(views).mean(dim=0)
+        return absolute_difference(images, targets) + torch.stack(views).mean(dim=0)
 
     def compare(self, images: Float[Tensor, "m 3 h w"], targets: Float[Tensor, "n 3 h w"]) -> Float[Tensor, " m"]:
         """Return the part of the features."""

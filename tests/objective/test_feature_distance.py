@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from handful.networks.pretrained.efficientnet import EfficientNet
-from handful.networks.pretrained.likeness import FeatureDistance
+from handful.objective.feature_distance import FeatureDistance
 from handful.objective.losses import absolute_difference
 
 
