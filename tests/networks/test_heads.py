@@ -118,7 +118,7 @@ def test_the_losses_are_the_discriminators_own_and_the_heads_weighted_for_the_ge
     for weight in (0.25, 1.0):
         state = State.fresh(config(projected_weight=weight, batch=2), CPU, backbone)
         network, heads = state.discriminator, state.discriminator.projected
-        real, fake = (AugmentedBatch(x, F.avg_pool2d(x, 2), x, maps=heads.look(x)) for x in images)
+        real, fake = (AugmentedBatch(x, F.avg_pool2d(x, 2), maps=heads.look(x)) for x in images)
         objective = Objective(state.controls.config, state.controls, absolute_difference)
         loss, parts = objective.discriminator(network, real, lambda fake=fake: fake, seeded())
         whole = parts["discriminator"] + parts["projected"] + 2 * parts["reconstruction"]

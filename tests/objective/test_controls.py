@@ -10,7 +10,6 @@ from handful.objective.spectrum import power
 
 CPU = torch.device("cpu")
 SURE, UNSURE = torch.ones(4, 3), -torch.ones(4, 3)
-IMAGES = torch.zeros(4, 3, 64, 64)
 
 
 def controls(**options) -> Controls:
@@ -27,7 +26,7 @@ def test_augmentation_rises_while_the_discriminator_is_sure_and_falls_when_it_is
     was_sure = []
     for logits in [SURE] * 30 + [UNSURE] * 20:
         before = held.augment.item()
-        held.observe(logits, IMAGES)
+        held.observe(logits, {})
         held.update()
         was_sure.append(held.sign.item() > 0.6)
         expected = max(0.0, before + (0.008 if was_sure[-1] else -0.008))
@@ -35,7 +34,7 @@ def test_augmentation_rises_while_the_discriminator_is_sure_and_falls_when_it_is
     assert was_sure[29]
     assert not was_sure[-1]
     for _ in range(2000):
-        held.observe(SURE, IMAGES)
+        held.observe(SURE, {})
         held.update()
     assert held.augment.item() == pytest.approx(0.8)
 
@@ -43,7 +42,7 @@ def test_augmentation_rises_while_the_discriminator_is_sure_and_falls_when_it_is
 def test_a_constant_schedule_does_not_move_and_logs_nothing():
     held = controls(augment_schedule="constant", augment_probability=1.0)
     assert held.probability is None
-    held.observe(SURE, IMAGES)
+    held.observe(SURE, {})
     held.update()
     assert held.augment == 1
     assert held.log_values() == {}
@@ -58,12 +57,12 @@ def test_means_are_over_all_images_at_first_and_running_ones_later(option, name,
     shown = [torch.randn(2, 3, 32, 32, generator=seeded(seed)) for seed in range(4)]
     for pair in (shown[:2], shown[2:]):
         for micro_batch in pair:
-            held.observe(SURE[:2], micro_batch)
+            held.observe(SURE[:2], held.measure(micro_batch))
         held.update()
     assert torch.allclose(mean, torch.stack([*map(measure, shown)]).mean(dim=0), rtol=1e-4)
     assert held.state()[name] is mean
     held.steps.fill_(1_000)
     before = mean.clone()
-    held.observe(SURE[:2], shown[0])
+    held.observe(SURE[:2], held.measure(shown[0]))
     held.update()
     assert torch.allclose(mean, torch.lerp(before, measure(shown[0]), 0.01), rtol=1e-4)

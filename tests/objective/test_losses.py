@@ -67,7 +67,7 @@ def test_a_reconstruction_is_compared_with_the_whole_the_part_and_the_small_imag
         return absolute_difference(made, target)
 
     corner = torch.tensor(3)
-    loss = reconstruction_loss(discriminator.decoders, view, AugmentedBatch(images, small, images), corner, distance)
+    loss = reconstruction_loss(discriminator.decoders, view, AugmentedBatch(images, small), corner, distance)
     made = discriminator.decoders(view, corner)
     targets = small, images[:, :, 32:, 32:], small
     ((images_seen, targets_seen),) = seen

@@ -22,7 +22,8 @@ def state_of(**options) -> State:
 
 
 def batch(images: torch.Tensor) -> AugmentedBatch:
-    return AugmentedBatch(images, shrink(images, (16, 16)), images)
+    measured = {"power": spectrum.power(images), "detail": lattice.sampled(images)}
+    return AugmentedBatch(images, shrink(images, (16, 16)), measured=measured)
 
 
 def noise(seed: int, count: int = 4) -> torch.Tensor:
@@ -43,14 +44,14 @@ def test_the_discriminators_loss_is_the_hinge_loss_and_the_weighted_reconstructi
 def test_the_generators_loss_has_each_penalty_with_its_weight():
     state = state_of(spectrum_penalty=0.3, lattice_penalty=0.7)
     controls, fake = state.controls, batch(noise(1))
-    controls.observe(torch.ones(4, 8), fake.plain)
+    controls.observe(torch.ones(4, 8), fake.measured)
     controls.update()
     targets = {"power": spectrum.power(0.1 * noise(2)), "detail": lattice.energies(0.1 * noise(3))}
     plain = Objective(controls.config, controls, absolute_difference)
     full = Objective(controls.config, controls, absolute_difference, targets)
     difference = full.generator(state.discriminator, fake) - plain.generator(state.discriminator, fake)
-    expected = 0.3 * spectrum.penalty(fake.plain, controls.means["power"], targets["power"])
-    expected += 0.7 * lattice.penalty(fake.plain, controls.means["detail"], targets["detail"])
+    expected = 0.3 * spectrum.penalty(fake.measured["power"], controls.means["power"], targets["power"])
+    expected += 0.7 * lattice.penalty(fake.measured["detail"], controls.means["detail"], targets["detail"])
     assert expected > 0.1
     assert difference.item() == pytest.approx(expected.item(), rel=1e-3)
 

@@ -25,6 +25,12 @@ def test_power_is_that_of_the_windowed_transform():
     assert np.allclose(spectrum.power(images).numpy(), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [(8, 12), (6, 9), (5, 7)])
+def test_the_gradient_of_power_is_that_of_its_formula(size):
+    images = noise(2, 0, size).double().requires_grad_()
+    assert torch.autograd.gradcheck(spectrum.power, images)
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_the_target_is_the_mean_over_the_training_images(mirror):
     images = to_bytes(noise(70))
@@ -42,27 +48,23 @@ def test_of_many_images_some_are_looked_at(monkeypatch):
 
 
 def test_the_penalty_is_its_formula_and_zero_where_spectra_agree():
-    images, mean, target = noise(3), spectrum.power(noise(20, 1)), spectrum.power(noise(20, 2) * 0.5)
+    power, mean, target = (spectrum.power(x) for x in (noise(3), noise(20, 1), noise(20, 2) * 0.5))
     floor = 1e-3 * target.median()
     excess = torch.log((mean + floor) / (target + floor)).clamp(min=0)
-    excess_power = excess * spectrum.power(images) / (mean + floor)
-    lines = excess_power[
-        ::8, ::12
-    ]  # two pixels apart, along each side and both; more power than the target around them
-    assert spectrum.penalty(images, mean, target) == pytest.approx(
-        (excess_power.mean() + lines.mean()).item(), rel=1e-5
-    )
-    assert spectrum.penalty(images, target, target) == 0
-    assert spectrum.penalty(images, target / 2, target) == 0
+    excess_power = excess * power / (mean + floor)
+    # Two pixels apart, along each side and both; more power than the target around them.
+    expected = excess_power.mean() + excess_power[::8, ::12].mean()
+    assert spectrum.penalty(power, mean, target) == pytest.approx(expected.item(), rel=1e-5)
+    assert spectrum.penalty(power, target, target) == 0
+    assert spectrum.penalty(power, target / 2, target) == 0
     assert spectrum.decibels(mean, target).item() == pytest.approx(10 * math.log10(4), abs=1.0)
 
 
 def test_images_too_small_for_grids_are_penalised_for_their_spectrum_alone():
-    images = noise(3, 0, (8, 12))
-    mean, target = (spectrum.power(noise(3, seed, (8, 12))) for seed in (1, 2))
+    power, mean, target = (spectrum.power(noise(3, seed, (8, 12))) for seed in (0, 1, 2))
     floor = 1e-3 * target.median()
-    excess_power = torch.log((mean + floor) / (target + floor)).clamp(min=0) * spectrum.power(images) / (mean + floor)
-    assert spectrum.penalty(images, mean, target) == pytest.approx(excess_power.mean().item(), rel=1e-5)
+    excess_power = torch.log((mean + floor) / (target + floor)).clamp(min=0) * power / (mean + floor)
+    assert spectrum.penalty(power, mean, target) == pytest.approx(excess_power.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(("size", "longest"), [((64, 128), 8), ((48, 32), 4), ((128, 128), 16)])
@@ -93,19 +95,18 @@ def test_a_grid_costs_about_as_much_in_a_large_image():
     """Whose frequencies are 16 times as many."""
     costs = []
     for size in (64, 256):
-        with_grid, target = checkered(size, 8 / size), spectrum.power(noise(24, 4, (size, size)))
-        costs.append(spectrum.penalty(with_grid, spectrum.power(with_grid), target).item())
+        mean, target = (spectrum.power(x) for x in (checkered(size, 8 / size), noise(24, 4, (size, size))))
+        costs.append(spectrum.penalty(mean, mean, target).item())
     assert costs[0] > 0.05
     assert 0.25 < costs[1] / costs[0] < 4
 
 
 def test_a_grid_on_ground_that_is_too_smooth_costs_too():
     target = spectrum.power(noise(24, 4, (128, 128)))
-    smooth, with_grid = checkered(128, 0.0, ground=0.2), checkered(128, 0.005, ground=0.2)
-    mean = spectrum.power(with_grid)
-    assert (mean < target).all(), "less than the target everywhere"
-    assert spectrum.penalty(with_grid, mean, target) > 0.01
-    assert spectrum.penalty(smooth, spectrum.power(smooth), target) == pytest.approx(0, abs=1e-6)
+    smooth, with_grid = (spectrum.power(checkered(128, contrast, ground=0.2)) for contrast in (0.0, 0.005))
+    assert (with_grid < target).all(), "less than the target everywhere"
+    assert spectrum.penalty(with_grid, with_grid, target) > 0.01
+    assert spectrum.penalty(smooth, smooth, target) == pytest.approx(0, abs=1e-6)
 
 
 def test_following_the_penalty_removes_a_grid():
@@ -125,7 +126,8 @@ def test_following_the_penalty_removes_a_grid():
     adam = torch.optim.Adam([made], 0.01)
     for _ in range(150):
         adam.zero_grad()
-        spectrum.penalty(made, spectrum.power(made.detach()), target).backward()
+        power = spectrum.power(made)
+        spectrum.penalty(power, power.detach(), target).backward()
         adam.step()
     assert off() < before / 2
     assert abs(strength()) < striped / 2

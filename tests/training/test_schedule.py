@@ -12,7 +12,7 @@ from handful.progress import Quiet
 from handful.records import scores
 from handful.records.scores import Score
 from handful.training.loop import train
-from handful.training.schedule import score_is_due
+from handful.training.schedule import score_is_due, steps_to_come
 from handful.training.scoring import RunScorer
 from notes import Notes
 
@@ -90,6 +90,33 @@ def test_minutes_end_a_run(photos, tmp_path):
     before = log_of(config)[-1]["step"]
     train(config, Quiet())  # the time of all sittings counts
     assert log_of(config)[-1]["step"] == before
+
+
+@pytest.mark.parametrize(
+    ("options", "step", "seconds", "expected"),
+    [
+        ({"steps": 1_000}, 400, 999.0, 600),
+        ({"steps": 1_000}, 1_200, 0.0, 0),
+        ({"steps": 1_000, "minutes": 10}, 400, 500.0, 50),
+        ({"steps": 1_000, "minutes": 10}, 980, 500.0, 20),
+        ({"steps": 1_000, "minutes": 10}, 400, 700.0, 0),
+    ],
+)
+def test_a_run_takes_the_steps_that_its_steps_and_minutes_leave(options, step, seconds, expected):
+    assert steps_to_come(tiny("-", **options), step, seconds, seconds_per_step=2.0) == expected
+
+
+def test_the_time_left_is_that_of_minutes_where_they_end_a_run_first(photos, tmp_path):
+    class Bar(Quiet):
+        def advance(self, task, done, total):
+            self.total = total
+
+    config, bar = small(photos, tmp_path / "run", steps=1_000_000, minutes=0.05, score_every=0, log_every=2), Bar()
+    train(config, bar)
+    lines = log_of(config)
+    assert len(lines) > 1
+    assert all(entry["seconds_left"] < 10 for entry in lines)
+    assert bar.total < 1_000
 
 
 def scores_that_cost(*seconds: float) -> list[Score]:

@@ -94,11 +94,12 @@ def color(images: Float[Tensor, "b c h w"], units: Float[Tensor, "3 b"]) -> Floa
         mean = colours.mean(dim=(1, 2, 3), keepdim=True) / alpha.mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-3)
         colours = (colours - alpha * mean) * (contrast + 0.5) + alpha * mean
         return torch.cat([colours - 1, images[:, 3:]], dim=1)
-    images = images + (brightness - 0.5)
+    # (s * (x - grey) + grey - mean) * c + mean, plus brightness, in one pass over the colours.
+    scale, contrast = 2 * saturation, contrast + 0.5
     grey = images.mean(dim=1, keepdim=True)
-    images = (images - grey) * (2 * saturation) + grey
-    mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (images - mean) * (contrast + 0.5) + mean
+    mean = grey.mean(dim=(2, 3), keepdim=True)
+    base = contrast * (1 - scale) * grey + ((1 - contrast) * mean + brightness - 0.5)  # [b 1 h w]
+    return torch.addcmul(base, images, contrast * scale)
 
 
 def translation(images: Float[Tensor, "b c h w"], units: Float[Tensor, "2 b"]) -> Float[Tensor, "b c h w"]:

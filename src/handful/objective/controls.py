@@ -7,7 +7,7 @@ training images.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from jaxtyping import Float
@@ -23,12 +23,13 @@ SIGN_DECAY = 0.9
 MEAN_DECAY = 0.99
 """Share of the running means of generated images that a step keeps."""
 
-Measure = Callable[[Tensor], Tensor]
+Measured = Mapping[str, Tensor]
+"""What the penalties measure on a batch, by name."""
 
 
-def measures(config: TrainConfig) -> dict[str, Measure]:
-    """Return by name what the penalties measure on generated images."""
-    named: dict[str, Measure] = {}
+def measures(config: TrainConfig) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return by name the functions that the penalties measure generated images by."""
+    named: dict[str, Callable[[Tensor], Tensor]] = {}
     if config.spectrum_penalty:
         named["power"] = spectrum.power
     if config.lattice_penalty:
@@ -53,7 +54,7 @@ class Controls:
         self.augment = torch.full((), first, device=device)
         self.measures = measures(config)
         blank = torch.zeros(1, 1, *config.shape, device=device)
-        self.means = {name: measure(blank) for name, measure in self.measures.items()}
+        self.means = dict(self.measure(blank))
         self.signs: list[Float[Tensor, ""]] = []
         self.measured: dict[str, list[Tensor]] = {name: [] for name in self.measures}
 
@@ -67,12 +68,16 @@ class Controls:
         """Return copies of the strengths that change during this run."""
         return {} if self.config.augment_schedule == "constant" else {"augment_probability": self.augment.clone()}
 
+    def measure(self, images: Float[Tensor, "b c h w"]) -> Measured:
+        """Return what the penalties measure on generated images; gradients reach the images."""
+        return {name: measure(images) for name, measure in self.measures.items()}
+
     @torch.no_grad()
-    def observe(self, real: Float[Tensor, "b l"], generated: Float[Tensor, "b c h w"]) -> None:
-        """Record the real logits and the generated images of a step, or of one of its micro-batches."""
+    def observe(self, real: Float[Tensor, "b l"], measured: Measured) -> None:
+        """Record the real logits and what was measured on generated images, in a step or one of its micro-batches."""
         self.signs.append(real.sign().mean())
-        for name, measure in self.measures.items():
-            self.measured[name].append(measure(generated))
+        for name, value in measured.items():
+            self.measured[name].append(value)
 
     def discard(self) -> None:
         """Discard what was observed since the last update."""

@@ -89,7 +89,7 @@ def decibels(mean: Float[Tensor, "k p p"], target: Float[Tensor, "k p p"]) -> Fl
 
 
 def penalty(
-    images: Float[Tensor, "b c h w"], mean: Float[Tensor, "k p p"], target: Float[Tensor, "k p p"]
+    batch_energies: Float[Tensor, "k p p"], mean: Float[Tensor, "k p p"], target: Float[Tensor, "k p p"]
 ) -> Float[Tensor, ""]:
     """Penalise detail at positions where generated images have had more than at others, and reward it elsewhere.
 
@@ -100,4 +100,4 @@ def penalty(
 
     Source: ours.
     """
-    return (unevenness(mean, target) * sampled(images) / (mean + ROUNDING_ENERGY)).mean(dim=(1, 2)).sum()
+    return (unevenness(mean, target) * batch_energies / (mean + ROUNDING_ENERGY)).mean(dim=(1, 2)).sum()

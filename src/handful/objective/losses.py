@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import NamedTuple, final
 
 import torch
@@ -17,7 +18,7 @@ from handful.networks.conv import shrink
 from handful.networks.discriminator import Decoders, Discriminator, DiscriminatorOutput, quadrant
 from handful.networks.heads import Maps
 from handful.objective import lattice, spectrum
-from handful.objective.controls import Controls
+from handful.objective.controls import Controls, Measured
 
 MIN_MARGIN = 0.8
 """The margins of the hinge loss are drawn from U(0.8, 1)."""
@@ -37,17 +38,18 @@ class AugmentedBatch(NamedTuple):
     images: Float[Tensor, "b c h w"]
     """Augmented."""
     small: Float[Tensor, "b c s t"]
-    plain: Float[Tensor, "b c h w"]
-    """Before augmentation."""
     labels: Int64[Tensor, " b"] | None = None
     """Class numbers, where there are classes."""
     maps: Maps | None = None
     """What a frozen network sees in ``images``, where there are projected heads."""
+    measured: Measured = MappingProxyType({})
+    """What the penalties measure on generated images, before augmentation."""
 
     def detach(self) -> AugmentedBatch:
         """Return the same batch, through which no gradient flows."""
-        tensors = {"images": self.images.detach(), "small": self.small.detach(), "plain": self.plain.detach()}
-        return self._replace(**tensors, maps=self.maps and (self.maps[0].detach(), self.maps[1].detach()))
+        maps = self.maps and (self.maps[0].detach(), self.maps[1].detach())
+        measured = {name: value.detach() for name, value in self.measured.items()}
+        return AugmentedBatch(self.images.detach(), self.small.detach(), self.labels, maps, measured)
 
 
 @final
@@ -106,7 +108,7 @@ class Objective:
         if "detail" in self.targets:
             parts["lattice"] = lattice.decibels(self.controls.means["detail"], self.targets["detail"])
         parts |= accuracy(output.logits, fake_output.logits) | self.controls.log_values()
-        self.controls.observe(output.logits, fake.plain)
+        self.controls.observe(output.logits, fake.measured)
         return loss, parts
 
     def generator(self, network: Discriminator, fake: AugmentedBatch) -> Float[Tensor, ""]:
@@ -118,11 +120,12 @@ class Objective:
         loss = generator_loss(output.logits)
         if network.projected is not None:
             loss = loss + self.config.projected_weight * generator_loss(network.projected(fake.maps))
-        if "power" in self.targets:
-            penalty = spectrum.penalty(fake.plain, self.controls.means["power"], self.targets["power"])
+        measured, means, targets = fake.measured, self.controls.means, self.targets
+        if "power" in targets:
+            penalty = spectrum.penalty(measured["power"], means["power"], targets["power"])
             loss = loss + self.config.spectrum_penalty * penalty
-        if "detail" in self.targets:
-            penalty = lattice.penalty(fake.plain, self.controls.means["detail"], self.targets["detail"])
+        if "detail" in targets:
+            penalty = lattice.penalty(measured["detail"], means["detail"], targets["detail"])
             loss = loss + self.config.lattice_penalty * penalty
         return loss
 

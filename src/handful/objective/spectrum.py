@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -52,7 +53,36 @@ def power(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:
     height, width = images.shape[2:]
     column, row = (torch.hann_window(side, False, dtype=exact.dtype, device=exact.device) for side in (height, width))
     shown = (exact - exact.mean(dim=(2, 3), keepdim=True)) * (column[:, None] * row)
-    return torch.view_as_real(torch.fft.rfft2(shown)).square().sum(dim=-1).mean(dim=(0, 1))
+    measured: Tensor = MeanPower.apply(shown)  # type: ignore[no-untyped-call]
+    return measured
+
+
+class MeanPower(torch.autograd.Function):
+    """The mean power of maps over half the plane.
+
+    Automatic differentiation would take a transform over the whole plane, of complex numbers.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "h _"]:  # noqa: ANN401
+        """Return the mean over images and channels."""
+        transform = torch.fft.rfft2(maps)
+        ctx.save_for_backward(transform)
+        ctx.shape = maps.shape
+        return torch.view_as_real(transform).square().sum(dim=-1).mean(dim=(0, 1))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Float[Tensor, "h _"]) -> Float[Tensor, "b c h w"]:  # noqa: ANN401
+        """Return ``2 Re(sum of gradient * transform)`` over half the plane, as the inverse transform sums it."""
+        (transform,) = ctx.saved_tensors
+        count, channels, height, width = ctx.shape
+        # The inverse transform counts columns twice that have a mirror image in the other half.
+        weight = gradient * (height * width / (count * channels))
+        weight[:, 0] *= 2
+        if width % 2 == 0:
+            weight[:, -1] *= 2
+        slope: Tensor = torch.fft.irfft2(transform * weight, s=(height, width))
+        return slope
 
 
 def target(images: UInt8[Tensor, "n c h w"], device: torch.device, *, mirror: bool) -> Float[Tensor, "h _"]:
@@ -92,7 +122,7 @@ def decibels(mean: Float[Tensor, "h f"], target: Float[Tensor, "h f"]) -> Float[
 
 
 def penalty(
-    images: Float[Tensor, "b c h w"], mean: Float[Tensor, "h f"], target: Float[Tensor, "h f"]
+    batch_power: Float[Tensor, "h f"], mean: Float[Tensor, "h f"], target: Float[Tensor, "h f"]
 ) -> Float[Tensor, ""]:
     """Penalise a batch's power at frequencies where generated images have had more than training images.
 
@@ -107,7 +137,7 @@ def penalty(
     Source: ours. Generators miss the spectrum and can be trained on it: Durall et al. 2020, "Watch your
     up-convolution", with means over circles and single images.
     """
-    least, batch_power = floor(target), power(images)
+    least = floor(target)
 
     def over(
         batch: Float[Tensor, "r c"], mean: Float[Tensor, "r c"], target: Float[Tensor, "r c"]
@@ -115,8 +145,7 @@ def penalty(
         return (log_ratio(mean, target, least).clamp(min=0) * batch / (mean + least)).mean()
 
     everywhere = over(batch_power, mean, target)
-    height, width = images.shape[2:]
-    longest = longest_period((height, width))
+    longest = longest_period((len(mean), 2 * (mean.shape[1] - 1)))
     if longest is None:
         return everywhere
     at, around = grid_places(mean, longest)

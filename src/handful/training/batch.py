@@ -30,7 +30,7 @@ class StepInputs(NamedTuple):
             return whole.narrow(dim, number * length, length)
 
         labels = None if self.real.labels is None else part(self.real.labels)
-        real = AugmentedBatch(part(self.real.images), part(self.real.small), part(self.real.plain), labels)
+        real = AugmentedBatch(part(self.real.images), part(self.real.small), labels)
         noise = [part(site) for site in self.noise]
         # Changes have images along their second dimension.
         changes, small_changes = ([part(units, 1) for units in kind] for kind in (self.changes, self.small_changes))

@@ -13,6 +13,7 @@ from handful.compute.device import synchronize
 from handful.compute.memory import PLANNED_SHARE, memory_in_use, memory_limit, peak_memory
 from handful.config.train import TrainConfig
 from handful.displays import duration
+from handful.training.schedule import steps_to_come
 from handful.training.state import State
 
 WARM_UP_STEPS = {"cpu": 1, "cuda": 5}
@@ -37,6 +38,7 @@ class Forecast:
     steps: int
     """Steps of the whole run."""
     steps_left: int
+    """Fewer than ``steps`` where ``--minutes`` will end the run first."""
     batch: int
     micro_batch: int
     """Images computed at once."""
@@ -113,10 +115,7 @@ class Forecaster:
     def forecast(self, state: State, seconds_per_step: float) -> Forecast:
         """Return the forecast for the rest of the run."""
         config, batch = self.config, self.config.whole_batch
-        steps_left = config.steps - state.step
-        seconds_left = steps_left * seconds_per_step
-        if config.minutes is not None:
-            seconds_left = min(seconds_left, max(0.0, 60 * config.minutes - state.seconds))
+        steps_left = steps_to_come(config, state.step, state.seconds, seconds_per_step)
         most = memory_limit(self.device)
         return Forecast(
             steps=config.steps,
@@ -125,7 +124,7 @@ class Forecaster:
             micro_batch=state.micro_batch,
             seconds_per_step=round(seconds_per_step, 5),
             images_per_second=round(batch / seconds_per_step, 3),
-            seconds_left=round(seconds_left, 1),
+            seconds_left=round(steps_left * seconds_per_step, 1),
             memory_mb=round(peak_memory(self.device), 1),
             limit_mb=None if most is None else round(most / 2**20, 1),
             largest_micro_batch=self.largest_micro_batch(state),

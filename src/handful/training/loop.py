@@ -35,7 +35,7 @@ def train(config: TrainConfig, progress: Progress | None = None) -> Model:
     Raises:
         UsageError: The image folder, an option, or the run folder to resume does not fit.
         TrainingError: A loss or a weight is not finite, or there is too little memory. The newest checkpoint is good.
-        WeightsError: The weights for ``--perceptual vgg16`` or ``--discriminator projected`` cannot be had.
+        WeightsError: The weights for ``--perceptual vgg16`` or of EfficientNet-Lite0 cannot be had.
 
     Source: FastGAN (Liu et al. 2021), section 3.3; ``docs/paper.md`` lists each departure.
     """

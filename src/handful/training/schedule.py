@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from handful.config.train import TrainConfig
@@ -30,6 +31,21 @@ def end_reason(config: TrainConfig, step: int, minutes: float, history: Sequence
     if config.stop_when == "plateau" and plateau(history):
         return f"stopped at step {step:,}: scores no longer improve; use --stop-when never to continue"
     return None
+
+
+def steps_to_come(config: TrainConfig, step: int, seconds: float, seconds_per_step: float) -> int:
+    """Return how many steps a run will still take: fewer than ``--steps`` says where ``--minutes`` ends it first.
+
+    Args:
+        config: The run's options.
+        step: Steps done.
+        seconds: Training time so far, over all sittings.
+        seconds_per_step: How long a step takes.
+    """
+    left = max(0, config.steps - step)
+    if config.minutes is None:
+        return left
+    return min(left, math.ceil(max(0.0, 60 * config.minutes - seconds) / seconds_per_step))
 
 
 def score_is_due(config: TrainConfig, step: int, minutes: float, history: Sequence[Score], *, last: bool) -> bool:

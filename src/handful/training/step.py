@@ -154,7 +154,7 @@ class Step:
         images = mirrored(images, random) if config.mirror else images
         augmented = self.apply(images, config.augment, self.draw_changes())
         labels = self.labels if network.config.classes else None
-        real = AugmentedBatch(augmented, shrink(augmented, small_shape(network.config)), images, labels)
+        real = AugmentedBatch(augmented, shrink(augmented, small_shape(network.config)), labels)
         z, noise = latent.draw(len(images), network.config.latent, network.noise_shapes, random)
         return StepInputs(real, z, noise, self.draw_changes(), self.draw_changes())
 
@@ -167,7 +167,7 @@ class Step:
         policy, labels = self.config.augment, inputs.real.labels
         images, small = self.state.generator(inputs.z, inputs.noise, labels)
         augmented, small = self.apply(images, policy, inputs.changes), self.apply(small, policy, inputs.small_changes)
-        return AugmentedBatch(augmented, small, images, labels, self.look(augmented))
+        return AugmentedBatch(augmented, small, labels, self.look(augmented), self.state.controls.measure(images))
 
     def look(self, images: Float[Tensor, "b c h w"]) -> Maps | None:
         """Return what the frozen network of projected heads sees; None if there are none."""

@@ -9,6 +9,7 @@ from handful.config.train import TrainConfig
 from handful.displays import duration
 from handful.progress import note
 from handful.training.forecast import MIN_SECONDS_TO_TELL, Forecaster, advice
+from handful.training.schedule import steps_to_come
 from handful.training.setup import Setup
 from handful.training.state import State
 
@@ -56,11 +57,10 @@ def try_steps(setup: Setup, forecaster: Forecaster, state: State) -> int:
 
 def tell_estimate(config: TrainConfig, seconds_per_step: float) -> None:
     """Tell the user how long the run will be, from the time of a step that is not compiled."""
-    seconds = config.steps * seconds_per_step
-    if config.minutes is not None:
-        seconds = min(seconds, 60 * config.minutes)
+    steps = steps_to_come(config, 0, 0.0, seconds_per_step)
+    seconds = steps * seconds_per_step
     if seconds < MIN_SECONDS_TO_TELL:
         return
-    note(f"rough estimate: {duration(seconds)} for {config.steps:,} steps, before compiling, which makes them faster")
+    note(f"rough estimate: {duration(seconds)} for {steps:,} steps, before compiling, which makes them faster")
     if hint := advice(config, seconds):
         note(hint)
