@@ -75,7 +75,7 @@ class Run:
         self.first_step = self.micro_batch = self.drawn_step = 0
         self.calibrated_step: int | None = None
         self.seconds_per_step: float | None = None
-        """Between the last two entries of the log in this sitting."""
+        """Of the forecast, later between the last two entries of the log; None until then."""
 
     def start(self) -> State:
         """Return the state to train from: that of the newest checkpoint, of ``--from``, or fresh weights."""
@@ -195,7 +195,7 @@ class Run:
         return (state.seconds + self.meter.seconds) / 60
 
     def steps_to_come(self, state: State) -> int:
-        """Return how many steps the run will still take, by the pace since the last entry of the log."""
+        """Return how many steps the run will still take, by its pace so far."""
         if self.seconds_per_step is None:
             return self.config.steps - state.step
         return steps_to_come(self.config, state.step, 60 * self.minutes(state), self.seconds_per_step)
@@ -207,7 +207,10 @@ class Run:
     def forecast(self, state: State) -> None:
         """Tell the user, once, how long the run will take."""
         forecast = self.forecaster.update(state)
-        if forecast is not None and forecast.seconds_left >= MIN_SECONDS_TO_TELL:
+        if forecast is None:
+            return
+        self.seconds_per_step = forecast.seconds_per_step
+        if forecast.seconds_left >= MIN_SECONDS_TO_TELL:
             note(str(forecast))
             if hint := advice(self.config, forecast.seconds_left):
                 note(hint)
