@@ -13,6 +13,7 @@ import time
 
 import torch
 
+from handful.compute.device import prepare_device
 from handful.config.presets import RECIPES, default
 from handful.networks.pretrained.efficientnet import EfficientNet
 from handful.objective.losses import absolute_difference
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=12)
     given = parser.parse_args()
+    prepare_device(torch.device("cpu"))
     torch.set_num_threads(given.threads)
     steps = {recipe: built(recipe, given.size, given.width) for recipe in RECIPES}
     for step in steps.values():
