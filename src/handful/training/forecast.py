@@ -87,6 +87,8 @@ class Forecaster:
     def __init__(self, config: TrainConfig) -> None:
         self.config, self.device = config, torch.device(config.device)
         self.memory_before: int | None = None
+        self.seconds_per_step: float | None = None
+        """Of the forecast, later between entries of the log; None until then."""
 
     def start(self, state: State) -> None:
         """Start timing, before the first step or after the micro-batch has changed."""
@@ -110,7 +112,14 @@ class Forecaster:
             return None
         synchronize()
         self.done = True
-        return self.forecast(state, (time.monotonic() - self.since) / timed)
+        self.seconds_per_step = (time.monotonic() - self.since) / timed
+        return self.forecast(state, self.seconds_per_step)
+
+    def steps_to_come(self, step: int, seconds: float) -> int:
+        """Return how many steps the run will still take after ``step`` steps in ``seconds``, by its pace so far."""
+        if self.seconds_per_step is None:
+            return self.config.steps - step
+        return steps_to_come(self.config, step, seconds, self.seconds_per_step)
 
     def forecast(self, state: State, seconds_per_step: float) -> Forecast:
         """Return the forecast for the rest of the run."""

@@ -24,7 +24,7 @@ from handful.training.ending import note_verdict
 from handful.training.forecast import MIN_SECONDS_TO_TELL, Forecaster, advice
 from handful.training.meter import Meter, NotFiniteError
 from handful.training.room import require_room
-from handful.training.schedule import end_reason, score_is_due, steps_to_come
+from handful.training.schedule import end_reason, score_is_due
 from handful.training.scoring import RunScorer
 from handful.training.setup import Setup, prepare
 from handful.training.state import State
@@ -74,8 +74,6 @@ class Run:
         """Whether this process has scored."""
         self.first_step = self.micro_batch = self.drawn_step = 0
         self.calibrated_step: int | None = None
-        self.seconds_per_step: float | None = None
-        """Of the forecast, later between the last two entries of the log; None until then."""
 
     def start(self) -> State:
         """Return the state to train from: that of the newest checkpoint, of ``--from``, or fresh weights."""
@@ -132,7 +130,7 @@ class Run:
         """Do what is due after a step: forecast, sample grid, checkpoint, score, log."""
         config, step = self.config, state.step
         self.meter.add(losses)
-        advance("training", step, step + self.steps_to_come(state))
+        advance("training", step, step + self.forecaster.steps_to_come(step, 60 * self.minutes(state)))
         self.forecast(state)
         halved = state.micro_batch < self.micro_batch
         if halved:
@@ -194,12 +192,6 @@ class Run:
         """Return the training time so far, over all sittings."""
         return (state.seconds + self.meter.seconds) / 60
 
-    def steps_to_come(self, state: State) -> int:
-        """Return how many steps the run will still take, by its pace so far."""
-        if self.seconds_per_step is None:
-            return self.config.steps - state.step
-        return steps_to_come(self.config, state.step, 60 * self.minutes(state), self.seconds_per_step)
-
     def end_reason(self, state: State) -> str | None:
         """Return why the run ends after this step; None if it continues."""
         return end_reason(self.config, state.step, self.minutes(state), self.history)
@@ -207,10 +199,7 @@ class Run:
     def forecast(self, state: State) -> None:
         """Tell the user, once, how long the run will take."""
         forecast = self.forecaster.update(state)
-        if forecast is None:
-            return
-        self.seconds_per_step = forecast.seconds_per_step
-        if forecast.seconds_left >= MIN_SECONDS_TO_TELL:
+        if forecast is not None and forecast.seconds_left >= MIN_SECONDS_TO_TELL:
             note(str(forecast))
             if hint := advice(self.config, forecast.seconds_left):
                 note(hint)
@@ -254,13 +243,13 @@ class Run:
             self.fail(state.step - error.steps_ago, str(error))
         seconds = self.meter.seconds
         state.seconds += seconds
-        self.seconds_per_step = seconds / steps
+        self.forecaster.seconds_per_step = seconds / steps
         self.meter.reset()
         self.entry = {
             "step": state.step,
             "steps": self.config.steps,
             "seconds": round(state.seconds, 2),
-            "seconds_left": round(self.steps_to_come(state) * seconds / steps, 2),
+            "seconds_left": round(self.forecaster.steps_to_come(state.step, state.seconds) * seconds / steps, 2),
             "images_per_second": round(steps * self.config.whole_batch / seconds, 3),
             **{name: round(value, 5) for name, value in means.items()},
             "micro_batch": state.micro_batch,
