@@ -54,7 +54,7 @@ class Controls:
         self.augment = torch.full((), first, device=device)
         self.measures = measures(config)
         blank = torch.zeros(1, 1, *config.shape, device=device)
-        self.means = dict(self.measure(blank))
+        self.means = self.measure(blank)
         self.signs: list[Float[Tensor, ""]] = []
         self.measured: dict[str, list[Tensor]] = {name: [] for name in self.measures}
 
@@ -68,7 +68,7 @@ class Controls:
         """Return copies of the strengths that change during this run."""
         return {} if self.config.augment_schedule == "constant" else {"augment_probability": self.augment.clone()}
 
-    def measure(self, images: Float[Tensor, "b c h w"]) -> Measured:
+    def measure(self, images: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
         """Return what the penalties measure on generated images; gradients reach the images."""
         return {name: measure(images) for name, measure in self.measures.items()}
 
